@@ -1,0 +1,309 @@
+//! Key files: TOML with hex strings, readable by their owner alone.
+//!
+//! A parser's own message may quote the line it stumbled over, which here is a key. So only positions and
+//! names are taken from it.
+
+use crate::{Cak, Ckn, HexError, Sak, Salt};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use zeroize::{Zeroize, Zeroizing};
+
+/// Octets of the largest key file that is read.
+const MAX_LEN: u64 = 4096;
+
+/// What is wrong with a key file. Carries names and positions, never content.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// Opening or reading failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A directory, device or the like.
+    #[error("{}: not a regular file", path.display())]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Group or others have some access.
+    #[error("{}: others than its owner can access this key file (mode {mode:04o}); run: chmod 600 {}", path.display(), path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Owned neither by the user this runs as nor by root.
+    #[error("{}: belongs to user {owner}; a key file must belong to the user that runs the gateway or to root", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Larger than any key file.
+    #[error("{}: longer than {MAX_LEN} octets, so not a key file", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not TOML.
+    #[error("{}:{line}: not valid TOML; a key file holds lines such as  {example}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// A right line.
+        example: &'static str,
+    },
+    /// A key that must be there is not.
+    #[error("{}: `{key}` is missing; write  {example}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// A right line.
+        example: &'static str,
+    },
+    /// A key that has no meaning here.
+    #[error("{}: unknown key `{key}`; known here: {known}", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What may stand here.
+        known: String,
+    },
+    /// A value that is not a string.
+    #[error("{}: `{key}` must be a string of hex digits in quotes", path.display())]
+    NotAString {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+    /// A value that is not the hex form of what it should be.
+    #[error("{}: `{key}`: {source}", path.display())]
+    Hex {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        source: HexError,
+    },
+}
+
+/// Content of a link's static key file.
+#[derive(Clone, Debug)]
+pub struct SakFile {
+    /// `sak`.
+    pub sak: Sak,
+    /// `salt`, which XPN suites need.
+    pub salt: Option<Salt>,
+}
+
+/// Content of a link's MKA key file.
+#[derive(Clone, Debug)]
+pub struct CakFile {
+    /// `cak`.
+    pub cak: Cak,
+    /// `ckn`.
+    pub ckn: Ckn,
+}
+
+const SAK_EXAMPLE: &str = "sak = \"32 or 64 hex digits\"";
+const CAK_EXAMPLE: &str = "cak = \"32 or 64 hex digits\"";
+const CKN_EXAMPLE: &str = "ckn = \"2 to 64 hex digits\"";
+
+/// Reads `sak` and, where given, `salt`.
+///
+/// # Errors
+/// [`KeyFileError`]; also when others than the owner can access the file.
+pub fn read_sak_file(path: &Path) -> Result<SakFile, KeyFileError> {
+    let fields = Fields::read(path, ["sak", "salt"], SAK_EXAMPLE)?;
+    let sak = fields.required("sak", SAK_EXAMPLE, Sak::from_hex)?;
+    let salt = fields.optional("salt", Salt::from_hex)?;
+    Ok(SakFile { sak, salt })
+}
+
+/// Reads `cak` and `ckn`.
+///
+/// # Errors
+/// [`KeyFileError`]; also when others than the owner can access the file.
+pub fn read_cak_file(path: &Path) -> Result<CakFile, KeyFileError> {
+    let fields = Fields::read(path, ["cak", "ckn"], CAK_EXAMPLE)?;
+    let cak = fields.required("cak", CAK_EXAMPLE, Cak::from_hex)?;
+    let ckn = fields.required("ckn", CKN_EXAMPLE, Ckn::from_hex)?;
+    Ok(CakFile { cak, ckn })
+}
+
+/// The strings of a key file by name; wiped when dropped.
+struct Fields<'a> {
+    path: &'a Path,
+    table: toml::Table,
+}
+
+impl<'a> Fields<'a> {
+    fn read<const N: usize>(
+        path: &'a Path,
+        known: [&'static str; N],
+        example: &'static str,
+    ) -> Result<Self, KeyFileError> {
+        let text = read_private(path)?;
+        let table = text.parse::<toml::Table>().map_err(|e| {
+            let at = e.span().map_or(0, |s| s.start).min(text.len());
+            let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+            KeyFileError::Syntax { path: path.into(), line, example }
+        })?;
+        let fields = Fields { path, table };
+        match fields.table.keys().find(|k| !known.contains(&k.as_str())) {
+            Some(key) => {
+                // A key pasted without its name would stand here as a bare word.
+                let key = if key.len() > 24 { "(a long word)".to_owned() } else { key.clone() };
+                Err(KeyFileError::Unknown { path: path.into(), key, known: known.join(", ") })
+            }
+            None => Ok(fields),
+        }
+    }
+
+    fn optional<T>(
+        &self,
+        key: &'static str,
+        parse: fn(&str) -> Result<T, HexError>,
+    ) -> Result<Option<T>, KeyFileError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(toml::Value::String(text)) => parse(text).map(Some).map_err(|source| KeyFileError::Hex {
+                path: self.path.into(),
+                key,
+                source,
+            }),
+            Some(_) => Err(KeyFileError::NotAString { path: self.path.into(), key }),
+        }
+    }
+
+    fn required<T>(
+        &self,
+        key: &'static str,
+        example: &'static str,
+        parse: fn(&str) -> Result<T, HexError>,
+    ) -> Result<T, KeyFileError> {
+        self.optional(key, parse)?.ok_or(KeyFileError::Missing { path: self.path.into(), key, example })
+    }
+}
+
+impl Drop for Fields<'_> {
+    fn drop(&mut self) {
+        for (_, value) in self.table.iter_mut() {
+            if let toml::Value::String(text) = value {
+                text.zeroize();
+            }
+        }
+    }
+}
+
+/// The text of a file that only its owner can access.
+fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let io = |source| KeyFileError::Io { path: path.into(), source };
+    let file = File::open(path).map_err(io)?;
+    // Asked of the open file, so that it cannot be exchanged in between.
+    let meta = file.metadata().map_err(io)?;
+    if !meta.is_file() {
+        return Err(KeyFileError::NotAFile { path: path.into() });
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path: path.into(), mode: meta.mode() & 0o7777 });
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if meta.uid() != me && meta.uid() != 0 {
+        return Err(KeyFileError::Foreign { path: path.into(), owner: meta.uid() });
+    }
+    if meta.len() > MAX_LEN {
+        return Err(KeyFileError::TooLong { path: path.into() });
+    }
+    let mut text = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
+    file.take(MAX_LEN).read_to_string(&mut text).map_err(io)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    const SAK: &str = "000102030405060708090a0b0c0d0e0f";
+
+    fn file(text: &str, mode: u32) -> tempfile::NamedTempFile {
+        let f = tempfile::NamedTempFile::new().unwrap();
+        fs::write(f.path(), text).unwrap();
+        fs::set_permissions(f.path(), fs::Permissions::from_mode(mode)).unwrap();
+        f
+    }
+
+    #[test]
+    fn a_sak_file_is_read() {
+        let f = file(&format!("# one\nsak = \"{SAK}\"\nsalt = \"e630e81a48de86a21c66fa6d\"\n"), 0o600);
+        let content = read_sak_file(f.path()).unwrap();
+        assert_eq!(content.sak.to_hex().as_str(), SAK);
+        assert_eq!(content.salt.unwrap().to_string(), "e630e81a48de86a21c66fa6d");
+    }
+
+    #[test]
+    fn a_cak_file_is_read() {
+        let f = file(&format!("cak = \"{SAK}\"\nckn = \"01\"\n"), 0o400);
+        assert_eq!(read_cak_file(f.path()).unwrap().ckn.octets(), [1]);
+    }
+
+    #[test]
+    fn files_that_others_can_read_are_refused() {
+        for mode in [0o640, 0o604, 0o644, 0o620] {
+            let f = file(&format!("sak = \"{SAK}\""), mode);
+            let error = read_sak_file(f.path()).unwrap_err().to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+            assert!(error.contains(&format!("{mode:04o}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn errors_name_file_and_remedy_and_keep_the_key() {
+        let secret = "c0ffee11c0ffee22c0ffee33c0ffee44";
+        for (text, says) in [
+            (String::new(), "`sak` is missing"),
+            (format!("sak = {secret}"), ":1: not valid TOML"),
+            (format!("\n\n{secret}"), ":3: not valid TOML"),
+            (format!("sak = \"{secret}00\""), "17 octets"),
+            (format!("sak = \"{secret}\"\ncak = \"{secret}\""), "unknown key `cak`"),
+            (format!("{secret} = 1"), "(a long word)"),
+            (format!("sak = [\"{secret}\"]"), "must be a string"),
+            (format!("sak = \"x{}\"", &secret[1..]), "not hex"),
+            (format!("sak = \"{secret}\"\nsalt = \"00\""), "`salt`: 1 octets"),
+        ] {
+            let f = file(&text, 0o600);
+            let error = read_sak_file(f.path()).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains(says), "{shown}");
+            assert!(shown.contains(f.path().to_str().unwrap()), "{shown}");
+            assert!(!shown.contains(&secret[1..20]), "{shown}");
+        }
+        let error = read_sak_file(Path::new("/nonexistent/x.key")).unwrap_err().to_string();
+        assert!(error.starts_with("/nonexistent/x.key: "), "{error}");
+        let error = read_sak_file(Path::new("/tmp")).unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn oversized_files_are_refused() {
+        let f = file(&format!("sak = \"{SAK}\"\n#{}", "x".repeat(5000)), 0o600);
+        assert!(matches!(read_sak_file(f.path()), Err(KeyFileError::TooLong { .. })));
+    }
+}
