@@ -1,1 +1,42 @@
-//! secy
+//! The SecY of IEEE 802.1AE: frames in, frames out.
+//!
+//! A SecY is two halves that share nothing. [`TxSecY`] owns the transmit channel: it allocates packet numbers,
+//! writes SecTAGs and seals. [`RxSecY`] owns the receive channels: it checks tags, replay and ICVs and strips.
+//! Each half belongs to one worker. Both work on bursts in three passes: parse and gather operations, one call
+//! of the crypto engine, then judge and finish. Every frame ends in exactly one counter.
+//!
+//! A nonce comes from one place only, the packet number that `TxSa` allocates, and that number is used up by
+//! making the nonce; see `pn`. This crate reads no clock, takes no lock and logs nothing. It does not know
+//! where frames come from ([`FrameBuf`]) nor who agrees on keys ([`Command`], [`Event`]).
+#![forbid(unsafe_code)]
+
+mod command;
+mod counters;
+mod frame;
+mod pn;
+mod rx;
+mod sa;
+mod scatter;
+mod tx;
+
+pub use command::{Command, Event, Retired};
+pub use counters::{
+    Counter, RxSaCounters, RxScCounters, RxSecYCounters, TxSaCounters, TxScCounters, TxSecYCounters,
+};
+pub use frame::{FrameBuf, MemFrame};
+pub use pn::{PnGate, SOFT_LIMIT_32, SOFT_LIMIT_XPN, last_pn};
+pub use rx::{MAX_RECEIVE_SCS, RxConfig, RxSc, RxSecY, ValidateFrames};
+pub use sa::{RxSa, SaError, SaParams, TxSa, Xpn};
+pub use tx::{SciMode, TxConfig, TxSecY};
+
+/// Frames that one call protects or verifies at most.
+pub const MAX_BURST: usize = gcm::MAX_BURST;
+
+/// A burst of frames, in order.
+pub type Burst<F> = arrayvec::ArrayVec<F, MAX_BURST>;
+
+/// Octets that protecting adds to a frame at most: a SecTAG with SCI, and the ICV.
+pub const MAX_OVERHEAD: usize = 16 + wire::ICV_LEN;
+
+#[cfg(test)]
+mod tests;

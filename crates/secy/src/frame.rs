@@ -1,0 +1,148 @@
+//! What the SecY needs of a frame, and a frame in ordinary memory.
+
+/// A frame that is owned and can be changed in place, in one or more segments.
+///
+/// The first segment must hold all headers up to the SecTAG's end, 36 octets at most, or the whole frame; the
+/// SecY takes a frame for malformed otherwise.
+///
+/// Growing leaves the content of the new octets unspecified.
+#[allow(clippy::len_without_is_empty)]
+pub trait FrameBuf {
+    /// Octets of the whole frame, without FCS.
+    fn len(&self) -> usize;
+
+    /// The first segment.
+    fn head(&self) -> &[u8];
+
+    /// The first segment.
+    fn head_mut(&mut self) -> &mut [u8];
+
+    /// All segments in order.
+    fn segments_mut(&mut self) -> impl Iterator<Item = &mut [u8]>;
+
+    /// Whether the first segment is the whole frame.
+    fn is_contiguous(&self) -> bool {
+        self.head().len() == self.len()
+    }
+
+    /// Grows the first segment by `octets` at its front. `false`, changing nothing, when there is no room.
+    #[must_use]
+    fn prepend(&mut self, octets: usize) -> bool;
+
+    /// Grows the frame by `octets` at its end, in one piece. `false`, changing nothing, when there is no room.
+    #[must_use]
+    fn append(&mut self, octets: usize) -> bool;
+
+    /// Removes `octets` from the front of the first segment. `false`, changing nothing, when it is shorter.
+    #[must_use]
+    fn trim_front(&mut self, octets: usize) -> bool;
+
+    /// Cuts the frame to `len` octets; no effect when it is not longer.
+    fn truncate(&mut self, len: usize);
+}
+
+/// Octets kept free before and after the data of a [`MemFrame`].
+const ROOM: usize = 64;
+
+#[derive(Clone, Debug, Default)]
+struct Segment {
+    octets: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Segment {
+    fn new(data: &[u8]) -> Self {
+        let mut octets = vec![0; data.len() + 2 * ROOM];
+        octets[ROOM..ROOM + data.len()].copy_from_slice(data);
+        Segment { octets, start: ROOM, end: ROOM + data.len() }
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.octets[self.start..self.end]
+    }
+
+    fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.octets[self.start..self.end]
+    }
+}
+
+/// A frame in ordinary memory: for tests, capture files and the benchmark's replay.
+#[derive(Clone, Debug, Default)]
+pub struct MemFrame {
+    head: Segment,
+    tail: Vec<Segment>,
+}
+
+impl MemFrame {
+    /// A frame in one piece.
+    pub fn new(octets: &[u8]) -> Self {
+        MemFrame { head: Segment::new(octets), tail: Vec::new() }
+    }
+
+    /// A frame in the given pieces.
+    pub fn scattered<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut pieces = pieces.into_iter().map(Segment::new);
+        MemFrame { head: pieces.next().unwrap_or_default(), tail: pieces.collect() }
+    }
+
+    /// All octets, copied together.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut out = self.head.data().to_vec();
+        self.tail.iter().for_each(|s| out.extend_from_slice(s.data()));
+        out
+    }
+}
+
+impl FrameBuf for MemFrame {
+    fn len(&self) -> usize {
+        self.head.data().len() + self.tail.iter().map(|s| s.data().len()).sum::<usize>()
+    }
+
+    fn head(&self) -> &[u8] {
+        self.head.data()
+    }
+
+    fn head_mut(&mut self) -> &mut [u8] {
+        self.head.data_mut()
+    }
+
+    fn segments_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        std::iter::once(&mut self.head).chain(&mut self.tail).map(Segment::data_mut)
+    }
+
+    fn prepend(&mut self, octets: usize) -> bool {
+        let fits = octets <= self.head.start;
+        if fits {
+            self.head.start -= octets;
+        }
+        fits
+    }
+
+    fn append(&mut self, octets: usize) -> bool {
+        let last = self.tail.last_mut().unwrap_or(&mut self.head);
+        let fits = octets <= last.octets.len() - last.end;
+        if fits {
+            last.end += octets;
+        }
+        fits
+    }
+
+    fn trim_front(&mut self, octets: usize) -> bool {
+        let fits = octets <= self.head.data().len();
+        if fits {
+            self.head.start += octets;
+        }
+        fits
+    }
+
+    fn truncate(&mut self, len: usize) {
+        let mut left = len;
+        for segment in std::iter::once(&mut self.head).chain(&mut self.tail) {
+            let keep = segment.data().len().min(left);
+            segment.end = segment.start + keep;
+            left -= keep;
+        }
+        self.tail.retain(|s| !s.data().is_empty());
+    }
+}

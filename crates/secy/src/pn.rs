@@ -1,0 +1,250 @@
+//! Packet numbers: the only source of nonces.
+//!
+//! On transmit a number exists once. [`PnSource::allocate`] hands it out as a [`FreshPn`], which cannot be
+//! copied and is used up when [`NonceBase::seal`] makes the nonce. The source never goes back, never passes the
+//! end of the number space, and never passes its [`PnGate`]: numbers beyond the gate are not yet known to
+//! survive a restart.
+
+use keys::Salt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wire::{Sci, Ssci};
+
+/// From here on a 32-bit transmit SA asks for its successor (802.1X clause 9.8).
+pub const SOFT_LIMIT_32: u64 = 0xc000_0000;
+/// From here on an XPN transmit SA asks for its successor.
+pub const SOFT_LIMIT_XPN: u64 = 0xc000_0000_0000_0000;
+
+/// The greatest packet number that is used: 2^32-1, or 2^64-2 under an XPN suite.
+///
+/// One below what the XPN suites allow, so that "one after the last" is a number too.
+pub const fn last_pn(xpn: bool) -> u64 {
+    if xpn { u64::MAX - 1 } else { u32::MAX as u64 }
+}
+
+/// Shared between a transmit SA and its controller: how far the numbers are used, and how far they may be.
+///
+/// The controller raises the limit only after it made sure that no number below it is used after a restart.
+/// Numbers are 1 to [`last_pn`].
+#[derive(Debug)]
+pub struct PnGate {
+    next: AtomicU64,
+    limit: AtomicU64,
+}
+
+impl PnGate {
+    /// The number that the next frame will get, as of the end of the last burst.
+    pub fn next(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// The first number that may not be used yet.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    /// Allows all numbers below `limit`. A lower limit than before has no effect.
+    pub fn raise(&self, limit: u64) {
+        self.limit.fetch_max(limit, Ordering::AcqRel);
+    }
+}
+
+/// A packet number that no frame had before. Neither `Clone` nor `Copy`: making the nonce uses it up.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct FreshPn(u64);
+
+impl FreshPn {
+    /// What the SecTAG carries.
+    pub(crate) fn low32(&self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Hands out each packet number of one transmit SA once.
+#[derive(Debug)]
+pub(crate) struct PnSource {
+    next: u64,
+    /// First number that may not be used now: the gate's limit when last looked at.
+    end: u64,
+    /// First number that may never be used.
+    hard_end: u64,
+    soft_limit: u64,
+    gate: std::sync::Arc<PnGate>,
+}
+
+impl PnSource {
+    /// Starts at `first`, with numbers below `limit` allowed.
+    pub(crate) fn new(xpn: bool, first: u64, limit: u64) -> Self {
+        let gate = std::sync::Arc::new(PnGate { next: AtomicU64::new(first), limit: AtomicU64::new(limit) });
+        let hard_end = last_pn(xpn) + 1;
+        let soft_limit = if xpn { SOFT_LIMIT_XPN } else { SOFT_LIMIT_32 };
+        PnSource { next: first, end: limit.min(hard_end), hard_end, soft_limit, gate }
+    }
+
+    pub(crate) fn gate(&self) -> &std::sync::Arc<PnGate> {
+        &self.gate
+    }
+
+    /// Looks at the gate. Once a burst.
+    #[inline(always)]
+    pub(crate) fn begin_burst(&mut self) {
+        self.end = self.gate.limit().min(self.hard_end);
+    }
+
+    /// Tells the gate what is used up. Once a burst.
+    #[inline(always)]
+    pub(crate) fn end_burst(&self) {
+        self.gate.next.store(self.next, Ordering::Release);
+    }
+
+    /// The next number; `None` when none is left or allowed.
+    #[inline(always)]
+    pub(crate) fn allocate(&mut self) -> Option<FreshPn> {
+        if self.next < self.end {
+            let pn = FreshPn(self.next);
+            self.next += 1;
+            Some(pn)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a successor should be asked for.
+    #[inline(always)]
+    pub(crate) fn past_soft_limit(&self) -> bool {
+        self.next >= self.soft_limit
+    }
+
+    /// Whether no number is left for good.
+    #[inline(always)]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.next >= self.hard_end
+    }
+}
+
+/// What of a nonce does not change within an SA.
+///
+/// `SCI || PN` and `(SSCI || PN64) xor Salt` (802.1AE clauses 14.5 and 14.7) are both this base with the
+/// 64-bit PN xored into its last eight octets, 32-bit numbers having zeroes above.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NonceBase {
+    high: u32,
+    low: u64,
+}
+
+impl NonceBase {
+    pub(crate) fn from_sci(sci: Sci) -> Self {
+        let sci = sci.as_u64();
+        NonceBase { high: (sci >> 32) as u32, low: sci << 32 }
+    }
+
+    pub(crate) fn from_ssci(ssci: Ssci, salt: Salt) -> Self {
+        let s = salt.0;
+        NonceBase {
+            high: ssci.0 ^ u32::from_be_bytes([s[0], s[1], s[2], s[3]]),
+            low: u64::from_be_bytes([s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11]]),
+        }
+    }
+
+    /// The nonce for sealing, which uses the number up.
+    #[inline(always)]
+    #[allow(clippy::needless_pass_by_value)]
+    pub(crate) fn seal(&self, pn: FreshPn) -> [u8; gcm::NONCE_LEN] {
+        self.with(pn.0)
+    }
+
+    /// The nonce for opening: of a number that a sender chose.
+    #[inline(always)]
+    pub(crate) fn open(&self, pn: u64) -> [u8; gcm::NONCE_LEN] {
+        self.with(pn)
+    }
+
+    #[inline(always)]
+    fn with(&self, pn: u64) -> [u8; gcm::NONCE_LEN] {
+        let all = (u128::from(self.high) << 64 | u128::from(self.low ^ pn)) << 32;
+        let mut nonce = [0; gcm::NONCE_LEN];
+        nonce.copy_from_slice(&all.to_be_bytes()[..gcm::NONCE_LEN]);
+        nonce
+    }
+}
+
+/// Completes the low 32 bits of a received XPN from the lowest acceptable PN (802.1AE clause 10.6.2).
+///
+/// The high half is taken from `lowest`, or one more when the low halves lie on the two sides of a wrap.
+#[inline(always)]
+pub(crate) fn recover_xpn(lowest: u64, low32: u32) -> u64 {
+    const MSB: u32 = 0x8000_0000;
+    let wrapped = lowest as u32 & MSB != 0 && low32 & MSB == 0;
+    let high = (lowest >> 32).wrapping_add(wrapped.into());
+    high << 32 | u64::from(low32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nonces_as_in_annex_c() {
+        let sci: Sci = "12153524c0895e81".parse().unwrap();
+        let nonce = NonceBase::from_sci(sci).open(0xb2c2_8465);
+        assert_eq!(hex::encode(nonce), "12153524c0895e81b2c28465");
+        let salt = Salt::from_hex("e630e81a48de86a21c66fa6d").unwrap();
+        let nonce = NonceBase::from_ssci(Ssci(0x7a30_c118), salt).open(0xb0df_459c_b2c2_8465);
+        assert_eq!(hex::encode(nonce), "9c002902f801c33eaea47e08");
+    }
+
+    #[test]
+    fn the_source_stops_at_the_gate_and_goes_on_when_it_is_raised() {
+        let mut source = PnSource::new(false, 1, 3);
+        let take = |s: &mut PnSource| s.allocate().map(|pn| pn.low32());
+        assert_eq!([take(&mut source), take(&mut source), take(&mut source)], [Some(1), Some(2), None]);
+        assert!(!source.is_exhausted());
+        let gate = source.gate().clone();
+        gate.raise(5);
+        gate.raise(4);
+        assert_eq!(take(&mut source), None, "looked at once a burst");
+        source.begin_burst();
+        assert_eq!([take(&mut source), take(&mut source), take(&mut source)], [Some(3), Some(4), None]);
+        assert_eq!(gate.next(), 1);
+        source.end_burst();
+        assert_eq!(gate.next(), 5);
+    }
+
+    #[test]
+    fn the_last_number_is_used_once_and_none_after() {
+        for (xpn, last) in [(false, u64::from(u32::MAX)), (true, u64::MAX - 1)] {
+            let mut source = PnSource::new(xpn, last - 1, u64::MAX);
+            assert!(source.past_soft_limit());
+            assert_eq!(source.allocate().unwrap().low32(), (last - 1) as u32);
+            assert!(!source.is_exhausted());
+            assert_eq!(source.allocate().unwrap().low32(), last as u32);
+            assert!(source.is_exhausted());
+            assert!(source.allocate().is_none());
+            source.begin_burst();
+            assert!(source.allocate().is_none());
+        }
+    }
+
+    #[test]
+    fn soft_limits() {
+        for (xpn, soft) in [(false, SOFT_LIMIT_32), (true, SOFT_LIMIT_XPN)] {
+            assert!(!PnSource::new(xpn, soft - 1, u64::MAX).past_soft_limit());
+            assert!(PnSource::new(xpn, soft, u64::MAX).past_soft_limit());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn recovery_finds_every_number_less_than_2_to_31_ahead(lowest in 0u64..u64::MAX - (1 << 31), ahead in 0u64..1 << 31) {
+            let pn = lowest + ahead;
+            prop_assert_eq!(recover_xpn(lowest, pn as u32), pn);
+        }
+
+        #[test]
+        fn distinct_numbers_give_distinct_nonces(ssci: u32, salt: [u8; 12], a: u64, b: u64) {
+            let base = NonceBase::from_ssci(Ssci(ssci), Salt(salt));
+            prop_assert_eq!(base.open(a) == base.open(b), a == b);
+        }
+    }
+}

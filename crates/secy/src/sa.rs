@@ -1,0 +1,188 @@
+//! Secure associations.
+
+use crate::counters::{RxSaCounters, TxSaCounters};
+use crate::pn::{NonceBase, PnGate, PnSource, last_pn, recover_xpn};
+use keys::{Sak, Salt};
+use std::fmt;
+use std::sync::Arc;
+use wire::{CipherSuite, Sci, Ssci};
+
+/// What an XPN suite needs beside the SAK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Xpn {
+    /// Stands for the SCI in the nonce.
+    pub ssci: Ssci,
+    /// The SAK's salt.
+    pub salt: Salt,
+}
+
+/// What makes an SA.
+#[derive(Clone, Copy, Debug)]
+pub struct SaParams<'a> {
+    /// The suite.
+    pub suite: CipherSuite,
+    /// The key.
+    pub sak: &'a Sak,
+    /// The channel.
+    pub sci: Sci,
+    /// For XPN suites, and only for these.
+    pub xpn: Option<Xpn>,
+    /// Transmit: the first PN to use. Receive: the lowest acceptable PN. At least 1.
+    pub first_pn: u64,
+}
+
+/// Why an SA cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SaError {
+    /// The SAK's length is not the suite's.
+    #[error("{suite} needs a SAK of {} octets, not {octets}", suite.sak_len())]
+    SakLength {
+        /// The suite.
+        suite: CipherSuite,
+        /// Octets of the SAK.
+        octets: usize,
+    },
+    /// An XPN suite without SSCI and salt, or another suite with them.
+    #[error("{0} and SSCI with salt: XPN suites need them, the others have none")]
+    Xpn(CipherSuite),
+    /// A PN outside the suite's range.
+    #[error("packet number {0} is outside the suite's range")]
+    PacketNumber(u64),
+}
+
+impl SaParams<'_> {
+    fn build(&self) -> Result<(gcm::Key, NonceBase), SaError> {
+        let nonce = match self.xpn {
+            Some(Xpn { ssci, salt }) if self.suite.is_xpn() => NonceBase::from_ssci(ssci, salt),
+            None if !self.suite.is_xpn() => NonceBase::from_sci(self.sci),
+            _ => return Err(SaError::Xpn(self.suite)),
+        };
+        if !(1..=last_pn(self.suite.is_xpn())).contains(&self.first_pn) {
+            return Err(SaError::PacketNumber(self.first_pn));
+        }
+        let octets = self.sak.octets().len();
+        let wrong_length = SaError::SakLength { suite: self.suite, octets };
+        if !self.sak.fits(self.suite) {
+            return Err(wrong_length);
+        }
+        Ok((gcm::Key::new(self.sak.octets()).map_err(|_| wrong_length)?, nonce))
+    }
+}
+
+/// A transmit SA. Not `Clone`: two of them would use the same nonces.
+pub struct TxSa {
+    pub(crate) key: gcm::Key,
+    pub(crate) nonce: NonceBase,
+    pub(crate) pn: PnSource,
+    pub(crate) counters: Arc<TxSaCounters>,
+    pub(crate) soft_limit_told: bool,
+    pub(crate) exhaustion_told: bool,
+}
+
+impl TxSa {
+    /// Makes an SA that uses packet numbers from `params.first_pn` and below `limit`, until its
+    /// [gate](Self::gate) is raised.
+    ///
+    /// # Errors
+    /// [`SaError`].
+    pub fn new(params: &SaParams<'_>, limit: u64) -> Result<Self, SaError> {
+        let (key, nonce) = params.build()?;
+        Ok(TxSa {
+            key,
+            nonce,
+            pn: PnSource::new(params.suite.is_xpn(), params.first_pn, limit),
+            counters: Arc::default(),
+            soft_limit_told: false,
+            exhaustion_told: false,
+        })
+    }
+
+    /// How far the numbers are used and may be used.
+    pub fn gate(&self) -> Arc<PnGate> {
+        self.pn.gate().clone()
+    }
+
+    /// The SA's counters.
+    pub fn counters(&self) -> Arc<TxSaCounters> {
+        self.counters.clone()
+    }
+}
+
+impl fmt::Debug for TxSa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TxSa").field("pn", &self.pn).finish_non_exhaustive()
+    }
+}
+
+/// A receive SA.
+pub struct RxSa {
+    pub(crate) key: gcm::Key,
+    pub(crate) nonce: NonceBase,
+    pub(crate) counters: Arc<RxSaCounters>,
+    xpn: bool,
+    /// One more than the greatest PN that was authentic.
+    next_pn: u64,
+    /// Never accept less, whatever the window.
+    floor: u64,
+}
+
+/// How far behind the newest PN an XPN frame is recovered when replayProtect, hence its window, is off.
+const UNPROTECTED_XPN_REACH: u64 = 1 << 30;
+
+impl RxSa {
+    /// Makes an SA whose lowest acceptable PN is `params.first_pn`.
+    ///
+    /// # Errors
+    /// [`SaError`].
+    pub fn new(params: &SaParams<'_>) -> Result<Self, SaError> {
+        let (key, nonce) = params.build()?;
+        Ok(RxSa {
+            key,
+            nonce,
+            counters: Arc::default(),
+            xpn: params.suite.is_xpn(),
+            next_pn: params.first_pn,
+            floor: params.first_pn,
+        })
+    }
+
+    /// The SA's counters.
+    pub fn counters(&self) -> Arc<RxSaCounters> {
+        self.counters.clone()
+    }
+
+    /// The lowest acceptable PN under a replay window of `window` packet numbers (802.1AE clause 10.6.2).
+    #[inline(always)]
+    pub(crate) fn lowest_pn(&self, window: u64) -> u64 {
+        self.next_pn.saturating_sub(window).max(self.floor)
+    }
+
+    /// The whole PN of a frame that carries `low32`.
+    #[inline(always)]
+    pub(crate) fn recover(&self, low32: u32, replay_protect: bool, window: u64) -> u64 {
+        if self.xpn {
+            let window = if replay_protect { window } else { window.max(UNPROTECTED_XPN_REACH) };
+            recover_xpn(self.lowest_pn(window), low32)
+        } else {
+            low32.into()
+        }
+    }
+
+    /// Takes note of an authentic frame's PN.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, pn: u64) {
+        self.next_pn = self.next_pn.max(pn.saturating_add(1));
+    }
+
+    /// Raises the lowest acceptable PN, as key agreement does under delay protection (802.1AE clause 10.7.15).
+    pub(crate) fn raise_floor(&mut self, pn: u64) {
+        self.floor = self.floor.max(pn);
+        self.next_pn = self.next_pn.max(pn);
+    }
+}
+
+impl fmt::Debug for RxSa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RxSa").field("next_pn", &self.next_pn).finish_non_exhaustive()
+    }
+}
