@@ -1,0 +1,142 @@
+//! How frames are protected and verified: what a link and a KEYS file have in common.
+
+use crate::fields::Fields;
+use std::fmt;
+use wire::{CipherSuite, ConfidentialityOffset};
+
+/// What becomes of received frames that are not authentic (802.1AE clause 10.7.8, `validateFrames`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ValidateFrames {
+    /// Not checked at all; SecTAGs are removed.
+    Disabled,
+    /// Checked and counted; what fails is delivered where it is readable.
+    Check,
+    /// What fails is dropped.
+    #[default]
+    Strict,
+}
+
+impl ValidateFrames {
+    pub(crate) const WORDS: [(&'static str, ValidateFrames); 3] = [
+        ("strict", ValidateFrames::Strict),
+        ("check", ValidateFrames::Check),
+        ("disabled", ValidateFrames::Disabled),
+    ];
+}
+
+impl fmt::Display for ValidateFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ValidateFrames::Disabled => "disabled",
+            ValidateFrames::Check => "check",
+            ValidateFrames::Strict => "strict",
+        })
+    }
+}
+
+/// Largest window of the suites with 32-bit packet numbers.
+const MAX_WINDOW: u64 = u32::MAX as u64;
+
+/// Largest window of the XPN suites, which recover the upper half of a packet number from the lower (802.1AE
+/// clause 10.7.8).
+const MAX_WINDOW_XPN: u64 = (1 << 30) - 1;
+
+/// The keys that say how frames are formed and checked.
+pub(crate) struct FrameFields {
+    pub(crate) cipher_suite: CipherSuite,
+    pub(crate) encrypt: bool,
+    pub(crate) confidentiality_offset: ConfidentialityOffset,
+    pub(crate) replay_protect: bool,
+    pub(crate) replay_window: u64,
+    pub(crate) send_sci: bool,
+    pub(crate) end_station: bool,
+    pub(crate) single_copy_broadcast: bool,
+    pub(crate) clear_vlan_tags: usize,
+}
+
+impl FrameFields {
+    /// Reads everything but the suite, which was read before: `None` when it was wrong.
+    pub(crate) fn read(fields: &mut Fields<'_>, suite: Option<CipherSuite>) -> Option<Self> {
+        let encrypt = fields.or("encrypt", true, |v| v.boolean("encrypt = true"));
+        let confidentiality_offset = offset(fields, suite, encrypt);
+        let replay_protect = fields.or("replay_protect", true, |v| v.boolean("replay_protect = true"));
+        let replay_window = window(fields, suite);
+        let send_sci = fields.or("send_sci", true, |v| v.boolean("send_sci = true"));
+        let end_station = without_sci(fields, "end_station", send_sci);
+        let single_copy_broadcast = without_sci(fields, "single_copy_broadcast", send_sci);
+        let clear_vlan_tags = fields.or("clear_vlan_tags", 0, |v| v.whole(0..=2, "clear_vlan_tags = 0"));
+        Some(FrameFields {
+            cipher_suite: suite?,
+            encrypt: encrypt?,
+            confidentiality_offset: confidentiality_offset?,
+            replay_protect: replay_protect?,
+            replay_window: replay_window?,
+            send_sci: send_sci?,
+            end_station: end_station?,
+            single_copy_broadcast: single_copy_broadcast?,
+            clear_vlan_tags: clear_vlan_tags? as usize,
+        })
+    }
+}
+
+/// Reads `cipher_suite`.
+pub(crate) fn suite(fields: &mut Fields<'_>, default: Option<CipherSuite>) -> Option<CipherSuite> {
+    let example = "cipher_suite = \"gcm-aes-xpn-256\"";
+    match default {
+        Some(default) => fields.or("cipher_suite", default, |v| v.parsed(example)),
+        None => fields.required("cipher_suite", example)?.parsed(example),
+    }
+}
+
+fn offset(
+    fields: &mut Fields<'_>,
+    suite: Option<CipherSuite>,
+    encrypt: Option<bool>,
+) -> Option<ConfidentialityOffset> {
+    let key = "confidentiality_offset";
+    let offset = fields.or(key, ConfidentialityOffset::None, |v| {
+        let octets = v.whole(0..=50, "confidentiality_offset = 0")?;
+        match ConfidentialityOffset::try_from(octets) {
+            Ok(offset) => Some(offset),
+            Err(_) => v.wrong("0, 30 or 50", "confidentiality_offset = 0"),
+        }
+    })?;
+    if offset == ConfidentialityOffset::None {
+        return Some(offset);
+    }
+    if let Some(suite) = suite.filter(|suite| suite.is_xpn()) {
+        let what = format!("{suite} encrypts everything and knows no offset");
+        fields.fail(
+            key,
+            what,
+            "write confidentiality_offset = 0, or cipher_suite = \"gcm-aes-128\" or \"gcm-aes-256\"",
+        );
+        return None;
+    }
+    if encrypt == Some(false) {
+        fields.fail(
+            key,
+            "with encrypt = false everything is in the clear anyway",
+            "write confidentiality_offset = 0, or encrypt = true",
+        );
+        return None;
+    }
+    Some(offset)
+}
+
+fn window(fields: &mut Fields<'_>, suite: Option<CipherSuite>) -> Option<u64> {
+    let xpn = suite.is_some_and(CipherSuite::is_xpn);
+    let max = if xpn { MAX_WINDOW_XPN } else { MAX_WINDOW };
+    fields.or("replay_window", 0, |v| v.whole(0..=max, "replay_window = 0"))
+}
+
+/// A flag of SecTAGs that carry no SCI (802.1AE clause 9.5).
+fn without_sci(fields: &mut Fields<'_>, key: &'static str, send_sci: Option<bool>) -> Option<bool> {
+    let flag = fields.or(key, false, |v| v.boolean(&format!("{key} = false")))?;
+    if flag && send_sci == Some(true) {
+        let what = "a SecTAG says this instead of an SCI, never together with one";
+        fields.fail(key, what, format!("write send_sci = false, or {key} = false"));
+        return None;
+    }
+    Some(flag)
+}

@@ -1,0 +1,50 @@
+//! The files in `config/` are right.
+
+use super::*;
+use crate::{Poll, ValidateFrames};
+use std::path::Path;
+use wire::CipherSuite;
+
+fn sample(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(name);
+    fs::read_to_string(&path).unwrap()
+}
+
+#[test]
+fn gateway_toml_is_the_shortest_way_to_a_secure_link() {
+    let dir = Dir::new();
+    let key = |digit: &str| format!("sak = \"{}\"\nsalt = \"{}\"\n", digit.repeat(64), digit.repeat(24));
+    dir.key("from-dc1.key", &key("1"));
+    dir.key("from-dc2.key", &key("2"));
+    let config = dir.config(&sample("gateway.toml")).unwrap();
+    assert!(config.dpdk.hugepages);
+    assert_eq!(config.gateway.poll, Poll::Busy);
+    assert_eq!(config.links[0].cipher_suite, CipherSuite::GcmAesXpn256);
+    assert_eq!(config.links[0].validate_frames, ValidateFrames::Strict);
+}
+
+#[test]
+fn trial_toml_needs_no_nic() {
+    let dir = Dir::new();
+    dir.key("trial.key", "sak = \"000102030405060708090a0b0c0d0e0f\"\n");
+    let config = dir.config(&sample("trial.toml")).unwrap();
+    assert!(!config.dpdk.hugepages);
+    assert_eq!(config.gateway.poll, Poll::Adaptive);
+    assert!(config.ports.iter().all(|p| p.device.as_str().starts_with("net_af_packet")));
+}
+
+#[test]
+fn pcap_keys_toml_is_a_keys_file() {
+    let keys = Dir::new().keys(sample("pcap-keys.toml").as_bytes()).unwrap();
+    assert_eq!(keys.sas.len(), 1);
+}
+
+#[test]
+fn no_sample_is_left_untested() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(".toml"));
+    names.sort();
+    assert_eq!(names, ["gateway.toml", "pcap-keys.toml", "trial.toml"]);
+}
