@@ -1,1 +1,30 @@
-//! datapath
+//! Frames from port to port through a SecY.
+//!
+//! A link has two directions: protect, from the plain port to the line, and verify, back. Each is a [`Task`]
+//! that owns a receive queue, a transmit queue and one half of the SecY. A [`Worker`] is a thread on a core of
+//! its own that runs its tasks to completion, burst by burst: receive, protect or verify, transmit. Workers
+//! share nothing with each other.
+//!
+//! Ports are anything that receives and transmits bursts ([`FrameRx`], [`FrameTx`]): DPDK queues, memory,
+//! capture files. Configuration, keys and their agreement are elsewhere; commands come in and events go out
+//! over bounded lock-free rings.
+#![forbid(unsafe_code)]
+
+mod counters;
+#[cfg(feature = "dpdk")]
+mod dpdk_io;
+mod io;
+mod memory;
+mod path;
+pub mod pcap;
+mod worker;
+
+pub use counters::PathCounters;
+#[cfg(feature = "dpdk")]
+pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};
+pub use io::{FrameRx, FrameTx};
+pub use memory::{MemoryRx, MemoryTx, wire};
+pub use path::{Protect, Task, Verify};
+pub use worker::{
+    IdlePolicy, StartError, TaskCommand, TaskEvent, TaskId, ThreadSetup, Worker, WorkerHandle, WorkerSetup,
+};

@@ -1,0 +1,31 @@
+//! What a direction counts beside its SecY.
+
+use secy::Counter;
+
+/// Frames of one direction of a link, at its ends.
+///
+/// `rx_frames` is the sum of the SecY's counters, and what it passes is `tx_frames + tx_dropped`.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct PathCounters {
+    /// Frames received.
+    pub rx_frames: Counter,
+    /// Frames transmitted.
+    pub tx_frames: Counter,
+    /// Frames freed because the transmit queue was full.
+    pub tx_dropped: Counter,
+    /// EAPOL frames set aside for key agreement and dropped, there being none.
+    pub eapol_dropped: Counter,
+}
+
+impl PathCounters {
+    /// Each counter's name and value.
+    pub fn values(&self) -> [(&'static str, u64); 4] {
+        [
+            ("rx_frames", self.rx_frames.get()),
+            ("tx_frames", self.tx_frames.get()),
+            ("tx_dropped", self.tx_dropped.get()),
+            ("eapol_dropped", self.eapol_dropped.get()),
+        ]
+    }
+}

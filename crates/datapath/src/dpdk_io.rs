@@ -1,0 +1,134 @@
+//! DPDK queues as ports of the frame path.
+
+use crate::{FrameRx, FrameTx};
+use dpdk::{Mbuf, RxQueue, TxQueue};
+use secy::{Burst, FrameBuf};
+use wire::{EtherType, VLAN_TAG_LEN};
+
+/// An mbuf as the SecY sees it.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct DpdkFrame(Mbuf);
+
+impl From<Mbuf> for DpdkFrame {
+    #[inline(always)]
+    fn from(mbuf: Mbuf) -> Self {
+        DpdkFrame(mbuf)
+    }
+}
+
+impl From<DpdkFrame> for Mbuf {
+    #[inline(always)]
+    fn from(frame: DpdkFrame) -> Self {
+        frame.0
+    }
+}
+
+impl FrameBuf for DpdkFrame {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    fn head(&self) -> &[u8] {
+        self.0.data()
+    }
+
+    #[inline(always)]
+    fn head_mut(&mut self) -> &mut [u8] {
+        self.0.data_mut()
+    }
+
+    fn segments_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.0.segments_mut()
+    }
+
+    #[inline(always)]
+    fn is_contiguous(&self) -> bool {
+        self.0.is_contiguous()
+    }
+
+    #[inline(always)]
+    fn prepend(&mut self, octets: usize) -> bool {
+        self.0.prepend(octets)
+    }
+
+    #[inline(always)]
+    fn append(&mut self, octets: usize) -> bool {
+        self.0.append(octets)
+    }
+
+    #[inline(always)]
+    fn trim_front(&mut self, octets: usize) -> bool {
+        self.0.trim_front(octets)
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+}
+
+/// A DPDK receive queue.
+#[derive(Debug)]
+pub struct DpdkRx(RxQueue);
+
+impl DpdkRx {
+    /// Takes the queue over.
+    pub fn new(queue: RxQueue) -> Self {
+        DpdkRx(queue)
+    }
+}
+
+/// Puts an outer VLAN tag back that the port handed over beside the frame, as AF_PACKET does.
+#[inline(always)]
+fn restore_vlan(frame: &mut DpdkFrame) {
+    if let Some(tci) = frame.0.take_stripped_vlan() {
+        insert_vlan(frame, tci);
+    }
+}
+
+#[cold]
+fn insert_vlan(frame: &mut DpdkFrame, tci: u16) {
+    const ADDRESSES: usize = 12;
+    if frame.0.data().len() < ADDRESSES || !frame.0.prepend(VLAN_TAG_LEN) {
+        return; // Shorter than any frame; the SecY refuses it. Headroom is ample on receive.
+    }
+    let head = frame.0.data_mut();
+    head.copy_within(VLAN_TAG_LEN..VLAN_TAG_LEN + ADDRESSES, 0);
+    // The kind of tag is not handed over; C-tags are what hosts and switches send.
+    head[ADDRESSES..ADDRESSES + 2].copy_from_slice(&EtherType::CVLAN.0.to_be_bytes());
+    head[ADDRESSES + 2..ADDRESSES + 4].copy_from_slice(&tci.to_be_bytes());
+}
+
+impl FrameRx for DpdkRx {
+    type Frame = DpdkFrame;
+
+    #[inline(always)]
+    fn rx_burst(&mut self, frames: &mut Burst<DpdkFrame>) {
+        let before = frames.len();
+        self.0.rx_burst(frames);
+        frames[before..].iter_mut().for_each(restore_vlan);
+    }
+}
+
+/// A DPDK transmit queue.
+#[derive(Debug)]
+pub struct DpdkTx(TxQueue);
+
+impl DpdkTx {
+    /// Takes the queue over.
+    pub fn new(queue: TxQueue) -> Self {
+        DpdkTx(queue)
+    }
+}
+
+impl FrameTx for DpdkTx {
+    type Frame = DpdkFrame;
+
+    #[inline(always)]
+    fn tx_burst(&mut self, frames: &mut Burst<DpdkFrame>) {
+        self.0.tx_burst(frames);
+    }
+}

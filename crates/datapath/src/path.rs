@@ -1,0 +1,124 @@
+//! The two directions of a link.
+
+use crate::{FrameRx, FrameTx, PathCounters};
+use gcm::Engine;
+use secy::{Burst, Command, Event, RxSecY, TxSecY};
+use std::sync::Arc;
+
+/// One direction of a link, as a worker sees it.
+pub trait Task: Send {
+    /// Receives a burst and brings it to its end. Says how many frames there were.
+    fn poll(&mut self, engine: &mut Engine) -> usize;
+
+    /// Changes the SecY.
+    fn apply(&mut self, command: Command) -> Option<Event>;
+
+    /// What the SecY has to say.
+    fn poll_event(&mut self) -> Option<Event>;
+}
+
+/// Transmits what the queue takes. The rest is freed and counted: waiting would only move the loss to where
+/// nobody counts it.
+#[inline(always)]
+fn transmit<T: FrameTx>(tx: &mut T, frames: &mut Burst<T::Frame>, counters: &PathCounters) {
+    let offered = frames.len();
+    if offered == 0 {
+        return;
+    }
+    tx.tx_burst(frames);
+    let left = frames.len();
+    counters.tx_frames.add((offered - left) as u64);
+    if left > 0 {
+        counters.tx_dropped.add(left as u64);
+        frames.clear();
+    }
+}
+
+/// From the plain port to the line.
+pub struct Protect<R: FrameRx, T> {
+    rx: R,
+    tx: T,
+    secy: TxSecY,
+    frames: Burst<R::Frame>,
+    counters: Arc<PathCounters>,
+}
+
+impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
+    /// Joins the plain port's receive queue, the SecY's transmit half and the line's transmit queue.
+    pub fn new(rx: R, secy: TxSecY, tx: T) -> Self {
+        Protect { rx, tx, secy, frames: Burst::new(), counters: Arc::default() }
+    }
+
+    /// The direction's counters.
+    pub fn counters(&self) -> Arc<PathCounters> {
+        self.counters.clone()
+    }
+}
+
+impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
+    fn poll(&mut self, engine: &mut Engine) -> usize {
+        self.rx.rx_burst(&mut self.frames);
+        let received = self.frames.len();
+        if received > 0 {
+            self.counters.rx_frames.add(received as u64);
+            self.secy.protect(engine, &mut self.frames);
+            transmit(&mut self.tx, &mut self.frames, &self.counters);
+        }
+        received
+    }
+
+    fn apply(&mut self, command: Command) -> Option<Event> {
+        self.secy.apply(command)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.secy.poll_event()
+    }
+}
+
+/// From the line to the plain port.
+pub struct Verify<R: FrameRx, T> {
+    rx: R,
+    tx: T,
+    secy: RxSecY,
+    frames: Burst<R::Frame>,
+    eapol: Burst<R::Frame>,
+    counters: Arc<PathCounters>,
+}
+
+impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
+    /// Joins the line's receive queue, the SecY's receive half and the plain port's transmit queue.
+    pub fn new(rx: R, secy: RxSecY, tx: T) -> Self {
+        Verify { rx, tx, secy, frames: Burst::new(), eapol: Burst::new(), counters: Arc::default() }
+    }
+
+    /// The direction's counters.
+    pub fn counters(&self) -> Arc<PathCounters> {
+        self.counters.clone()
+    }
+}
+
+impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
+    fn poll(&mut self, engine: &mut Engine) -> usize {
+        self.rx.rx_burst(&mut self.frames);
+        let received = self.frames.len();
+        if received > 0 {
+            self.counters.rx_frames.add(received as u64);
+            self.secy.verify(engine, &mut self.frames, &mut self.eapol);
+            if !self.eapol.is_empty() {
+                self.counters.eapol_dropped.add(self.eapol.len() as u64);
+                self.eapol.clear();
+            }
+            transmit(&mut self.tx, &mut self.frames, &self.counters);
+        }
+        received
+    }
+
+    fn apply(&mut self, command: Command) -> Option<Event> {
+        self.secy.apply(command)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+}

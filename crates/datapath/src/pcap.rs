@@ -1,0 +1,311 @@
+//! Capture files.
+
+use pcap_file::pcap::{PcapHeader, PcapReader, PcapWriter, RawPcapPacket};
+use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
+use pcap_file::pcapng::{Block, PcapNgReader};
+use pcap_file::{DataLink, PcapError, TsResolution};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What goes wrong with a capture file.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Opening, reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Not a capture, or a damaged one.
+    #[error("{}: {what}; a pcap or pcapng capture is needed", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Not Ethernet.
+    #[error("{}: link type {link_type:?}, where Ethernet is needed", path.display())]
+    LinkType {
+        /// The file.
+        path: PathBuf,
+        /// Found.
+        link_type: DataLink,
+    },
+    /// A frame of which only a part was captured.
+    #[error("{}: frame {number} was cut to {captured} of {original} octets when it was captured; capture whole frames (tcpdump -s 0)", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its number, from 1.
+        number: u64,
+        /// Octets in the file.
+        captured: usize,
+        /// Octets on the wire.
+        original: usize,
+    },
+}
+
+/// A frame of a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// Since the epoch.
+    pub time: Duration,
+    /// Octets without FCS.
+    pub octets: Vec<u8>,
+}
+
+/// Reads a pcap or pcapng file, frame by frame.
+pub struct CaptureReader {
+    path: PathBuf,
+    number: u64,
+    format: Format,
+}
+
+enum Format {
+    Pcap(PcapReader<BufReader<File>>),
+    PcapNg(Box<PcapNgReader<BufReader<File>>>),
+}
+
+/// What pcapng files begin with, in either byte order.
+const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+
+fn format_error(path: &Path, error: PcapError) -> CaptureError {
+    match error {
+        PcapError::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            format_error(path, PcapError::IncompleteBuffer)
+        }
+        PcapError::IoError(source) => CaptureError::Io { path: path.into(), source },
+        PcapError::IncompleteBuffer => {
+            CaptureError::Format { path: path.into(), what: "the file ends in the middle".into() }
+        }
+        other => CaptureError::Format { path: path.into(), what: other.to_string() },
+    }
+}
+
+impl CaptureReader {
+    /// Opens a capture of Ethernet frames.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        let io = |source| CaptureError::Io { path: path.into(), source };
+        let mut file = File::open(path).map_err(io)?;
+        let mut magic = [0; 4];
+        let is_pcapng = file.read_exact(&mut magic).is_ok() && magic == PCAPNG_MAGIC;
+        file.rewind().map_err(io)?;
+        let file = BufReader::new(file);
+        let format = if is_pcapng {
+            Format::PcapNg(Box::new(PcapNgReader::new(file).map_err(|e| format_error(path, e))?))
+        } else {
+            let reader = PcapReader::new(file).map_err(|e| format_error(path, e))?;
+            check_link_type(path, reader.header().datalink)?;
+            Format::Pcap(reader)
+        };
+        Ok(CaptureReader { path: path.into(), number: 0, format })
+    }
+
+    /// The header of a file that a [`CaptureWriter`] makes from this one: the same resolution of time.
+    pub fn header(&self) -> PcapHeader {
+        match &self.format {
+            Format::Pcap(reader) => reader.header(),
+            Format::PcapNg(_) => {
+                PcapHeader { ts_resolution: TsResolution::NanoSecond, ..PcapHeader::default() }
+            }
+        }
+    }
+
+    /// The next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// [`CaptureError`]; also for a frame that was not captured whole.
+    pub fn next_frame(&mut self) -> Result<Option<Captured>, CaptureError> {
+        let path = &self.path;
+        let found = match &mut self.format {
+            Format::Pcap(reader) => next_pcap(reader),
+            Format::PcapNg(reader) => next_pcapng(path, reader)?,
+        };
+        let Some(found) = found else { return Ok(None) };
+        let (frame, original) = found.map_err(|e| format_error(path, e))?;
+        self.number += 1;
+        let captured = frame.octets.len();
+        if captured < original {
+            return Err(CaptureError::Truncated {
+                path: path.clone(),
+                number: self.number,
+                captured,
+                original,
+            });
+        }
+        Ok(Some(frame))
+    }
+}
+
+fn check_link_type(path: &Path, link_type: DataLink) -> Result<(), CaptureError> {
+    match link_type {
+        DataLink::ETHERNET => Ok(()),
+        link_type => Err(CaptureError::LinkType { path: path.into(), link_type }),
+    }
+}
+
+/// A frame and its length on the wire.
+type Found = Result<(Captured, usize), PcapError>;
+
+/// Raw packets: the checked ones refuse captures with a snap length of 0 or below a frame's length, which exist.
+fn next_pcap(reader: &mut PcapReader<BufReader<File>>) -> Option<Found> {
+    let unit = match reader.header().ts_resolution {
+        TsResolution::MicroSecond => 1000,
+        TsResolution::NanoSecond => 1,
+    };
+    let packet = match reader.next_raw_packet()? {
+        Ok(packet) => packet,
+        Err(e) => return Some(Err(e)),
+    };
+    let time =
+        Duration::from_secs(packet.ts_sec.into()) + Duration::from_nanos(u64::from(packet.ts_frac) * unit);
+    Some(Ok((Captured { time, octets: packet.data.into_owned() }, packet.orig_len as usize)))
+}
+
+fn next_pcapng(
+    path: &Path,
+    reader: &mut PcapNgReader<BufReader<File>>,
+) -> Result<Option<Found>, CaptureError> {
+    loop {
+        let (frame, original, interface) = match reader.next_block() {
+            None => return Ok(None),
+            Some(Err(e)) => return Ok(Some(Err(e))),
+            Some(Ok(Block::EnhancedPacket(p))) => {
+                // The reader takes the counter for nanoseconds, whatever the interface says it counts.
+                let ticks = p.timestamp.as_nanos() as u64;
+                let frame = Captured { time: Duration::from_nanos(ticks), octets: p.data.into_owned() };
+                (frame, p.original_len as usize, p.interface_id as usize)
+            }
+            Some(Ok(Block::SimplePacket(p))) => {
+                let frame = Captured { time: Duration::ZERO, octets: p.data.into_owned() };
+                (frame, p.original_len as usize, 0)
+            }
+            Some(Ok(_)) => continue,
+        };
+        let Some(interface) = reader.interfaces().get(interface) else {
+            let what = format!("a frame of interface {interface}, which the file does not describe");
+            return Err(CaptureError::Format { path: path.into(), what });
+        };
+        check_link_type(path, interface.linktype)?;
+        let resolution = interface.options.iter().find_map(|o| match o {
+            InterfaceDescriptionOption::IfTsResol(r) => Some(*r),
+            _ => None,
+        });
+        let time = ticks_to_time(frame.time.as_nanos() as u64, resolution.unwrap_or(6));
+        return Ok(Some(Ok((Captured { time, ..frame }, original))));
+    }
+}
+
+/// Time of a pcapng counter whose unit is 10^-`resolution` s, or 2^-n s with the high bit set.
+fn ticks_to_time(ticks: u64, resolution: u8) -> Duration {
+    let exponent = u32::from(resolution & 0x7f);
+    let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
+    let nanos =
+        base.checked_pow(exponent).map_or(0, |per_second| u128::from(ticks) * 1_000_000_000 / per_second);
+    Duration::from_nanos(nanos.min(u64::MAX.into()) as u64)
+}
+
+/// Writes a pcap file.
+pub struct CaptureWriter {
+    path: PathBuf,
+    unit: u32,
+    writer: PcapWriter<BufWriter<File>>,
+}
+
+impl CaptureWriter {
+    /// Creates `path`, with the byte order and resolution of `header`.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub fn create(path: &Path, header: PcapHeader) -> Result<Self, CaptureError> {
+        let file = File::create(path).map_err(|source| CaptureError::Io { path: path.into(), source })?;
+        let unit = match header.ts_resolution {
+            TsResolution::MicroSecond => 1000,
+            TsResolution::NanoSecond => 1,
+        };
+        let writer = PcapWriter::with_header(BufWriter::new(file), header);
+        Ok(CaptureWriter { path: path.into(), unit, writer: writer.map_err(|e| format_error(path, e))? })
+    }
+
+    /// Appends a frame.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub fn write(&mut self, time: Duration, octets: &[u8]) -> Result<(), CaptureError> {
+        let packet = RawPcapPacket {
+            ts_sec: time.as_secs() as u32,
+            ts_frac: time.subsec_nanos() / self.unit,
+            incl_len: octets.len() as u32,
+            orig_len: octets.len() as u32,
+            data: octets.into(),
+        };
+        self.writer.write_raw_packet(&packet).map(drop).map_err(|e| format_error(&self.path, e))
+    }
+
+    /// Brings everything to the file.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub fn finish(self) -> Result<(), CaptureError> {
+        let path = self.path;
+        self.writer.into_writer().flush().map_err(|source| CaptureError::Io { path, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_of_time() {
+        let time = |ticks, resolution| ticks_to_time(ticks, resolution).as_nanos();
+        assert_eq!(time(1_500_000, 6), 1_500_000_000);
+        assert_eq!(time(1_500_000, 9), 1_500_000);
+        assert_eq!(time(3, 0x81), 1_500_000_000);
+        assert_eq!(time(u64::MAX, 0), u128::from(u64::MAX));
+        assert_eq!(time(1, 0x7f), 0);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pcap");
+        let frames: Vec<_> = (0..3u8)
+            .map(|i| Captured {
+                time: Duration::new(1_700_000_000, 1000 * u32::from(i)),
+                octets: vec![i; 60],
+            })
+            .collect();
+        let mut writer = CaptureWriter::create(&path, PcapHeader::default()).unwrap();
+        frames.iter().for_each(|f| writer.write(f.time, &f.octets).unwrap());
+        writer.finish().unwrap();
+        let mut reader = CaptureReader::open(&path).unwrap();
+        let read: Vec<_> = std::iter::from_fn(|| reader.next_frame().unwrap()).collect();
+        assert_eq!(read, frames);
+    }
+
+    #[test]
+    fn what_is_no_capture_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let error = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            let opened = CaptureReader::open(&path).map(|mut r| r.next_frame().map(drop));
+            opened.map_or_else(|e| e.to_string(), |r| r.unwrap_err().to_string())
+        };
+        for content in [&b""[..], b"hello, this is no capture at all", &[0x0a, 0x0d, 0x0d, 0x0a, 1]] {
+            let e = error(content);
+            assert!(e.contains(path.to_str().unwrap()) && e.contains("pcap"), "{e}");
+        }
+        let missing = CaptureReader::open(&dir.path().join("none")).map(drop).unwrap_err().to_string();
+        assert!(missing.contains("none: No such file"), "{missing}");
+    }
+}
