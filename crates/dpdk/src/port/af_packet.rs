@@ -1,0 +1,98 @@
+//! What `net_af_packet` does not do by itself: respect the interface's MTU.
+//!
+//! The driver reports MTU 1500 whatever the interface has and cuts frames that are longer than its ring's slots,
+//! silently. So the slots are sized for the interface here, and the interface is asked what it can carry.
+
+use super::device::Device;
+use super::error::PortError;
+use super::{PortConfig, interface};
+use crate::pool::{HEADROOM, Pool};
+
+/// Slot octets that the kernel keeps in front of a received frame: TPACKET_V2's header and address, padded.
+const RX_OVERHEAD: u32 = 66;
+
+/// Ethernet header and two VLAN tags.
+const L2_OVERHEAD: u32 = 14 + 2 * 4;
+
+/// Slot octets by which the driver undercuts when it compares slots with buffers.
+const DRIVER_OVERHEAD: u32 = 32;
+
+/// Slots the driver makes by default, in octets.
+const DEFAULT_SLOT: u32 = 2048;
+
+/// The interface behind the device, if the driver is `net_af_packet`.
+pub(crate) fn interface_of(device: &Device) -> Option<&str> {
+    device.is_virtual("net_af_packet").then(|| device.arg("iface")).flatten()
+}
+
+/// Checks the interface's MTU against the one asked for, and asks the driver for slots that fit it.
+pub(crate) fn prepare(parsed: &mut Device, config: &PortConfig, pool: &Pool) -> Result<(), PortError> {
+    let Some(interface) = interface_of(parsed) else { return Ok(()) };
+    let device = || config.device.clone();
+    let mtu = interface::mtu(interface).map_err(|error| PortError::Setup {
+        device: device(),
+        step: "reading the interface's MTU",
+        reason: error.to_string(),
+    })?;
+    if let Some(requested) = config.mtu.filter(|requested| u32::from(*requested) > mtu) {
+        return Err(PortError::InterfaceMtu {
+            device: device(),
+            interface: interface.to_owned(),
+            requested,
+            mtu,
+        });
+    }
+    let slot = slot_for(config.mtu.map_or(mtu, u32::from));
+    let slot = match parsed.arg("framesz").map(str::parse::<u32>) {
+        Some(Ok(given)) if given < slot.min(DEFAULT_SLOT) => {
+            return Err(PortError::BadDevice {
+                device: device(),
+                reason: "framesz is too small for the MTU; without it a fitting one is chosen",
+            });
+        }
+        Some(Ok(given)) => given,
+        // The driver has the better message.
+        Some(Err(_)) => return Ok(()),
+        None => {
+            if slot > DEFAULT_SLOT {
+                parsed.push_arg("framesz", slot);
+                if parsed.arg("blocksz").is_none() {
+                    parsed.push_arg("blocksz", block_for(slot));
+                }
+            }
+            slot
+        }
+    };
+    let needed = slot - DRIVER_OVERHEAD + u32::from(HEADROOM);
+    if needed > u32::from(pool.data_room()) {
+        return Err(PortError::DataRoomTooSmall { device: device(), needed, data_room: pool.data_room() });
+    }
+    Ok(())
+}
+
+/// A slot size for frames of that MTU.
+fn slot_for(mtu: u32) -> u32 {
+    (mtu.saturating_add(L2_OVERHEAD + RX_OVERHEAD)).next_multiple_of(1024).max(DEFAULT_SLOT)
+}
+
+/// A block size, in whole pages, that slots divide evenly: the driver takes them for one array across blocks.
+fn block_for(slot: u32) -> u32 {
+    // SAFETY: asks for a constant of the system.
+    let page = u32::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    slot * (page / 1024).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_fit_the_mtu_and_divide_blocks() {
+        assert_eq!(slot_for(1500), 2048);
+        assert_eq!(slot_for(1960), 2048);
+        assert_eq!(slot_for(1961), 3072);
+        assert_eq!(slot_for(9000), 9216);
+        assert_eq!(block_for(9216) % 9216, 0);
+        assert_eq!(block_for(9216) % 4096, 0);
+    }
+}
