@@ -71,7 +71,6 @@ impl FrameBuf for DpdkFrame {
 }
 
 /// A DPDK receive queue.
-#[derive(Debug)]
 pub struct DpdkRx(RxQueue);
 
 impl DpdkRx {
@@ -114,7 +113,6 @@ impl FrameRx for DpdkRx {
 }
 
 /// A DPDK transmit queue.
-#[derive(Debug)]
 pub struct DpdkTx(TxQueue);
 
 impl DpdkTx {

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Commands and events that are on their way at most, each way.
 const RING_LEN: usize = 1024;
+/// Cores that a thread's affinity can name.
+const MAX_CORES: usize = 1024;
 /// Empty rounds before an adaptive worker sleeps: some ten microseconds.
 const IDLE_ROUNDS: u32 = 512;
 /// How long an adaptive worker sleeps. Far below what a queue of 1024 descriptors bridges at 1 Gbit/s.
@@ -205,8 +207,8 @@ impl Worker {
 
 fn prepare(core: Option<usize>, setup: Option<ThreadSetup>) -> Result<Box<dyn Any>, StartError> {
     if let Some(core) = core {
-        let known = core_affinity::get_core_ids().unwrap_or_default().into_iter().find(|c| c.id == core);
-        if !known.is_some_and(core_affinity::set_for_current) {
+        // Not looked up first: the list of cores is the starting thread's, which may be pinned to its own.
+        if core >= MAX_CORES || !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
             return Err(StartError::Core(core));
         }
     }

@@ -1,0 +1,27 @@
+//! Stamps version and revision.
+
+use std::process::Command;
+
+fn main() {
+    let git = |args: &[&str]| {
+        let out = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    let revision = git(&["rev-parse", "--short=10", "HEAD"]);
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+    let version = env!("CARGO_PKG_VERSION");
+    let stamp = match revision {
+        Some(r) => format!("{version} ({r}{})", if changed { ", changed" } else { "" }),
+        None => version.to_owned(),
+    };
+    println!("cargo::rustc-env=MACSEC_GW_VERSION={stamp}");
+    // A new commit moves one of these.
+    for name in ["HEAD", "logs/HEAD", "index"] {
+        if let Some(path) =
+            git(&["rev-parse", "--git-path", name]).filter(|p| std::path::Path::new(p).exists())
+        {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+}

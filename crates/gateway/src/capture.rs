@@ -1,0 +1,197 @@
+//! `macsec-gw pcap protect|verify`: the same SecY over capture files.
+
+use crate::link::{validate_frames, xpn};
+use crate::{BadUsage, Row};
+use anyhow::{Context, Result, bail};
+use config::{KeysFile, StaticSa};
+use datapath::pcap::{CaptureReader, CaptureWriter};
+use gcm::Engine;
+use secy::{
+    Burst, Command, FrameBuf, MemFrame, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa,
+    TxSecY,
+};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use wire::{Ethernet, MacAddr, Sci};
+
+/// Octets of the longest frame that is made: a jumbo frame with tags, and what protection adds.
+const MAX_FRAME: usize = 9600 + 22 + secy::MAX_OVERHEAD;
+
+/// What to do with each frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Protect plain frames.
+    Protect,
+    /// Verify protected frames.
+    Verify,
+}
+
+/// Reads `input`, writes what comes out to `output`, and says what was counted.
+///
+/// # Errors
+/// [`BadUsage`] for bad KEYS; anything else for files. `output` is then as it was.
+pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -> Result<Vec<Row>> {
+    let keys_file = KeysFile::load(keys).map_err(|e| BadUsage(e.to_string()))?;
+    if keys_file.exposed() {
+        tracing::warn!("{}: others than its owner can read these keys; run: chmod 600", keys.display());
+    }
+    let mut reader = CaptureReader::open(input)?;
+    let replaced = fs::metadata(output).ok();
+    let source = fs::metadata(input).with_context(|| input.display().to_string())?;
+    if replaced.as_ref().is_some_and(|o| (o.dev(), o.ino()) == (source.dev(), source.ino())) {
+        return Err(BadUsage(format!("{}: input and output are the same file", output.display())).into());
+    }
+    if replaced.is_some_and(|o| !o.is_file()) {
+        // A pipe or device is written as it comes; it is no file that could be left half done.
+        let mut writer = CaptureWriter::create(output, reader.header())?;
+        let rows = pump(direction, &keys_file, &mut reader, &mut writer)?;
+        writer.finish()?;
+        return Ok(rows);
+    }
+    let dir = output.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let context = || format!("{}: cannot be written", output.display());
+    let unfinished = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(dir)
+        .with_context(context)?;
+    let mut writer = CaptureWriter::create(unfinished.path(), reader.header())?;
+    let rows = pump(direction, &keys_file, &mut reader, &mut writer)?;
+    writer.finish()?;
+    unfinished.persist(output).with_context(context)?;
+    Ok(rows)
+}
+
+fn pump(
+    direction: Direction,
+    keys: &KeysFile,
+    reader: &mut CaptureReader,
+    writer: &mut CaptureWriter,
+) -> Result<Vec<Row>> {
+    match direction {
+        Direction::Protect => protect(keys, reader, writer),
+        Direction::Verify => verify(keys, reader, writer),
+    }
+}
+
+fn params<'a>(keys: &KeysFile, sa: &'a StaticSa) -> SaParams<'a> {
+    SaParams { suite: keys.cipher_suite, sak: &sa.sak, sci: sa.sci, xpn: xpn(sa.xpn), first_pn: sa.next_pn }
+}
+
+fn protect(keys: &KeysFile, reader: &mut CaptureReader, writer: &mut CaptureWriter) -> Result<Vec<Row>> {
+    let sci_mode = match keys {
+        k if k.send_sci => SciMode::Explicit,
+        k if k.end_station => SciMode::EndStation,
+        k if k.single_copy_broadcast => SciMode::SingleCopyBroadcast,
+        _ => SciMode::Implicit,
+    };
+    let mut channels: Vec<(Sci, TxSecY, Arc<secy::TxSaCounters>)> = Vec::new();
+    // Of a channel with several SAs the first transmits.
+    for sa in &keys.sas {
+        if channels.iter().any(|(sci, ..)| *sci == sa.sci) {
+            continue;
+        }
+        let tx_sa = TxSa::new(&params(keys, sa), u64::MAX).map_err(|e| BadUsage(e.to_string()))?;
+        let counters = tx_sa.counters();
+        let mut tx = TxSecY::new(TxConfig {
+            sci: sa.sci,
+            protect_frames: true,
+            encrypt: keys.encrypt,
+            offset: keys.confidentiality_offset,
+            sci_mode,
+            clear_vlan_tags: keys.clear_vlan_tags,
+            max_frame: MAX_FRAME,
+        });
+        tx.apply(Command::InstallTxSa { an: sa.an, sa: Box::new(tx_sa) });
+        tx.apply(Command::EncodeWith(Some(sa.an)));
+        channels.push((sa.sci, tx, counters));
+    }
+    let mut engine = Engine::new();
+    let mut strangers = 0u64;
+    let mut number = 0u64;
+    while let Some(frame) = reader.next_frame()? {
+        number += 1;
+        let source = Ethernet::new_checked(&frame.octets).map(|e| e.src());
+        let Some(tx) = channel_of(&mut channels, source) else {
+            strangers += 1;
+            continue;
+        };
+        let mut burst: Burst<MemFrame> = Burst::new();
+        burst.push(MemFrame::new(&frame.octets));
+        tx.protect(&mut engine, &mut burst);
+        match burst.first() {
+            Some(out) => writer.write(frame.time, &out.to_vec())?,
+            None if tx.counters().out_pkts_no_pn.get() > 0 => {
+                bail!("frame {number}: the packet numbers of channel {} are used up", tx.config().sci)
+            }
+            None => {}
+        }
+    }
+    if strangers > 0 {
+        tracing::warn!("{strangers} frames left out: no [[sa]] has an SCI with their source address");
+    }
+    let mut rows = Vec::new();
+    for (sci, tx, sa) in &channels {
+        rows.push(
+            Row::new("capture", "tx_sc").text("sci", sci).counts(sa.values()).counts(tx.counters().values()),
+        );
+    }
+    rows.push(Row::new("capture", "secy").counts([("OutPktsNoSA", strangers)]));
+    Ok(rows)
+}
+
+/// The channel of a frame: the only one there is, or the one with its source address.
+fn channel_of<C>(channels: &mut [(Sci, TxSecY, C)], source: Option<MacAddr>) -> Option<&mut TxSecY> {
+    match channels {
+        [(_, tx, _)] => Some(tx),
+        _ => channels.iter_mut().find(|(sci, ..)| Some(sci.mac()) == source).map(|(_, tx, _)| tx),
+    }
+}
+
+fn verify(keys: &KeysFile, reader: &mut CaptureReader, writer: &mut CaptureWriter) -> Result<Vec<Row>> {
+    let mut rx = RxSecY::new(RxConfig {
+        suite: keys.cipher_suite,
+        validate_frames: validate_frames(keys.validate_frames),
+        replay_protect: keys.replay_protect,
+        replay_window: keys.replay_window,
+        offset: keys.confidentiality_offset,
+        clear_vlan_tags: keys.clear_vlan_tags,
+    });
+    for sa in &keys.sas {
+        let rx_sa = RxSa::new(&params(keys, sa)).map_err(|e| BadUsage(e.to_string()))?;
+        if !rx.channels().iter().any(|c| c.sci() == sa.sci)
+            && rx.apply(Command::AddRxSc(RxSc::new(sa.sci))).is_some()
+        {
+            return Err(BadUsage(format!("more than {} channels", secy::MAX_RECEIVE_SCS)).into());
+        }
+        rx.apply(Command::InstallRxSa { sci: sa.sci, an: sa.an, sa: Box::new(rx_sa) });
+    }
+    let mut engine = Engine::new();
+    let mut set_aside = Burst::new();
+    while let Some(frame) = reader.next_frame()? {
+        let mut burst: Burst<MemFrame> = Burst::new();
+        burst.push(MemFrame::new(&frame.octets));
+        rx.verify(&mut engine, &mut burst, &mut set_aside);
+        set_aside.clear();
+        if let Some(out) = burst.first() {
+            debug_assert!(out.len() <= frame.octets.len());
+            writer.write(frame.time, &out.to_vec())?;
+        }
+    }
+    let mut rows = vec![Row::new("capture", "secy").counts(rx.counters().values())];
+    for sc in rx.channels() {
+        for sa in keys.sas.iter().filter(|sa| sa.sci == sc.sci()) {
+            let Some(counters) = sc.sa(sa.an).map(RxSa::counters) else { continue };
+            let row = Row::new("capture", "rx_sa").text("sci", sa.sci).number("an", sa.an.as_u8().into());
+            rows.push(row.counts(counters.values()));
+        }
+        for (an, counters) in wire::An::ALL.iter().zip(&sc.counters().without_sa) {
+            if counters.values().any(|(_, n)| n > 0) {
+                let row = Row::new("capture", "rx_sa").text("sci", sc.sci()).number("an", an.as_u8().into());
+                rows.push(row.counts(counters.values()));
+            }
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,38 @@
+//! `macsec-gw check`.
+
+use crate::BadUsage;
+use anyhow::Result;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Reads a configuration and its key files and says what they amount to.
+///
+/// # Errors
+/// [`BadUsage`] with everything that is wrong.
+pub fn check(file: &Path) -> Result<String> {
+    let config = config::Config::load(file).map_err(|e| BadUsage(e.to_string()))?;
+    let mut text = format!("{}: good\n", file.display());
+    for link in &config.links {
+        let [plain, line] = [&config.ports[link.plain], &config.ports[link.line]];
+        let protection = match (link.protect_frames, link.encrypt) {
+            (false, _) => "NOT protected".to_owned(),
+            (true, true) => format!("encrypted with {}", link.cipher_suite),
+            (true, false) => format!("integrity only with {}", link.cipher_suite),
+        };
+        let cores = match (link.protect_core, link.verify_core) {
+            (a, b) if a == b => format!("core {a}"),
+            (a, b) => format!("cores {a} and {b}"),
+        };
+        let policy = match link.policy {
+            config::Policy::MustSecure => "nothing else passes",
+            config::Policy::ShouldSecure => "frames without MACsec PASS as well",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "link {:?}: {:?} ({}) to {:?} ({}), {protection}, {policy}, on {cores}",
+            link.name, plain.name, plain.device, line.name, line.device
+        );
+    }
+    Ok(text)
+}

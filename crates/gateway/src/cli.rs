@@ -1,0 +1,186 @@
+//! The command line.
+
+use crate::capture::Direction;
+use crate::keygen::KeyKind;
+use crate::{BadUsage, VERSION, capture, check, keygen, table};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use wire::CipherSuite;
+
+/// MACsec (IEEE 802.1AE) gateway: plain Ethernet on one port, MACsec on the other.
+///
+/// Exit status: 0 done, 1 failed, 2 bad usage or bad configuration.
+#[derive(Debug, Parser)]
+#[command(name = "macsec-gw", version = VERSION, max_term_width = 100)]
+pub struct Cli {
+    /// How much to say on standard error: error, warn, info, debug or trace
+    #[arg(long, global = true, env = "MACSEC_GW_LOG", default_value = "info", value_name = "LEVEL")]
+    log: String,
+    #[command(subcommand)]
+    command: CliCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CliCommand {
+    /// Run the gateway until SIGTERM or Ctrl-C; says READY on standard error when frames pass
+    Run(RunArgs),
+    /// Say what is wrong with a configuration and its key files, and what to write instead
+    Check {
+        /// The configuration
+        config: PathBuf,
+    },
+    /// Print a fresh key file: a CAK and CKN, or with --sak a static key
+    Keygen(KeygenArgs),
+    /// Protect or verify the frames of a capture file
+    #[command(subcommand)]
+    Pcap(PcapCommand),
+    /// Two gateways back to back, live, on this machine; needs root, but neither NIC nor hugepages
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The configuration
+    config: PathBuf,
+    /// Write all counters to this file at the end, and on SIGUSR1: JSON, one object a line
+    #[arg(long, value_name = "FILE")]
+    counters: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct KeygenArgs {
+    /// A SAK (and salt) for [link.static], for this cipher suite: gcm-aes-xpn-256, …
+    #[arg(long, value_name = "SUITE")]
+    sak: Option<CipherSuite>,
+    /// A CAK of 128 bits rather than 256
+    #[arg(long, conflicts_with = "sak")]
+    short: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum PcapCommand {
+    /// Write the protected form of each frame
+    Protect(PcapArgs),
+    /// Write the plain form of each frame that verifies, and say what became of all
+    Verify(PcapArgs),
+}
+
+#[derive(Debug, Args)]
+struct PcapArgs {
+    /// TOML: `cipher_suite` and [[sa]] with `sci`, `an`, `sak`, and for XPN `salt` and `ssci`
+    #[arg(long)]
+    keys: PathBuf,
+    /// Print the counters as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    /// A pcap or pcapng file of Ethernet frames
+    input: PathBuf,
+    /// A pcap file to write
+    output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// MiB to move each way
+    #[arg(long, default_value_t = 64, value_name = "MIB")]
+    data: u32,
+}
+
+/// Runs the command line and says how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match prepare_log(&cli.log).and_then(|()| execute(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("macsec-gw: {e:#}");
+            ExitCode::from(if e.is::<BadUsage>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn prepare_log(level: &str) -> Result<()> {
+    let filter = EnvFilter::try_new(level)
+        .map_err(|e| BadUsage(format!("--log {level}: {e}; write error, warn, info, debug or trace")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    Ok(())
+}
+
+fn execute(command: CliCommand) -> Result<()> {
+    match command {
+        CliCommand::Run(args) => run(args),
+        CliCommand::Check { config } => print(&check::check(&config)?),
+        CliCommand::Keygen(args) => {
+            let kind = match args.sak {
+                Some(suite) => KeyKind::Sak(suite),
+                None => KeyKind::Cak { long: !args.short },
+            };
+            print(&keygen::keygen(kind)?)
+        }
+        CliCommand::Pcap(PcapCommand::Protect(args)) => convert(Direction::Protect, &args),
+        CliCommand::Pcap(PcapCommand::Verify(args)) => convert(Direction::Verify, &args),
+        CliCommand::Demo(args) => demo(&args),
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(io::stdout().flush()?)
+}
+
+fn convert(direction: Direction, args: &PcapArgs) -> Result<()> {
+    let rows = capture::convert(direction, &args.keys, &args.input, &args.output)?;
+    if args.json {
+        print(&rows.iter().map(|r| format!("{}\n", r.json())).collect::<String>())
+    } else {
+        print(&format!("{}\n", table(&rows)))
+    }
+}
+
+#[cfg(feature = "dpdk")]
+fn run(args: RunArgs) -> Result<()> {
+    crate::run::run(&args.config, args.counters)
+}
+
+#[cfg(feature = "dpdk")]
+fn demo(args: &DemoArgs) -> Result<()> {
+    crate::demo::demo(args.data)
+}
+
+#[cfg(not(feature = "dpdk"))]
+fn run(args: RunArgs) -> Result<()> {
+    let RunArgs { config, counters: _ } = args;
+    check::check(&config)?;
+    Err(without_dpdk())
+}
+
+#[cfg(not(feature = "dpdk"))]
+fn demo(_args: &DemoArgs) -> Result<()> {
+    Err(without_dpdk())
+}
+
+#[cfg(not(feature = "dpdk"))]
+fn without_dpdk() -> anyhow::Error {
+    anyhow::anyhow!(
+        "built without DPDK, so without ports; build with the feature `dpdk` (apt install libdpdk-dev)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

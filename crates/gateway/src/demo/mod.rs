@@ -1,0 +1,297 @@
+//! `macsec-gw demo`: two gateways back to back on this machine, and traffic across.
+//!
+//! Three network namespaces: a host at either end, and the two gateways with the line between them in the
+//! middle. All of it is gone when the demo ends, however it ends.
+
+mod lab;
+mod show;
+mod traffic;
+
+use crate::signals::Signals;
+use crate::{BadUsage, keygen};
+use anyhow::{Context, Result, bail, ensure};
+use datapath::pcap::{CaptureReader, Captured};
+use lab::{Lab, Namespace, Process};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+use wire::{CipherSuite, EtherType, L2Header};
+
+const SUITE: CipherSuite = CipherSuite::GcmAesXpn256;
+const LEFT_IP: &str = "10.88.0.1";
+const RIGHT_IP: &str = "10.88.0.2";
+const PINGS: u32 = 5;
+
+/// One of the two ends: a host and its gateway.
+struct End {
+    name: &'static str,
+    ip: &'static str,
+    sci: &'static str,
+    /// Interfaces in the middle namespace.
+    plain: &'static str,
+    line: &'static str,
+    key: &'static str,
+    ssci: u32,
+}
+
+const LEFT: End = End {
+    name: "left",
+    ip: LEFT_IP,
+    sci: "0200000000010001",
+    plain: "plain-l",
+    line: "line-l",
+    key: "left.key",
+    ssci: 1,
+};
+const RIGHT: End = End {
+    name: "right",
+    ip: RIGHT_IP,
+    sci: "0200000000020001",
+    plain: "plain-r",
+    line: "line-r",
+    key: "right.key",
+    ssci: 2,
+};
+
+/// Shows two gateways at work, moving `mib` MiB each way.
+///
+/// # Errors
+/// When the machine lacks something, when anything does not work, or on Ctrl-C.
+pub fn demo(mib: u32) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(BadUsage(
+            "the demo makes network namespaces, which only root may: run it with sudo".into(),
+        )
+        .into());
+    }
+    lab::need_tools(&[
+        ("ip", "iproute2"),
+        ("ping", "iputils-ping"),
+        ("ethtool", "ethtool"),
+        ("tcpdump", "tcpdump"),
+    ])?;
+    let signals = Signals::listen().context("listening to signals")?;
+    let lab = Lab::new(signals)?;
+    let outcome = story(&lab, mib);
+    drop(lab);
+    if outcome.is_ok() {
+        println!("\nEverything is cleaned up again.");
+    }
+    outcome
+}
+
+fn story(lab: &Lab, mib: u32) -> Result<()> {
+    println!("A host, a gateway, a line, a gateway, a host:\n");
+    println!("  [{LEFT_IP}]--plain--[gateway left]==MACsec==[gateway right]--plain--[{RIGHT_IP}]\n");
+    let hosts = wire_up(lab)?;
+    let middle = lab.namespace("wire")?;
+
+    let clear = lab.capture(&middle, LEFT.plain)?;
+    let line = lab.capture(&middle, LEFT.line)?;
+    println!("1. Starting both gateways with fresh {SUITE} keys");
+    let gateways = [start_gateway(lab, &middle, &LEFT, &RIGHT)?, start_gateway(lab, &middle, &RIGHT, &LEFT)?];
+
+    println!("\n2. Pinging {RIGHT_IP} from {LEFT_IP}");
+    let pinged = lab.output(
+        &hosts[0],
+        "ping",
+        &["-c", &PINGS.to_string(), "-i", "0.2", "-W", "2", "-p", "736563726574", RIGHT_IP],
+    )?;
+    for text in pinged.lines().filter(|l| l.contains("bytes from") || l.contains("packet loss")) {
+        println!("   {text}");
+    }
+    ensure!(pinged.contains(" 0% packet loss"), "pings were lost");
+
+    println!("\n3. Moving {mib} MiB each way by TCP");
+    for (from, to, end) in [(&hosts[0], &hosts[1], &RIGHT), (&hosts[1], &hosts[0], &LEFT)] {
+        let moved = traffic::transfer(from, to, end.ip, u64::from(mib) << 20, lab.signals())?;
+        println!("   to the {}: {moved}", end.name);
+    }
+
+    let [clear, line] = [clear, line].map(|c| c.finish(lab));
+    let (clear, line) = (clear?, line?);
+    println!("\n4. The first ping, as captured before and after the left gateway");
+    show_first_ping(&clear, &line)?;
+    let in_clear = count(&line, |f| ethertype(f) != Some(EtherType::MACSEC))?;
+    let protected = count(&line, |f| ethertype(f) == Some(EtherType::MACSEC))?;
+    println!("   On the line: {protected} MACsec frames captured, {in_clear} others.");
+    ensure!(in_clear == 0, "{in_clear} frames crossed the line in the clear");
+
+    println!("\n5. What the gateways counted");
+    let counters = gateways.into_iter().map(|g| stop_gateway(lab, g)).collect::<Result<Vec<_>>>()?;
+    compare(&counters)
+}
+
+/// Builds the namespaces and the cables between them.
+fn wire_up(lab: &Lab) -> Result<[Namespace; 2]> {
+    let middle = lab.add_namespace("wire")?;
+    let hosts = [lab.add_namespace("left")?, lab.add_namespace("right")?];
+    // Longer frames on the line: MACsec adds up to 32 octets.
+    lab.ip(
+        &middle,
+        &["link", "add", LEFT.line, "mtu", "1532", "type", "veth", "peer", "name", RIGHT.line, "mtu", "1532"],
+    )?;
+    for (end, host) in [&LEFT, &RIGHT].into_iter().zip(&hosts) {
+        let peer = ["link", "add", end.plain, "type", "veth", "peer", "name", "eth0", "netns", host.name()];
+        lab.ip(&middle, &peer)?;
+        lab.ip(host, &["address", "add", &format!("{}/24", end.ip), "dev", "eth0"])?;
+        lab.bring_up(host, "eth0")?;
+        lab.bring_up(&middle, end.plain)?;
+        lab.bring_up(&middle, end.line)?;
+    }
+    Ok(hosts)
+}
+
+struct GatewayProcess {
+    end: &'static End,
+    process: Process,
+}
+
+fn start_gateway(lab: &Lab, middle: &Namespace, end: &'static End, peer: &End) -> Result<GatewayProcess> {
+    let key = lab.path(end.key);
+    if !key.exists() {
+        write_key(&key)?;
+    }
+    let peer_key = lab.path(peer.key);
+    if !peer_key.exists() {
+        write_key(&peer_key)?;
+    }
+    let file = lab.path(&format!("{}.toml", end.name));
+    fs::write(&file, configuration(end, peer))?;
+    let exe = std::env::current_exe().context("finding this program")?;
+    let counters = lab.path(&format!("{}.counters", end.name));
+    let args = ["--log", "warn", "run"].map(str::to_owned);
+    let args = args.into_iter().chain([path(&file), "--counters".into(), path(&counters)]);
+    let mut process = lab.spawn(middle, &path(&exe), &args.collect::<Vec<_>>(), end.name)?;
+    process.wait_for("READY", Duration::from_secs(30), lab.signals())?;
+    println!("   gateway {}: ready", end.name);
+    Ok(GatewayProcess { end, process })
+}
+
+fn path(p: &Path) -> String {
+    p.to_string_lossy().into_owned()
+}
+
+fn write_key(file: &Path) -> Result<()> {
+    let key = keygen::keygen(keygen::KeyKind::Sak(SUITE))?;
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    Ok(std::io::Write::write_all(&mut out, key.as_bytes())?)
+}
+
+/// What a user would write, with the parts that a machine without NIC and hugepages needs.
+fn configuration(end: &End, peer: &End) -> String {
+    let core =
+        if end.ssci == 1 { 0 } else { thread::available_parallelism().map_or(1, usize::from).min(2) - 1 };
+    format!(
+        r#"[gateway]
+worker_cores = [{core}]
+poll = "adaptive"
+state_dir = "{name}.state"
+
+[dpdk]
+hugepages = false
+memory_mib = 256
+
+[[port]]
+name = "plain"
+device = "net_af_packet0,iface={plain}"
+
+[[port]]
+name = "line"
+device = "net_af_packet1,iface={line}"
+
+[[link]]
+name = "{name}"
+plain = "plain"
+line = "line"
+sci = "{sci}"
+cipher_suite = "{SUITE}"
+
+[link.static]
+tx = {{ an = 0, sak_file = "{key}", ssci = {ssci} }}
+rx = [{{ sci = "{peer_sci}", an = 0, sak_file = "{peer_key}", ssci = {peer_ssci} }}]
+"#,
+        name = end.name,
+        plain = end.plain,
+        line = end.line,
+        sci = end.sci,
+        key = end.key,
+        ssci = end.ssci,
+        peer_sci = peer.sci,
+        peer_key = peer.key,
+        peer_ssci = peer.ssci,
+    )
+}
+
+fn ethertype(frame: &Captured) -> Option<EtherType> {
+    L2Header::parse(&frame.octets, 0).map(|h| h.ethertype)
+}
+
+fn count(file: &Path, matches: impl Fn(&Captured) -> bool) -> Result<usize> {
+    let mut reader = CaptureReader::open(file)?;
+    let mut n = 0;
+    while let Some(frame) = reader.next_frame()? {
+        n += usize::from(matches(&frame));
+    }
+    Ok(n)
+}
+
+/// Finds an echo request, and the MACsec frame that it became.
+fn show_first_ping(clear: &Path, line: &Path) -> Result<()> {
+    const ICMP: u8 = 1;
+    const ECHO_REQUEST: u8 = 8;
+    let find = |file: &Path, matches: &dyn Fn(&Captured) -> bool| -> Result<Captured> {
+        let mut reader = CaptureReader::open(file)?;
+        while let Some(frame) = reader.next_frame()? {
+            if matches(&frame) {
+                return Ok(frame);
+            }
+        }
+        bail!("{}: the frame looked for was not captured", file.display())
+    };
+    let ping = find(clear, &|f| {
+        ethertype(f) == Some(EtherType(0x0800))
+            && f.octets.get(23) == Some(&ICMP)
+            && f.octets.get(34) == Some(&ECHO_REQUEST)
+    })?;
+    let protected = find(line, &|f| {
+        let same_station = f.octets.get(6..12) == ping.octets.get(6..12);
+        same_station && f.octets.len() == ping.octets.len() + secy::MAX_OVERHEAD && f.time >= ping.time
+    })?;
+    print!("{}", show::side_by_side(&ping.octets, &protected.octets));
+    Ok(())
+}
+
+fn stop_gateway(lab: &Lab, mut gateway: GatewayProcess) -> Result<(&'static str, Vec<Value>)> {
+    let started = Instant::now();
+    gateway.process.terminate(Duration::from_secs(5))?;
+    let file = lab.path(&format!("{}.counters", gateway.end.name));
+    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let rows = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    println!("   gateway {}: stopped in {} ms", gateway.end.name, started.elapsed().as_millis());
+    Ok((gateway.end.name, rows))
+}
+
+/// Prints the counters of both, and insists that what one sent is what the other accepted.
+fn compare(counters: &[(&'static str, Vec<Value>)]) -> Result<()> {
+    let value = |rows: &[Value], scope: &str, name: &str| {
+        let in_scope = rows.iter().filter(|r| r["scope"] == scope);
+        in_scope.filter_map(|r| r[name].as_u64()).sum::<u64>()
+    };
+    print!("{}", show::counters(counters));
+    for (sender, receiver) in [(0, 1), (1, 0)] {
+        let sent = value(&counters[sender].1, "tx_sc", "OutPktsEncrypted");
+        let accepted = value(&counters[receiver].1, "rx_sc", "InPktsOK");
+        ensure!(
+            sent == accepted && sent > 0,
+            "{} protected {sent} frames, {} accepted {accepted}",
+            counters[sender].0,
+            counters[receiver].0
+        );
+    }
+    println!("   Every protected frame was accepted at the other end.");
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! DPDK's ports.
+
+use crate::{OpenPort, Ports};
+use anyhow::{Context, Result};
+use datapath::{DpdkRx, DpdkTx, ThreadSetup};
+use dpdk::{
+    DEFAULT_DATA_ROOM, Eal, EalOptions, HEADROOM, LogLevel, MtuOutcome, Pool, Port, PortConfig, PortError,
+};
+use std::sync::Arc;
+use wire::MacAddr;
+
+/// Ethernet header, two VLAN tags, FCS.
+const L2_OVERHEAD: u16 = 14 + 8 + 4;
+/// Frames that are on their way through a worker, and in caches, beside those in descriptor rings.
+const IN_FLIGHT: u32 = 2048;
+/// Frames that each core keeps to itself.
+const POOL_CACHE: u32 = 256;
+
+/// DPDK and the ports opened on it.
+pub(crate) struct DpdkPorts {
+    eal: Eal,
+    largest_ring: u32,
+}
+
+impl DpdkPorts {
+    /// Brings DPDK up.
+    pub(crate) fn new(config: &config::Config) -> Result<Self> {
+        let allowed_pci = config.ports.iter().filter_map(|p| match &p.device {
+            config::Device::Pci(address) => Some(address.clone()),
+            config::Device::Virtual(_) => None,
+        });
+        let eal = Eal::init(EalOptions {
+            hugepages: config.dpdk.hugepages,
+            memory_mib: config.dpdk.memory_mib,
+            control_core: config.gateway.control_core,
+            allowed_pci: allowed_pci.collect(),
+            extra_args: config.dpdk.eal_args.clone(),
+            log_level: LogLevel::default(),
+            log_sink: None,
+        })?;
+        // A frame received on one port may wait in the transmit ring of another.
+        let rings = config.ports.iter().map(|p| u32::from(p.rx_descriptors) + u32::from(p.tx_descriptors));
+        Ok(DpdkPorts { eal, largest_ring: rings.max().unwrap_or(0) })
+    }
+
+    fn open_with_room(
+        &self,
+        port: &config::Port,
+        mtu: Option<u16>,
+        data_room: u16,
+    ) -> Result<(Port, Pool), PortError> {
+        let setup = |reason: dpdk::PoolError| PortError::Setup {
+            device: port.device.to_string(),
+            step: "making room for frames",
+            reason: reason.to_string(),
+        };
+        // One less than a power of two fills the ring behind the pool.
+        let count = (2 * self.largest_ring + IN_FLIGHT).next_power_of_two() - 1;
+        let name = format!("{}-{data_room}", port.name);
+        let pool = Pool::new(&self.eal, &name, count, POOL_CACHE, data_room, None).map_err(setup)?;
+        let config = PortConfig {
+            rx_descriptors: port.rx_descriptors,
+            tx_descriptors: port.tx_descriptors,
+            mtu,
+            ..PortConfig::new(port.device.as_str())
+        };
+        Port::open(&self.eal, &config, &pool).map(|p| (p, pool))
+    }
+}
+
+/// Octets of a buffer that holds a frame of `mtu`, so that most frames are in one piece.
+fn data_room(mtu: Option<u16>) -> u16 {
+    let frame = mtu.unwrap_or(0).saturating_add(L2_OVERHEAD + secy::MAX_OVERHEAD as u16);
+    DEFAULT_DATA_ROOM.max(frame.saturating_add(HEADROOM).next_multiple_of(64))
+}
+
+impl Ports for DpdkPorts {
+    type Rx = DpdkRx;
+    type Tx = DpdkTx;
+
+    fn open(&mut self, port: &config::Port, mtu: Option<u16>) -> Result<OpenPort<DpdkRx, DpdkTx>> {
+        let mut opened = self.open_with_room(port, mtu, data_room(mtu));
+        if let Err(PortError::DataRoomTooSmall { needed, .. }) = &opened {
+            // The device has its own idea of a buffer and says so only now.
+            let room = u16::try_from(needed.next_multiple_of(64)).unwrap_or(u16::MAX);
+            opened = self.open_with_room(port, mtu, room);
+        }
+        let named = || format!("port {:?}", port.name);
+        let (opened, _pool) = opened.map_err(needs_root).with_context(named)?;
+        let queue = |q: Option<&str>| format!("port {:?}: no {} queue", port.name, q.unwrap_or("free"));
+        let rx = opened.take_rx_queue(0).with_context(|| queue(Some("receive")))?;
+        let tx = opened.take_tx_queue(0).with_context(|| queue(Some("transmit")))?;
+        let mac = MacAddr(opened.mac().with_context(named)?);
+        let mtu = match opened.mtu_outcome() {
+            MtuOutcome::NotSettable => None,
+            MtuOutcome::Set => mtu,
+            MtuOutcome::Unasked => Some(opened.mtu().with_context(named)?),
+        };
+        let opened = Arc::new(opened);
+        let counters = Box::new(move || {
+            let s = opened.stats().unwrap_or_default();
+            vec![
+                ("rx_frames", s.ipackets),
+                ("tx_frames", s.opackets),
+                ("rx_octets", s.ibytes),
+                ("tx_octets", s.obytes),
+                ("rx_missed", s.imissed),
+                ("rx_errors", s.ierrors),
+                ("tx_errors", s.oerrors),
+                ("rx_no_buffer", s.rx_nombuf),
+            ]
+        });
+        Ok(OpenPort { rx: DpdkRx::new(rx), tx: DpdkTx::new(tx), mac, mtu, counters })
+    }
+
+    fn thread_setup(&self) -> Option<ThreadSetup> {
+        let eal = self.eal.clone();
+        Some(Box::new(move || match eal.register_thread() {
+            Ok(guard) => Ok(Box::new(guard)),
+            Err(e) => Err(e.to_string()),
+        }))
+    }
+}
+
+/// A port that did not open for somebody other than root most likely needed root.
+fn needs_root(error: PortError) -> anyhow::Error {
+    let rights =
+        matches!(error, PortError::ProbeFailed { .. } | PortError::Setup { .. } | PortError::NotBound { .. });
+    if rights && !rustix::process::geteuid().is_root() {
+        let hint = "this process is not root: run it as root, or give it CAP_NET_RAW and CAP_NET_ADMIN";
+        return anyhow::Error::new(error).context(hint);
+    }
+    error.into()
+}

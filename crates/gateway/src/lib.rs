@@ -1,0 +1,37 @@
+//! The gateway put together: ports, links, workers and keys from a configuration, and the commands of
+//! `macsec-gw` around it.
+//!
+//! What runs per frame is in `datapath` and `secy`; this crate wires it up, watches it and reports.
+#![forbid(unsafe_code)]
+
+pub mod capture;
+pub mod check;
+pub mod cli;
+#[cfg(feature = "dpdk")]
+pub mod demo;
+#[cfg(feature = "dpdk")]
+mod dpdk_ports;
+mod gateway;
+pub mod keygen;
+mod link;
+mod ports;
+mod report;
+#[cfg(feature = "dpdk")]
+pub mod run;
+#[cfg(feature = "dpdk")]
+mod signals;
+mod state;
+
+pub use gateway::{Gateway, StartError};
+pub use link::LinkError;
+pub use ports::{OpenPort, PortReader, Ports};
+pub use report::{Row, table, write_rows};
+pub use state::{Reservation, StateDir, StateError, TxKeyUse};
+
+/// Version and revision.
+pub const VERSION: &str = env!("MACSEC_GW_VERSION");
+
+/// The configuration or the command line is wrong, rather than something that happened: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadUsage(pub String);
