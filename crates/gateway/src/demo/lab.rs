@@ -166,12 +166,13 @@ impl Lab {
         Ok(Process { child, lines, name, last_words: Vec::new() })
     }
 
-    /// Captures all frames of an interface.
-    pub(super) fn capture(&self, namespace: &Namespace, interface: &'static str) -> Result<Capture> {
+    /// Captures the frames of an interface that pass a filter.
+    pub(super) fn capture(&self, namespace: &Namespace, interface: &str, filter: &str) -> Result<Capture> {
         let file = self.path(&format!("{interface}.pcap"));
         let args =
             ["-i", interface, "-p", "-U", "-s", "0", "-B", "65536", "-Z", "root", "-w"].map(str::to_owned);
-        let args: Vec<_> = args.into_iter().chain([file.to_string_lossy().into_owned()]).collect();
+        let args: Vec<_> =
+            args.into_iter().chain([file.to_string_lossy().into_owned(), filter.to_owned()]).collect();
         let mut process = self.spawn(namespace, "tcpdump", &args, "tcpdump")?;
         process.wait_for("listening on", Duration::from_secs(10), &self.signals)?;
         Ok(Capture { process, file })
