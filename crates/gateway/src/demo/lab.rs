@@ -71,20 +71,8 @@ impl Lab {
         self.dir.path().join(name)
     }
 
-    fn name(role: &str) -> Namespace {
-        Namespace(format!("{PREFIX}{}-{role}", std::process::id()))
-    }
-
-    /// A namespace that was added.
-    pub(super) fn namespace(&self, role: &str) -> Result<Namespace> {
-        let wanted = Self::name(role);
-        let known = self.namespaces.borrow().iter().any(|n| n.0 == wanted.0);
-        ensure!(known, "no namespace {role}");
-        Ok(wanted)
-    }
-
     pub(super) fn add_namespace(&self, role: &str) -> Result<Namespace> {
-        let namespace = Self::name(role);
+        let namespace = Namespace(format!("{PREFIX}{}-{role}", std::process::id()));
         self.run(Command::new("ip").args(["netns", "add", namespace.name()]))?;
         self.namespaces.borrow_mut().push(namespace.clone());
         // The host's own stack keeps still: what crosses is what somebody sent.

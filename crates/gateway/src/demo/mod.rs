@@ -1,7 +1,7 @@
 //! `macsec-gw demo`: two gateways back to back on this machine, and traffic across.
 //!
-//! Three network namespaces: a host at either end, and the two gateways with the line between them in the
-//! middle. All of it is gone when the demo ends, however it ends.
+//! Each host and each gateway has a network namespace of its own. All of it is gone when the demo ends, however it
+//! ends.
 
 mod lab;
 mod show;
@@ -30,7 +30,7 @@ struct End {
     name: &'static str,
     ip: &'static str,
     sci: &'static str,
-    /// Interfaces in the middle namespace.
+    /// Interfaces in the gateway's namespace.
     plain: &'static str,
     line: &'static str,
     key: &'static str,
@@ -86,15 +86,16 @@ pub fn demo(mib: u32) -> Result<()> {
 fn story(lab: &Lab, mib: u32) -> Result<()> {
     println!("A host, a gateway, a line, a gateway, a host:\n");
     println!("  [{LEFT_IP}]--plain--[gateway left]==MACsec==[gateway right]--plain--[{RIGHT_IP}]\n");
-    let hosts = wire_up(lab)?;
-    let middle = lab.namespace("wire")?;
+    let Topology { hosts, gateways } = wire_up(lab)?;
 
-    let clear = lab.capture(&middle, LEFT.plain, "icmp")?;
+    let clear = lab.capture(&gateways[0], LEFT.plain, "icmp")?;
     // Everything but bulk data. Each end shows what arrives there: what a gateway sends passes the taps by.
     let but_bulk = "less 200 or not ether proto 0x88e5";
-    let line = [lab.capture(&middle, RIGHT.line, but_bulk)?, lab.capture(&middle, LEFT.line, but_bulk)?];
+    let line =
+        [lab.capture(&gateways[1], RIGHT.line, but_bulk)?, lab.capture(&gateways[0], LEFT.line, but_bulk)?];
     println!("1. Starting both gateways with fresh {SUITE} keys");
-    let gateways = [start_gateway(lab, &middle, &LEFT, &RIGHT)?, start_gateway(lab, &middle, &RIGHT, &LEFT)?];
+    let running =
+        [start_gateway(lab, &gateways[0], &LEFT, &RIGHT)?, start_gateway(lab, &gateways[1], &RIGHT, &LEFT)?];
 
     println!("\n2. Pinging {RIGHT_IP} from {LEFT_IP}");
     let pinged = lab.output(
@@ -127,28 +128,34 @@ fn story(lab: &Lab, mib: u32) -> Result<()> {
     ensure!(in_clear == 0, "{in_clear} frames crossed the line in the clear");
 
     println!("\n5. What the gateways counted");
-    let counters = gateways.into_iter().map(|g| stop_gateway(lab, g)).collect::<Result<Vec<_>>>()?;
+    let counters = running.into_iter().map(|g| stop_gateway(lab, g)).collect::<Result<Vec<_>>>()?;
     compare(&counters)
 }
 
+/// Namespaces, left then right. The gateways do not share one: the AF_PACKET driver numbers its sockets by process
+/// and interface, and two processes may come to the same number.
+struct Topology {
+    hosts: [Namespace; 2],
+    gateways: [Namespace; 2],
+}
+
 /// Builds the namespaces and the cables between them.
-fn wire_up(lab: &Lab) -> Result<[Namespace; 2]> {
-    let middle = lab.add_namespace("wire")?;
+fn wire_up(lab: &Lab) -> Result<Topology> {
     let hosts = [lab.add_namespace("left")?, lab.add_namespace("right")?];
+    let gateways = [lab.add_namespace("left-gw")?, lab.add_namespace("right-gw")?];
     // Longer frames on the line: MACsec adds up to 32 octets.
-    lab.ip(
-        &middle,
-        &["link", "add", LEFT.line, "mtu", "1532", "type", "veth", "peer", "name", RIGHT.line, "mtu", "1532"],
-    )?;
-    for (end, host) in [&LEFT, &RIGHT].into_iter().zip(&hosts) {
+    let line =
+        ["link", "add", LEFT.line, "mtu", "1532", "type", "veth", "peer", "name", RIGHT.line, "mtu", "1532"];
+    lab.ip(&gateways[0], &[&line[..], &["netns", gateways[1].name()]].concat())?;
+    for ((end, host), gateway) in [&LEFT, &RIGHT].into_iter().zip(&hosts).zip(&gateways) {
         let peer = ["link", "add", end.plain, "type", "veth", "peer", "name", "eth0", "netns", host.name()];
-        lab.ip(&middle, &peer)?;
+        lab.ip(gateway, &peer)?;
         lab.ip(host, &["address", "add", &format!("{}/24", end.ip), "dev", "eth0"])?;
         lab.bring_up(host, "eth0")?;
-        lab.bring_up(&middle, end.plain)?;
-        lab.bring_up(&middle, end.line)?;
+        lab.bring_up(gateway, end.plain)?;
+        lab.bring_up(gateway, end.line)?;
     }
-    Ok(hosts)
+    Ok(Topology { hosts, gateways })
 }
 
 struct GatewayProcess {
@@ -156,7 +163,7 @@ struct GatewayProcess {
     process: Process,
 }
 
-fn start_gateway(lab: &Lab, middle: &Namespace, end: &'static End, peer: &End) -> Result<GatewayProcess> {
+fn start_gateway(lab: &Lab, namespace: &Namespace, end: &'static End, peer: &End) -> Result<GatewayProcess> {
     let key = lab.path(end.key);
     if !key.exists() {
         write_key(&key)?;
@@ -171,7 +178,7 @@ fn start_gateway(lab: &Lab, middle: &Namespace, end: &'static End, peer: &End) -
     let counters = lab.path(&format!("{}.counters", end.name));
     let args = ["--log", "warn", "run"].map(str::to_owned);
     let args = args.into_iter().chain([path(&file), "--counters".into(), path(&counters)]);
-    let mut process = lab.spawn(middle, &path(&exe), &args.collect::<Vec<_>>(), end.name)?;
+    let mut process = lab.spawn(namespace, &path(&exe), &args.collect::<Vec<_>>(), end.name)?;
     process.wait_for("READY", Duration::from_secs(30), lab.signals())?;
     println!("   gateway {}: ready", end.name);
     Ok(GatewayProcess { end, process })
