@@ -1,0 +1,58 @@
+"""The kernel's side: `macsec0` in the guest."""
+
+from __future__ import annotations
+
+import json
+
+from cases import Case
+from guest import IP, Guest
+from secy import Channel, Counters, counters_only
+from testbed import GUEST_IP, MACSEC_OVERHEAD, QUEUE, flatten_statistics
+
+
+def configure(guest: Guest, case: Case, ours: Channel, theirs: Channel) -> None:
+    """Makes `macsec0` anew; `ours` is the gateway's transmit channel, `theirs` the kernel's."""
+    sci_in_frame = "send_sci off end_station on" if case.end_station else "send_sci on end_station off"
+    # `port 1` and not `sci …`: the kernel takes no explicit SCI together with `send_sci off`.
+    guest.run(
+        f"{IP} link delete macsec0 2>/dev/null;"
+        f"{IP} link set eth0 up mtu {case.inner_mtu + MACSEC_OVERHEAD} txqueuelen {QUEUE} &&"
+        f"{IP} link add link eth0 name macsec0 type macsec port 1 cipher {case.suite}"
+        f" encrypt {'on' if case.encrypt else 'off'} {sci_in_frame}"
+        f" validate strict replay on window {case.replay_window} &&"
+        f"{IP} macsec add macsec0 tx sa 0 {_sa(case, theirs)} &&"
+        f"{IP} macsec add macsec0 rx sci {ours.sci} on &&"
+        f"{IP} macsec add macsec0 rx sci {ours.sci} sa 0 {_sa(case, ours)} &&"
+        f"{IP} link set macsec0 mtu {case.inner_mtu} &&"
+        # Before the device is up: a neighbour is asked for once and no probe follows.
+        "echo 600 >/proc/sys/net/ipv4/neigh/macsec0/delay_first_probe_time &&"
+        f"{IP} address add {GUEST_IP}/24 dev macsec0 &&"
+        f"{IP} link set macsec0 up"
+    )
+
+
+def _sa(case: Case, channel: Channel) -> str:
+    if case.xpn:
+        number = f"xpn {case.first_pn} salt {channel.salt} ssci {channel.ssci}"
+    else:
+        number = f"pn {case.first_pn}"
+    return f"{number} on key 00 {channel.sak}"
+
+
+def statistics(guest: Guest) -> dict[str, dict[str, int]]:
+    """Frames and errors of the guest's two devices, as `Testbed.statistics` has them."""
+    shown = json.loads(guest.run(f"{IP} -s -j link show"))
+    return {device["ifname"]: flatten_statistics(device) for device in shown if device["ifname"] in ("eth0", "macsec0")}
+
+
+def counters(guest: Guest) -> Counters:
+    """The kernel's own verdict on every frame: `ip -s macsec show`."""
+    (secy,) = json.loads(guest.run(f"{IP} -s -j macsec show"))
+    (rx_sc,) = secy["rx_sc"]
+    (tx_sa,) = secy["sa_list"]
+    (rx_sa,) = rx_sc["sa_list"]
+    # iproute2 prints the counters of the SecY and of its transmit SC side by side.
+    both = counters_only(secy)
+    tx_sc = {name: both.pop(name) for name in counters_only(tx_sa)}
+    tx_sc |= {name: both.pop(name) for name in list(both) if name.startswith("OutOctets")}
+    return Counters(both, tx_sc, counters_only(rx_sc), counters_only(tx_sa), counters_only(rx_sa))

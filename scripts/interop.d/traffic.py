@@ -1,0 +1,124 @@
+"""What crosses the link in every case: ARP, pings of telling sizes, TCP and UDP both ways."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from cases import Case
+from guest import IP, IPERF, PING, Guest
+from testbed import GUEST_IP, HOST_IP, Failure, Testbed
+
+TAGGED_ARP = Path(__file__).with_name("tagged_arp.py")
+VLAN = 5
+VLAN_HOST_IP, VLAN_GUEST_IP = "198.51.100.1", "198.51.100.2"
+TAGGED_REQUESTS = 20
+
+IP_AND_ICMP = 28  # octets of header above a ping's payload
+_ports = itertools.count(5201)
+PINGS = 50
+LARGE_PINGS = 10
+
+# Below 18 octets of payload the secure data is shorter than 48 octets, and the SecTAG's Short Length says so.
+SHORT_PAYLOADS = range(0, 20)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Megabits a second. To the kernel, and from it."""
+
+    tcp_to: float
+    tcp_from: float
+    udp_to: float
+    udp_from: float
+
+    def __str__(self) -> str:
+        return f"TCP {self.tcp_to:.0f}/{self.tcp_from:.0f} UDP {self.udp_to:.0f}/{self.udp_from:.0f} Mbit/s"
+
+
+def exercise(testbed: Testbed, guest: Guest, case: Case) -> Rates:
+    """Sends all of it.
+
+    # Raises
+    `Failure` when pings go unanswered or a transfer does not finish.
+    """
+    for count, payload in ((PINGS, 56), (LARGE_PINGS, case.inner_mtu - IP_AND_ICMP)):
+        _host_ping(testbed, count, payload)
+        _guest_ping(guest, count, payload)
+    for payload in SHORT_PAYLOADS:
+        _host_ping(testbed, 2, payload)
+        _guest_ping(guest, 2, payload)
+    if case.vlan:
+        _tagged_arp(testbed, guest)
+    datagram = str(case.inner_mtu - 100)
+    return Rates(
+        _iperf(testbed, guest, "-t", "2"),
+        _iperf(testbed, guest, "-t", "2", "-R"),
+        _iperf(testbed, guest, "-t", "1", "-u", "-b", "5M", "-l", datagram),
+        _iperf(testbed, guest, "-t", "1", "-u", "-b", "5M", "-l", datagram, "-R"),
+    )
+
+
+def _host_ping(testbed: Testbed, count: int, payload: int) -> None:
+    command = testbed.in_inner("ping", *_ping_options(count, payload), GUEST_IP)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    _judge_pings(done.stdout, count, f"host to guest, {payload} octets")
+
+
+def _guest_ping(guest: Guest, count: int, payload: int) -> None:
+    shown = guest.run(f"{PING} {' '.join(_ping_options(count, payload))} {HOST_IP} || true")
+    _judge_pings(shown, count, f"guest to host, {payload} octets")
+
+
+def _ping_options(count: int, payload: int) -> list[str]:
+    # With a deadline ping goes on until `count` are answered. Without, it waits two round trips for
+    # the last one, which is too short on a busy machine. Whether one was lost, the counters tell.
+    return ["-n", "-q", "-M", "do", "-w", "10", "-i", "0.02", "-c", str(count), "-s", str(payload)]
+
+
+def _judge_pings(output: str, count: int, what: str) -> None:
+    received = re.search(r"(\d+) received", output)
+    if received is None or int(received[1]) < count:
+        raise Failure(f"pings {what}: {received[1] if received else 'none'} of {count} answered")
+
+
+def _tagged_arp(testbed: Testbed, guest: Guest) -> None:
+    guest.run(
+        f"{IP} link add link macsec0 name macsec0.{VLAN} type vlan id {VLAN} &&"
+        f"{IP} address add {VLAN_GUEST_IP}/24 dev macsec0.{VLAN} &&"
+        f"{IP} link set macsec0.{VLAN} up"
+    )
+    arguments = [testbed.host, VLAN, VLAN_HOST_IP, VLAN_GUEST_IP, TAGGED_REQUESTS]
+    command = testbed.in_inner(sys.executable, TAGGED_ARP, *arguments)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.stdout.strip() != str(TAGGED_REQUESTS):
+        raise Failure(f"tagged ARP: {done.stdout.strip()} of {TAGGED_REQUESTS} answered {done.stderr.strip()}".strip())
+
+
+def _iperf(testbed: Testbed, guest: Guest, *options: str) -> float:
+    """Runs one transfer and returns the rate that the receiver saw, in Mbit/s."""
+    # A server and a port for each transfer: after one, a server is busy or deaf for a while.
+    port = next(_ports)
+    guest.run(
+        f"killall -q -9 iperf3; {IPERF} -s -1 -D -p {port}; until netstat -ltn | grep -q :{port}; do sleep 0.05; done"
+    )
+    # A small window: a slow guest must not be buried in frames.
+    window = [] if "-u" in options else ["-w", "256K"]
+    command = testbed.in_inner("iperf3", "-J", "-c", GUEST_IP, "-p", port, *window, *options)
+    what = f"iperf3 {' '.join(options)}"
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        report = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{what} does not finish") from None
+    except ValueError:
+        raise Failure(f"{what}: {done.stderr.strip()}") from None
+    if "error" in report:
+        raise Failure(f"{what}: {report['error']}")
+    end = report["end"]
+    return float((end.get("sum_received") or end["sum"])["bits_per_second"]) / 1e6
