@@ -22,6 +22,9 @@ pub mod run;
 mod signals;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 pub use gateway::{Gateway, StartError};
 pub use link::LinkError;
 pub use ports::{OpenPort, PortReader, Ports};

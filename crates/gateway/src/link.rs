@@ -307,7 +307,7 @@ impl LinkWatch {
         rows.push(row("tx_sc").text("sci", self.sci).counts(total));
         if let Some(sa) = &self.tx_sa {
             let sa_row = row("tx_sa").text("sci", self.sci).number("an", sa.an.as_u8().into());
-            rows.push(sa_row.counts(sa.counters.values()).number("NextPN", sa.gate.next()));
+            rows.push(sa_row.counts(sa.counters.values()).counts([("NextPN", sa.gate.next())]));
         }
         for sc in &self.rx_scs {
             let zero: Vec<_> = RxSaCounters::default().values().collect();

@@ -71,9 +71,9 @@ mod tests {
     fn columns_line_up_also_where_one_frame_is_shorter() {
         let text = side_by_side(b"0123456789", b"abcdefghijklmnopq");
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[1], "   0000   30313233 34353637  01234567      61626364 65666768  abcdefgh");
-        assert_eq!(lines[2], "   0008   3839               89            696a6b6c 6d6e6f70  ijklmnop");
-        assert_eq!(lines[3], "   0010                                    71                 q");
+        assert_eq!(lines[1], "   0000   30313233 34353637  01234567    61626364 65666768  abcdefgh");
+        assert_eq!(lines[2], "   0008   3839               89          696a6b6c 6d6e6f70  ijklmnop");
+        assert_eq!(lines[3], "   0010                                  71                 q");
     }
 
     #[test]

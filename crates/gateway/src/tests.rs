@@ -1,0 +1,284 @@
+//! Whole gateways from configuration files, over ports in memory: no root, no DPDK.
+
+use crate::{Gateway, LinkError, OpenPort, Ports, Row, StartError, keygen};
+use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, ThreadSetup, wire as memory_wire};
+use secy::{Burst, MemFrame};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use wire::{CipherSuite, MacAddr, SecTag};
+
+/// Frames that a wire holds.
+const WIRE: usize = 1024;
+
+/// The other ends of a gateway's ports, by port name.
+#[derive(Default)]
+struct Lab {
+    cables: BTreeMap<String, Cable>,
+    mtu: BTreeMap<String, u16>,
+}
+
+struct Cable {
+    tx: MemoryTx,
+    rx: MemoryRx,
+}
+
+impl Ports for Lab {
+    type Rx = MemoryRx;
+    type Tx = MemoryTx;
+
+    fn open(
+        &mut self,
+        port: &config::Port,
+        mtu: Option<u16>,
+    ) -> anyhow::Result<OpenPort<MemoryRx, MemoryTx>> {
+        let (far_tx, rx) = memory_wire(WIRE);
+        let (tx, far_rx) = memory_wire(WIRE);
+        self.cables.insert(port.name.clone(), Cable { tx: far_tx, rx: far_rx });
+        let mtu = self.mtu.get(&port.name).copied().or(mtu).or(Some(1500));
+        Ok(OpenPort { rx, tx, mac: MacAddr([2, 0, 0, 0, 0, 9]), mtu, counters: Box::new(Vec::new) })
+    }
+
+    fn thread_setup(&self) -> Option<ThreadSetup> {
+        None
+    }
+}
+
+impl Lab {
+    fn send(&mut self, port: &str, frames: &[Vec<u8>]) {
+        for chunk in frames.chunks(secy::MAX_BURST) {
+            let mut burst: Burst<MemFrame> = chunk.iter().map(|f| MemFrame::new(f)).collect();
+            self.cables.get_mut(port).unwrap().tx.tx_burst(&mut burst);
+            assert!(burst.is_empty(), "the wire is full");
+        }
+    }
+
+    /// What arrives at the far end of a port until `count` frames came, or for a while when fewer do.
+    fn receive(&mut self, port: &str, count: usize) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let end = Instant::now() + Duration::from_secs(5);
+        while frames.len() < count && Instant::now() < end {
+            let mut burst = Burst::new();
+            self.cables.get_mut(port).unwrap().rx.rx_burst(&mut burst);
+            frames.extend(burst.iter().map(MemFrame::to_vec));
+            std::thread::yield_now();
+        }
+        frames
+    }
+
+    /// Carries frames from one gateway's port to another's.
+    fn carry(&mut self, port: &str, count: usize, to: &mut Lab, to_port: &str) {
+        let frames = self.receive(port, count);
+        assert_eq!(frames.len(), count);
+        to.send(to_port, &frames);
+    }
+}
+
+fn frame(number: usize) -> Vec<u8> {
+    let mut f = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    f.extend((0..50 + number % 1000).map(|i| (i + number) as u8));
+    f
+}
+
+fn frames(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(frame).collect()
+}
+
+/// Two sites of one link, as the sample configuration has them.
+fn configuration(dir: &Path, own: u8, peer: u8, link: &str) -> config::Config {
+    for site in [own, peer] {
+        let key = dir.join(format!("from-{site}.key"));
+        if !key.exists() {
+            std::fs::write(
+                &key,
+                keygen::keygen(keygen::KeyKind::Sak(CipherSuite::GcmAesXpn256)).unwrap().as_bytes(),
+            )
+            .unwrap();
+            std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+    }
+    let text = format!(
+        r#"
+[gateway]
+worker_cores = [0]
+poll = "adaptive"
+state_dir = "state-{own}"
+
+[[port]]
+name = "plain"
+device = "net_null0"
+
+[[port]]
+name = "line"
+device = "net_null1"
+
+[[link]]
+name = "l"
+plain = "plain"
+line = "line"
+sci = "020000000000000{own}"
+{link}
+
+[link.static]
+tx = {{ an = 1, sak_file = "from-{own}.key", ssci = {own} }}
+rx = [{{ sci = "020000000000000{peer}", an = 1, sak_file = "from-{peer}.key", ssci = {peer} }}]
+"#
+    );
+    let file = dir.join(format!("{own}.toml"));
+    std::fs::write(&file, text).unwrap();
+    config::Config::load(&file).unwrap()
+}
+
+fn count(rows: &[Row], scope: &str, name: &str) -> u64 {
+    rows.iter().filter(|r| r.is(scope)).filter_map(|r| r.get(name)).sum()
+}
+
+#[test]
+fn two_sites_carry_frames_both_ways_and_count_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (Lab::default(), Lab::default());
+    let left = Gateway::start(&configuration(dir.path(), 1, 2, ""), &mut a).unwrap();
+    let right = Gateway::start(&configuration(dir.path(), 2, 1, ""), &mut b).unwrap();
+    let sent = frames(700);
+    a.send("plain", &sent);
+    a.carry("line", 700, &mut b, "line");
+    assert_eq!(b.receive("plain", 700), sent);
+    b.send("plain", &sent[..300]);
+    b.carry("line", 300, &mut a, "line");
+    assert_eq!(a.receive("plain", 300), sent[..300]);
+
+    let ((left, ok_left), (right, ok_right)) = (left.stop().unwrap(), right.stop().unwrap());
+    assert!(ok_left && ok_right);
+    for (rows, sent, received) in [(&left, 700, 300), (&right, 300, 700)] {
+        assert_eq!(count(rows, "tx_sc", "OutPktsEncrypted"), sent);
+        assert_eq!(count(rows, "tx_sa", "NextPN"), sent + 1);
+        assert_eq!(count(rows, "rx_sc", "InPktsOK"), received);
+        assert_eq!(count(rows, "rx_sa", "InPktsOK"), received);
+        assert_eq!(count(rows, "path", "tx_dropped"), 0);
+        assert_eq!(count(rows, "path", "rx_frames"), sent + received);
+    }
+}
+
+#[test]
+fn must_secure_lets_nothing_pass_in_the_clear() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lab = Lab::default();
+    let gateway = Gateway::start(&configuration(dir.path(), 1, 2, ""), &mut lab).unwrap();
+    let eapol = [&frame(0)[..12], &[0x88, 0x8e, 3, 5, 0, 0]].concat();
+    lab.send("line", &[frame(1), eapol, frame(2)]);
+    lab.send("plain", &[frame(3)]);
+    assert!(lab.receive("line", 1).iter().all(|f| f[12..14] == [0x88, 0xe5]));
+    let (rows, _) = gateway.stop().unwrap();
+    assert!(lab.receive("plain", 0).is_empty());
+    assert_eq!(count(&rows, "secy", "InPktsNoTag"), 2);
+    assert_eq!(count(&rows, "secy", "InPktsEapol"), 1);
+    assert_eq!(count(&rows, "path", "eapol_dropped"), 1);
+}
+
+#[test]
+fn should_secure_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lab = Lab::default();
+    let config = configuration(dir.path(), 1, 2, "policy = \"should-secure\"\nprotect_frames = false");
+    let gateway = Gateway::start(&config, &mut lab).unwrap();
+    lab.send("line", &frames(3));
+    lab.send("plain", &frames(2));
+    assert_eq!(lab.receive("plain", 3), frames(3));
+    assert_eq!(lab.receive("line", 2), frames(2));
+    let (rows, _) = gateway.stop().unwrap();
+    assert_eq!(count(&rows, "secy", "InPktsUntagged"), 3);
+    assert_eq!(count(&rows, "secy", "OutPktsUntagged"), 2);
+}
+
+fn packet_numbers(frames: &[Vec<u8>]) -> Vec<u32> {
+    frames.iter().map(|f| SecTag::new_checked(&f[12..]).unwrap().pn()).collect()
+}
+
+#[test]
+fn no_packet_number_is_used_twice_over_restarts_and_crashes() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), 1, 2, "");
+    let mut seen = BTreeSet::new();
+    let mut highest = 0;
+    for crash in [false, false, true, false, true, true, false] {
+        let mut lab = Lab::default();
+        let gateway = Gateway::start(&config, &mut lab).unwrap();
+        lab.send("plain", &frames(10));
+        let numbers = packet_numbers(&lab.receive("line", 10));
+        assert_eq!(numbers.len(), 10);
+        for pn in &numbers {
+            assert!(seen.insert(*pn), "PN {pn} twice");
+        }
+        assert!(numbers[0] > highest);
+        highest = numbers[9];
+        if crash {
+            drop(gateway);
+        } else {
+            let (rows, _) = gateway.stop().unwrap();
+            // An orderly end wastes none.
+            assert_eq!(count(&rows, "tx_sa", "NextPN"), u64::from(highest) + 1);
+        }
+    }
+    assert!(highest > 70, "crashes skip what was reserved");
+}
+
+#[test]
+fn numbers_are_reserved_on_while_frames_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), 1, 2, "");
+    let mut lab = Lab::default();
+    let mut gateway = Gateway::start(&config, &mut lab).unwrap();
+    for _ in 0..20 {
+        lab.send("plain", &frames(500));
+        assert_eq!(lab.receive("line", 500).len(), 500);
+        assert!(gateway.tick(Instant::now()));
+    }
+    let (rows, _) = gateway.stop().unwrap();
+    assert_eq!(count(&rows, "tx_sc", "OutPktsEncrypted"), 10_000);
+    assert_eq!(count(&rows, "secy", "OutPktsNoPN"), 0);
+}
+
+#[test]
+fn a_line_that_is_too_narrow_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), 1, 2, "");
+    for (line, fits) in [(1531, false), (1532, true)] {
+        let mut lab = Lab { mtu: [("line".into(), line)].into(), ..Lab::default() };
+        match Gateway::start(&config, &mut lab) {
+            Ok(gateway) => {
+                assert!(fits);
+                gateway.stop().unwrap();
+            }
+            Err(e) => {
+                assert!(!fits);
+                assert!(matches!(e, StartError::Link(LinkError::Mtu { .. })));
+                let e = e.to_string();
+                for part in ["\"l\"", "\"line\"", "1531", "1500", "grow by 32", "mtu = 1532", "mtu = 1499"] {
+                    assert!(e.contains(part), "{part}: {e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_too_long_for_the_line_are_dropped_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lab = Lab::default();
+    let gateway = Gateway::start(&configuration(dir.path(), 1, 2, ""), &mut lab).unwrap();
+    let of_len = |len: usize| [&frame(0)[..14], &vec![0; len - 14]].concat();
+    lab.send("plain", &[of_len(1522), of_len(1523)]);
+    assert_eq!(lab.receive("line", 1).len(), 1);
+    let (rows, _) = gateway.stop().unwrap();
+    assert_eq!(count(&rows, "secy", "OutPktsTooLong"), 1);
+}
+
+#[test]
+fn without_a_writable_state_there_is_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), 1, 2, "");
+    std::fs::write(&config.gateway.state_dir, "a file in its place").unwrap();
+    let error = Gateway::start(&config, &mut Lab::default()).err().unwrap();
+    assert!(matches!(error, StartError::State(_)), "{error}");
+    assert!(error.to_string().contains("state-1"), "{error}");
+}
