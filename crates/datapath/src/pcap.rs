@@ -1,13 +1,15 @@
-//! Capture files.
+//! Capture files, and ports made of them.
 
+use crate::{FrameRx, FrameTx};
 use pcap_file::pcap::{PcapHeader, PcapReader, PcapWriter, RawPcapPacket};
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, PcapError, TsResolution};
+use secy::{Burst, MemFrame};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What goes wrong with a capture file.
 #[derive(Debug, thiserror::Error)]
@@ -257,6 +259,65 @@ impl CaptureWriter {
     pub fn finish(self) -> Result<(), CaptureError> {
         let path = self.path;
         self.writer.into_writer().flush().map_err(|source| CaptureError::Io { path, source })
+    }
+}
+
+/// A receive queue that a capture file fills, once. A file that turns out damaged ends there.
+pub struct CaptureRx {
+    reader: CaptureReader,
+    ended: Option<Result<(), CaptureError>>,
+}
+
+impl CaptureRx {
+    /// Receives the frames of a capture.
+    pub fn new(reader: CaptureReader) -> Self {
+        CaptureRx { reader, ended: None }
+    }
+
+    /// How the file ended, once it has.
+    pub fn ended(&self) -> Option<&Result<(), CaptureError>> {
+        self.ended.as_ref()
+    }
+}
+
+impl FrameRx for CaptureRx {
+    type Frame = MemFrame;
+
+    fn rx_burst(&mut self, frames: &mut Burst<MemFrame>) {
+        while self.ended.is_none() && !frames.is_full() {
+            match self.reader.next_frame() {
+                Ok(Some(frame)) => frames.push(MemFrame::new(&frame.octets)),
+                Ok(None) => self.ended = Some(Ok(())),
+                Err(e) => self.ended = Some(Err(e)),
+            }
+        }
+    }
+}
+
+/// A transmit queue that ends in a capture file. A file that cannot be written is a queue that stays full.
+pub struct CaptureTx {
+    writer: Option<CaptureWriter>,
+    started: Instant,
+}
+
+impl CaptureTx {
+    /// Transmits into a capture, which is complete when this is dropped.
+    pub fn new(writer: CaptureWriter) -> Self {
+        CaptureTx { writer: Some(writer), started: Instant::now() }
+    }
+}
+
+impl FrameTx for CaptureTx {
+    type Frame = MemFrame;
+
+    fn tx_burst(&mut self, frames: &mut Burst<MemFrame>) {
+        let Some(writer) = &mut self.writer else { return };
+        let time = self.started.elapsed();
+        let written = frames.iter().take_while(|f| writer.write(time, &f.to_vec()).is_ok()).count();
+        frames.drain(..written);
+        if !frames.is_empty() {
+            self.writer = None;
+        }
     }
 }
 

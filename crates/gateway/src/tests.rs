@@ -1,12 +1,47 @@
 //! Whole gateways from configuration files, over ports in memory: no root, no DPDK.
 
 use crate::{Gateway, LinkError, OpenPort, Ports, Row, StartError, keygen};
+use datapath::pcap::{CaptureReader, CaptureRx, CaptureTx, CaptureWriter};
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, ThreadSetup, wire as memory_wire};
 use secy::{Burst, MemFrame};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use wire::{CipherSuite, MacAddr, SecTag};
+
+/// A gateway whose line is a capture and whose plain port writes one.
+struct Files {
+    line: std::path::PathBuf,
+    plain: std::path::PathBuf,
+}
+
+impl Ports for Files {
+    type Rx = CaptureRx;
+    type Tx = CaptureTx;
+
+    fn open(
+        &mut self,
+        port: &config::Port,
+        mtu: Option<u16>,
+    ) -> anyhow::Result<OpenPort<CaptureRx, CaptureTx>> {
+        // Each port replays and records; only one of the two matters at either end.
+        let [replayed, recorded] = match port.name.as_str() {
+            "line" => [self.line.clone(), self.plain.with_extension("line.pcap")],
+            _ => [self.plain.with_extension("none.pcap"), self.plain.clone()],
+        };
+        if !replayed.exists() {
+            CaptureWriter::create(&replayed, CaptureReader::open(&self.line)?.header())?.finish()?;
+        }
+        let reader = CaptureReader::open(&replayed)?;
+        let writer = CaptureWriter::create(&recorded, reader.header())?;
+        let (rx, tx) = (CaptureRx::new(reader), CaptureTx::new(writer));
+        Ok(OpenPort { rx, tx, mac: MacAddr([2, 0, 0, 0, 0, 9]), mtu, counters: Box::new(Vec::new) })
+    }
+
+    fn thread_setup(&self) -> Option<ThreadSetup> {
+        None
+    }
+}
 
 /// Frames that a wire holds.
 const WIRE: usize = 1024;
@@ -188,6 +223,101 @@ fn should_secure_does() {
     let (rows, _) = gateway.stop().unwrap();
     assert_eq!(count(&rows, "secy", "InPktsUntagged"), 3);
     assert_eq!(count(&rows, "secy", "OutPktsUntagged"), 2);
+}
+
+/// A gateway in place of one end of a real Linux link recovers what the other end sent.
+#[test]
+fn a_captured_link_replays_through_the_whole_gateway() {
+    for capture in testkit::static_captures() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut text = format!(
+            "[gateway]\nworker_cores = [0]\npoll = \"adaptive\"\nstate_dir = \"state\"\n\
+             [[port]]\nname = \"plain\"\ndevice = \"net_null0\"\n[[port]]\nname = \"line\"\ndevice = \"net_null1\"\n\
+             [[link]]\nname = \"l\"\nplain = \"plain\"\nline = \"line\"\ncipher_suite = \"{}\"\nsci = \"{}\"\n[link.static]\n",
+            capture.suite, capture.channels[0].sci
+        );
+        for (i, c) in capture.channels.iter().enumerate() {
+            let salt = c.xpn.map_or(String::new(), |(_, salt)| format!("salt = \"{salt}\"\n"));
+            let key = dir.path().join(format!("{i}.key"));
+            std::fs::write(&key, format!("sak = \"{}\"\n{salt}", c.sak.to_hex().as_str())).unwrap();
+            std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            let ssci = c.xpn.map_or(String::new(), |(ssci, _)| format!(", ssci = {}", ssci.0));
+            let common = format!("an = {}, sak_file = \"{i}.key\", next_pn = {}{ssci}", c.an, c.first_pn);
+            match i {
+                0 => text += &format!("tx = {{ {common} }}\n"),
+                _ => text += &format!("rx = [{{ sci = \"{}\", {common} }}]\n", c.sci),
+            }
+        }
+        let file = dir.path().join("gateway.toml");
+        std::fs::write(&file, text).unwrap();
+        let plain = dir.path().join("plain.pcap");
+        let mut ports = Files { line: capture.path.clone(), plain: plain.clone() };
+        let gateway = Gateway::start(&config::Config::load(&file).unwrap(), &mut ports).unwrap();
+        let end = Instant::now() + Duration::from_secs(5);
+        let received = |rows: &[Row]| count(rows, "path", "rx_frames");
+        while received(&gateway.rows()) < capture.frames.len() as u64 && Instant::now() < end {
+            std::thread::yield_now();
+        }
+        let (rows, _) = gateway.stop().unwrap();
+        let peer = capture.channels[1].sci;
+        let sent_by_peer = capture
+            .frames
+            .iter()
+            .filter(|f| SecTag::new_checked(&f.octets[12..]).is_ok_and(|t| t.sci() == Some(peer)));
+        let mut reader = CaptureReader::open(&plain).unwrap();
+        for f in sent_by_peer.clone() {
+            let out = reader.next_frame().unwrap().unwrap();
+            assert_eq!((out.octets.len(), &out.octets[..12]), (f.octets.len() - 32, &f.octets[..12]));
+        }
+        assert!(reader.next_frame().unwrap().is_none());
+        assert_eq!(count(&rows, "rx_sc", "InPktsOK"), sent_by_peer.count() as u64);
+        assert_eq!(received(&rows), capture.frames.len() as u64);
+    }
+}
+
+#[test]
+fn several_links_share_workers_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    configuration(dir.path(), 1, 2, "");
+    let mut text =
+        "[gateway]\nworker_cores = [0, 1]\npoll = \"adaptive\"\nstate_dir = \"state\"\n".to_owned();
+    for i in 0..6 {
+        text += &format!("[[port]]\nname = \"p{i}\"\ndevice = \"net_null{i}\"\n");
+    }
+    // The first takes both cores, the others one each.
+    for (i, cores) in ["cores = [0, 1]", "cores = [1]", ""].iter().enumerate() {
+        text += &format!(
+            "[[link]]\nname = \"l{i}\"\nplain = \"p{}\"\nline = \"p{}\"\nsci = \"02000000000{i}0001\"\n{cores}\n\
+             [link.static]\ntx = {{ an = 0, sak_file = \"from-1.key\", ssci = {} }}\n\
+             rx = [{{ sci = \"02000000000{i}0002\", an = 0, sak_file = \"from-2.key\", ssci = 9 }}]\n",
+            2 * i,
+            2 * i + 1,
+            i + 1
+        );
+    }
+    let file = dir.path().join("links.toml");
+    std::fs::write(&file, text).unwrap();
+    let config = config::Config::load(&file).unwrap();
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        println!("skipped: this machine has a single core");
+        return;
+    }
+    let mut lab = Lab::default();
+    let gateway = Gateway::start(&config, &mut lab).unwrap();
+    for i in 0..3 {
+        lab.send(&format!("p{}", 2 * i), &frames(100 + i));
+        let sealed = lab.receive(&format!("p{}", 2 * i + 1), 100 + i);
+        let sci: wire::Sci = format!("02000000000{i}0001").parse().unwrap();
+        assert_eq!(sealed.len(), 100 + i);
+        assert!(sealed.iter().all(|f| SecTag::new_checked(&f[12..]).unwrap().sci() == Some(sci)));
+        // Back into the line, a frame of its own is a stranger's.
+        lab.send(&format!("p{}", 2 * i + 1), &sealed);
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let (rows, well) = gateway.stop().unwrap();
+    assert!(well);
+    assert_eq!(count(&rows, "tx_sc", "OutPktsEncrypted"), 303);
+    assert_eq!(count(&rows, "secy", "InPktsNoSCI"), 303);
 }
 
 fn packet_numbers(frames: &[Vec<u8>]) -> Vec<u32> {
