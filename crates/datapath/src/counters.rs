@@ -4,7 +4,8 @@ use secy::Counter;
 
 /// Frames of one direction of a link, at its ends.
 ///
-/// `rx_frames` is the sum of the SecY's counters, and what it passes is `tx_frames + tx_dropped`.
+/// `rx_frames` is the sum of the SecY's counters, and what it passes is
+/// `tx_frames + tx_dropped + tx_too_long`.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct PathCounters {
@@ -14,17 +15,20 @@ pub struct PathCounters {
     pub tx_frames: Counter,
     /// Frames freed because the transmit queue was full.
     pub tx_dropped: Counter,
+    /// Frames freed because they are longer than the port they should leave by carries.
+    pub tx_too_long: Counter,
     /// EAPOL frames set aside for key agreement and dropped, there being none.
     pub eapol_dropped: Counter,
 }
 
 impl PathCounters {
     /// Each counter's name and value.
-    pub fn values(&self) -> [(&'static str, u64); 4] {
+    pub fn values(&self) -> [(&'static str, u64); 5] {
         [
             ("rx_frames", self.rx_frames.get()),
             ("tx_frames", self.tx_frames.get()),
             ("tx_dropped", self.tx_dropped.get()),
+            ("tx_too_long", self.tx_too_long.get()),
             ("eapol_dropped", self.eapol_dropped.get()),
         ]
     }

@@ -92,7 +92,9 @@ fn restore_vlan(frame: &mut DpdkFrame) {
 fn insert_vlan(frame: &mut DpdkFrame, tci: u16) {
     const ADDRESSES: usize = 12;
     if frame.0.data().len() < ADDRESSES || !frame.0.prepend(VLAN_TAG_LEN) {
-        return; // Shorter than any frame; the SecY refuses it. Headroom is ample on receive.
+        // Without its tag it would be in another VLAN. Emptied, it is refused and counted.
+        frame.0.truncate(0);
+        return;
     }
     let head = frame.0.data_mut();
     head.copy_within(VLAN_TAG_LEN..VLAN_TAG_LEN + ADDRESSES, 0);

@@ -2,7 +2,7 @@
 
 use crate::{FrameRx, FrameTx, PathCounters};
 use gcm::Engine;
-use secy::{Burst, Command, Event, RxSecY, TxSecY};
+use secy::{Burst, Command, Event, FrameBuf, RxSecY, TxSecY};
 use std::sync::Arc;
 
 /// One direction of a link, as a worker sees it.
@@ -83,13 +83,16 @@ pub struct Verify<R: FrameRx, T> {
     secy: RxSecY,
     frames: Burst<R::Frame>,
     eapol: Burst<R::Frame>,
+    max_frame: usize,
     counters: Arc<PathCounters>,
 }
 
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
-    /// Joins the line's receive queue, the SecY's receive half and the plain port's transmit queue.
-    pub fn new(rx: R, secy: RxSecY, tx: T) -> Self {
-        Verify { rx, tx, secy, frames: Burst::new(), eapol: Burst::new(), counters: Arc::default() }
+    /// Joins the line's receive queue, the SecY's receive half and the plain port's transmit queue, which carries
+    /// frames of up to `max_frame` octets, FCS not counted.
+    pub fn new(rx: R, secy: RxSecY, tx: T, max_frame: usize) -> Self {
+        let counters = Arc::default();
+        Verify { rx, tx, secy, frames: Burst::new(), eapol: Burst::new(), max_frame, counters }
     }
 
     /// The direction's counters.
@@ -108,6 +111,11 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
             if !self.eapol.is_empty() {
                 self.counters.eapol_dropped.add(self.eapol.len() as u64);
                 self.eapol.clear();
+            }
+            let verified = self.frames.len();
+            if self.frames.iter().any(|f| f.len() > self.max_frame) {
+                self.frames.retain(|f| f.len() <= self.max_frame);
+                self.counters.tx_too_long.add((verified - self.frames.len()) as u64);
             }
             transmit(&mut self.tx, &mut self.frames, &self.counters);
         }

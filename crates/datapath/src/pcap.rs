@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// Opening, reading or writing failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Not a capture, or a damaged one.
     #[error("{}: {what}; a pcap or pcapng capture is needed", path.display())]
@@ -81,7 +81,7 @@ fn format_error(path: &Path, error: PcapError) -> CaptureError {
         PcapError::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
             format_error(path, PcapError::IncompleteBuffer)
         }
-        PcapError::IoError(source) => CaptureError::Io { path: path.into(), source },
+        PcapError::IoError(reason) => CaptureError::Io { path: path.into(), reason },
         PcapError::IncompleteBuffer => {
             CaptureError::Format { path: path.into(), what: "the file ends in the middle".into() }
         }
@@ -95,7 +95,7 @@ impl CaptureReader {
     /// # Errors
     /// [`CaptureError`].
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        let io = |source| CaptureError::Io { path: path.into(), source };
+        let io = |reason| CaptureError::Io { path: path.into(), reason };
         let mut file = File::open(path).map_err(io)?;
         let mut magic = [0; 4];
         let is_pcapng = file.read_exact(&mut magic).is_ok() && magic == PCAPNG_MAGIC;
@@ -228,7 +228,7 @@ impl CaptureWriter {
     /// # Errors
     /// [`CaptureError`].
     pub fn create(path: &Path, header: PcapHeader) -> Result<Self, CaptureError> {
-        let file = File::create(path).map_err(|source| CaptureError::Io { path: path.into(), source })?;
+        let file = File::create(path).map_err(|reason| CaptureError::Io { path: path.into(), reason })?;
         let unit = match header.ts_resolution {
             TsResolution::MicroSecond => 1000,
             TsResolution::NanoSecond => 1,
@@ -258,7 +258,7 @@ impl CaptureWriter {
     /// [`CaptureError`].
     pub fn finish(self) -> Result<(), CaptureError> {
         let path = self.path;
-        self.writer.into_writer().flush().map_err(|source| CaptureError::Io { path, source })
+        self.writer.into_writer().flush().map_err(|reason| CaptureError::Io { path, reason })
     }
 }
 

@@ -74,7 +74,7 @@ fn gateway(own: u16, peer: u16, plain: (MemoryRx, MemoryTx), line: (MemoryRx, Me
     assert!(rx.apply(Command::InstallRxSa { sci: sci(peer), an, sa: rx_sa(0, peer) }).is_none());
     let received = rx.counters();
     let protect = Protect::new(plain.0, tx, line.1);
-    let verify = Verify::new(line.0, rx, plain.1);
+    let verify = Verify::new(line.0, rx, plain.1, 9622);
     let (protect_counters, verify_counters) = (protect.counters(), verify.counters());
     let worker = Worker::start(WorkerSetup {
         core: None,

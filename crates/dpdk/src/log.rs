@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_long, c_void};
+use std::io::Write;
 use std::sync::OnceLock;
 
 /// How much of DPDK's log gets through.
@@ -53,7 +54,8 @@ pub type LogSink = fn(LogLevel, &str);
 
 /// The default sink: standard error.
 pub(crate) fn to_stderr(_level: LogLevel, message: &str) {
-    eprintln!("{message}");
+    // Not eprintln: when nobody reads standard error any more, it panics.
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 static SINK: OnceLock<LogSink> = OnceLock::new();

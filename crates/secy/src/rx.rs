@@ -84,7 +84,11 @@ pub struct RxSecY {
     /// Places in `scs`. Both have room for all channels from the start, so that a worker never allocates.
     places: HashMap<Sci, u16, FxBuildHasher>,
     counters: Arc<RxSecYCounters>,
+    /// Where ICVs that lie across segments are brought together. Away only while a burst is verified.
+    icvs: Option<Box<Icvs>>,
 }
+
+type Icvs = [[u8; ICV_LEN]; MAX_BURST];
 
 /// What becomes of a frame.
 #[derive(Clone, Copy)]
@@ -134,6 +138,7 @@ impl RxSecY {
             // Twice, so that removals leave the table room without growing.
             places: HashMap::with_capacity_and_hasher(2 * MAX_RECEIVE_SCS, FxBuildHasher),
             counters: Arc::default(),
+            icvs: Some(Box::new([[0; ICV_LEN]; MAX_BURST])),
         }
     }
 
@@ -200,6 +205,7 @@ impl RxSecY {
 
     /// Verifies a burst in place. What is to be delivered stays in `frames`, in order; EAPOL frames go to
     /// `set_aside` while it has room; all others are removed. Each is counted.
+    #[inline(never)] // Its stack frame is large; an empty poll must not touch it.
     pub fn verify<F: FrameBuf>(
         &mut self,
         engine: &mut Engine,
@@ -208,10 +214,10 @@ impl RxSecY {
     ) {
         let mut fates: ArrayVec<Fate, MAX_BURST> = ArrayVec::new_const();
         let mut pending: ArrayVec<Pending, MAX_BURST> = ArrayVec::new_const();
-        let mut icvs = [[0; ICV_LEN]; MAX_BURST];
+        let mut icvs = self.icvs.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
         let verdicts = {
             let mut burst = gcm::Burst::new();
-            for ((i, frame), icv) in frames.iter_mut().enumerate().zip(&mut icvs) {
+            for ((i, frame), icv) in frames.iter_mut().enumerate().zip(icvs.iter_mut()) {
                 fates.push(match self.parse(i, frame) {
                     Parsed::Done(fate) => fate,
                     Parsed::Strip(tagged) => {
@@ -232,6 +238,7 @@ impl RxSecY {
             }
             engine.open(&mut burst)
         };
+        self.icvs = Some(icvs);
         for (n, p) in pending.iter().enumerate() {
             if self.judge(p, verdicts.is_authentic(n)) {
                 strip(&mut frames[p.frame], p.tagged, &p.clear_vlan);
@@ -449,6 +456,10 @@ fn parse_tag<'a>(
     }
     let (header_len, tag_len) = (header.len, tag.len());
     let user_data = tag.short_length().user_data_len(frame_len - header_len - tag_len).ok()?;
+    // Less than an ethertype cannot have been a frame, and would not be one when delivered.
+    if user_data < 2 {
+        return None;
+    }
     Some((tag, Tagged { header_len, tag_len, user_data }))
 }
 

@@ -5,6 +5,7 @@ use crate::pn::{NonceBase, PnGate, PnSource, last_pn, recover_xpn};
 use keys::{Sak, Salt};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wire::{CipherSuite, Sci, Ssci};
 
 /// What an XPN suite needs beside the SAK.
@@ -122,8 +123,21 @@ pub struct RxSa {
     xpn: bool,
     /// One more than the greatest PN that was authentic.
     next_pn: u64,
+    /// The same for others to see.
+    progress: Arc<RxProgress>,
     /// Never accept less, whatever the window.
     floor: u64,
+}
+
+/// How far a receive SA has got, for its controller to remember over a restart.
+#[derive(Debug)]
+pub struct RxProgress(AtomicU64);
+
+impl RxProgress {
+    /// One more than the greatest packet number that was authentic.
+    pub fn next_pn(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How far behind the newest PN an XPN frame is recovered when replayProtect, hence its window, is off.
@@ -142,8 +156,27 @@ impl RxSa {
             counters: Arc::default(),
             xpn: params.suite.is_xpn(),
             next_pn: params.first_pn,
+            progress: Arc::new(RxProgress(AtomicU64::new(params.first_pn))),
             floor: params.first_pn,
         })
+    }
+
+    /// Goes on where an earlier SA with the same key had got to: packet numbers from `next_pn` on are new, those
+    /// the replay window before it may still come. A lower number than the first has no effect.
+    ///
+    /// Without it a restart would accept recorded frames again, and lose the high half of an XPN.
+    pub fn resume(&mut self, next_pn: u64) {
+        self.next_pn = self.next_pn.max(next_pn);
+        self.publish();
+    }
+
+    /// How far it has got.
+    pub fn progress(&self) -> Arc<RxProgress> {
+        self.progress.clone()
+    }
+
+    fn publish(&self) {
+        self.progress.0.store(self.next_pn, Ordering::Relaxed);
     }
 
     /// The SA's counters.
@@ -172,12 +205,14 @@ impl RxSa {
     #[inline(always)]
     pub(crate) fn advance(&mut self, pn: u64) {
         self.next_pn = self.next_pn.max(pn.saturating_add(1));
+        self.publish();
     }
 
     /// Raises the lowest acceptable PN, as key agreement does under delay protection (802.1AE clause 10.7.15).
     pub(crate) fn raise_floor(&mut self, pn: u64) {
         self.floor = self.floor.max(pn);
         self.next_pn = self.next_pn.max(pn);
+        self.publish();
     }
 }
 

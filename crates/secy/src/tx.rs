@@ -131,6 +131,7 @@ impl TxSecY {
     }
 
     /// Protects a burst in place. Frames that must not leave are removed and counted.
+    #[inline(never)] // Its stack frame is large; an empty poll must not touch it.
     pub fn protect<F: FrameBuf>(&mut self, engine: &mut Engine, frames: &mut Burst<F>) {
         if frames.is_empty() {
             return;

@@ -378,6 +378,39 @@ fn a_raised_floor_makes_frames_late() {
     assert_eq!(moved(&rx), [("InPktsOK", 4), ("InPktsLate", 4)]);
 }
 
+/// What a receiver knew when it stopped counts when it starts again.
+#[test]
+fn a_resumed_sa_knows_what_came_before() {
+    for (suite, start) in [(CipherSuite::GcmAes128, 1000), (CipherSuite::GcmAesXpn256, (5 << 32) + 7)] {
+        for (window, late) in [(0, 4), (2, 2)] {
+            let setup = Setup { tx_pn: start, replay_window: window, ..Setup::with_suite(suite) };
+            let sealed = protect(&mut setup.tx(), &vec![frame(60); 8]);
+            let mut sa = setup.rx_sa();
+            sa.resume(start + 4);
+            sa.resume(1);
+            let progress = sa.progress();
+            let mut rx = setup.rx();
+            rx.apply(Command::InstallRxSa { sci: setup.sci, an: setup.an, sa });
+            assert_eq!(progress.next_pn(), start + 4);
+            assert_eq!(verify(&mut rx, &sealed).len(), 8 - late);
+            assert_eq!(moved(&rx), [("InPktsOK", 8 - late as u64), ("InPktsLate", late as u64)]);
+            assert_eq!(progress.next_pn(), start + 8);
+        }
+    }
+}
+
+#[test]
+fn less_than_an_ethertype_is_no_frame() {
+    for sl in [1, 2] {
+        let mut f = [&frame(12)[..], &[0x88, 0xe5, 0x20, sl, 0, 0, 0, 1]].concat();
+        f.extend(STRANGER.as_bytes().iter().take(8));
+        f.resize(64, 0);
+        let mut rx = Setup { validate_frames: ValidateFrames::Check, ..Setup::default() }.rx();
+        assert_eq!(one(&mut rx, &f).map(|f| f.len()), (sl == 2).then_some(14));
+        assert_eq!(moved(&rx), [(if sl == 1 { "InPktsBadTag" } else { "InPktsUnknownSCI" }, 1)]);
+    }
+}
+
 #[test]
 fn sas_are_made_of_what_fits() {
     let sak16 = Sak::from_octets(&[1; 16]).unwrap();
