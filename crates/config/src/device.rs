@@ -32,7 +32,7 @@ impl Device {
             return value.wrong("a device", EXAMPLE);
         }
         let name = text.split(',').next().unwrap_or(text);
-        let named = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        let named = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         if !name.bytes().all(named) || name.len() > 63 || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return value.wrong("the name and arguments of a virtual device", EXAMPLE);
         }

@@ -164,7 +164,8 @@ impl SaNumbers {
             }
             _ => true,
         };
-        let max = if xpn == Some(false) { u32::MAX.into() } else { u64::MAX };
+        // One below the greatest, so that "one after the last" is a number too.
+        let max = if xpn == Some(false) { u32::MAX.into() } else { u64::MAX - 1 };
         let next_pn = fields.or("next_pn", 1, |v| v.whole_or_hex(1..=max, "next_pn = 1"));
         let ssci = ssci?.map(|n| Ssci(n as u32));
         fit.then_some(SaNumbers { an: an?, next_pn: next_pn?, ssci })

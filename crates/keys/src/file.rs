@@ -4,9 +4,9 @@
 //! names are taken from it.
 
 use crate::{Cak, Ckn, HexError, Sak, Salt};
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -17,12 +17,12 @@ const MAX_LEN: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Opening or reading failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
+        /// The system's.
+        reason: std::io::Error,
     },
     /// A directory, device or the like.
     #[error("{}: not a regular file", path.display())]
@@ -213,8 +213,10 @@ impl Drop for Fields<'_> {
 
 /// The text of a file that only its owner can access.
 fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
-    let io = |source| KeyFileError::Io { path: path.into(), source };
-    let file = File::open(path).map_err(io)?;
+    let io = |reason| KeyFileError::Io { path: path.into(), reason };
+    // Without O_NONBLOCK a FIFO would be waited for, which no signal ends.
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(io)?;
     // Asked of the open file, so that it cannot be exchanged in between.
     let meta = file.metadata().map_err(io)?;
     if !meta.is_file() {
@@ -299,6 +301,14 @@ mod tests {
         assert!(error.starts_with("/nonexistent/x.key: "), "{error}");
         let error = read_sak_file(Path::new("/tmp")).unwrap_err().to_string();
         assert!(error.contains("not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_fifo_is_refused_rather_than_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(matches!(read_sak_file(&path), Err(KeyFileError::NotAFile { .. })));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn what_is_written_is_what_comes_out() {
     let text = edited(
         &text,
         "an = 0, sak_file = \"a.key\"",
-        "an = 3, sak_file = \"a.key\", next_pn = \"0xffff_ffff_ffff_ffff\"",
+        "an = 3, sak_file = \"a.key\", next_pn = \"0xffff_ffff_ffff_fffe\"",
     );
     let text = edited(
         &text,
@@ -59,7 +59,7 @@ fn what_is_written_is_what_comes_out() {
     assert_eq!((first.protect_core, first.verify_core), (2, 1));
     assert_eq!((first.policy, first.validate_frames), (Policy::ShouldSecure, ValidateFrames::Check));
     let tx = &first.static_keys.as_ref().unwrap().tx;
-    assert_eq!((tx.an.as_u8(), tx.next_pn), (3, u64::MAX));
+    assert_eq!((tx.an.as_u8(), tx.next_pn), (3, u64::MAX - 1));
     assert_eq!(second.confidentiality_offset, ConfidentialityOffset::Octets30);
     assert_eq!((second.replay_window, second.clear_vlan_tags), (u32::MAX.into(), 2));
     assert!(second.end_station && !second.send_sci);
