@@ -1,7 +1,7 @@
 //! `macsec-gw pcap protect|verify`: the same SecY over capture files.
 
 use crate::link::{validate_frames, xpn};
-use crate::{BadUsage, Row};
+use crate::{BadUsage, KeyUse, Row};
 use anyhow::{Context, Result, bail};
 use config::{KeysFile, StaticSa};
 use datapath::pcap::{CaptureReader, CaptureWriter};
@@ -10,6 +10,7 @@ use secy::{
     Burst, Command, FrameBuf, MemFrame, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa,
     TxSecY,
 };
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -43,7 +44,7 @@ pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -
     if replaced.as_ref().is_some_and(|o| (o.dev(), o.ino()) == (source.dev(), source.ino())) {
         return Err(BadUsage(format!("{}: input and output are the same file", output.display())).into());
     }
-    if replaced.is_some_and(|o| !o.is_file()) {
+    if replaced.as_ref().is_some_and(|o| !o.is_file()) {
         // A pipe or device is written as it comes; it is no file that could be left half done.
         let mut writer = CaptureWriter::create(output, reader.header())?;
         let rows = pump(direction, &keys_file, &mut reader, &mut writer)?;
@@ -52,8 +53,9 @@ pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -
     }
     let dir = output.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let context = || format!("{}: cannot be written", output.display());
+    let mode = replaced.map_or(0o644, |o| o.mode() & 0o777);
     let unfinished = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
         .tempfile_in(dir)
         .with_context(context)?;
     let mut writer = CaptureWriter::create(unfinished.path(), reader.header())?;
@@ -87,10 +89,19 @@ fn protect(keys: &KeysFile, reader: &mut CaptureReader, writer: &mut CaptureWrit
         _ => SciMode::Implicit,
     };
     let mut channels: Vec<(Sci, TxSecY, Arc<secy::TxSaCounters>)> = Vec::new();
+    let mut used = BTreeSet::new();
     // Of a channel with several SAs the first transmits.
     for sa in &keys.sas {
         if channels.iter().any(|(sci, ..)| *sci == sa.sci) {
             continue;
+        }
+        let id = KeyUse { link: "capture", sak: &sa.sak, sci: sa.sci, xpn: xpn(sa.xpn) }.id();
+        if !used.insert(id) {
+            let text = format!(
+                "sci {}: another [[sa]] has the same sak, salt and ssci, so nonces would repeat",
+                sa.sci
+            );
+            return Err(BadUsage(text).into());
         }
         let tx_sa = TxSa::new(&params(keys, sa), u64::MAX).map_err(|e| BadUsage(e.to_string()))?;
         let counters = tx_sa.counters();

@@ -33,6 +33,13 @@ pub fn check(file: &Path) -> Result<String> {
             "link {:?}: {:?} ({}) to {:?} ({}), {protection}, {policy}, on {cores}",
             link.name, plain.name, plain.device, line.name, line.device
         );
+        if link.clear_vlan_tags > 0 {
+            let _ = writeln!(
+                text,
+                "  up to {} VLAN tags before the SecTAG are not authenticated: the line can change, add and remove them",
+                link.clear_vlan_tags
+            );
+        }
     }
     Ok(text)
 }

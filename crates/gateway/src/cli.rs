@@ -93,13 +93,24 @@ struct DemoArgs {
 /// Runs the command line and says how it went.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    keep_keys_out_of_cores();
     match prepare_log(&cli.log).and_then(|()| execute(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("macsec-gw: {e:#}");
+            // Not eprintln: when nobody reads standard error any more, it panics.
+            let _ = writeln!(io::stderr(), "macsec-gw: {e:#}");
             ExitCode::from(if e.is::<BadUsage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Most commands hold keys: neither a core file nor a debugger of the same user gets them.
+fn keep_keys_out_of_cores() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // What is refused here was forbidden before, in one way or another.
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 fn prepare_log(level: &str) -> Result<()> {
@@ -110,6 +121,7 @@ fn prepare_log(level: &str) -> Result<()> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::link::{self, Assembled, LinkError, LinkWatch};
 use crate::report::Row;
-use crate::{Ports, StateDir, StateError};
+use crate::{OpenPort, Ports, StateDir, StateError};
 use datapath::{IdlePolicy, Task, TaskEvent, Worker, WorkerHandle, WorkerSetup};
 use secy::Event;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ type NamedTask = (String, Box<dyn Task>);
 pub struct Gateway {
     workers: Vec<RunningWorker>,
     links: Vec<LinkWatch>,
-    _state: StateDir,
+    state: StateDir,
 }
 
 impl Gateway {
@@ -51,37 +51,51 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub fn start<P: Ports>(config: &config::Config, ports: &mut P) -> Result<Self, StartError> {
-        let mut state = StateDir::open(&config.gateway.state_dir)?;
+        let state = StateDir::open(&config.gateway.state_dir)?;
         let mut tasks: BTreeMap<usize, Vec<NamedTask>> = BTreeMap::new();
-        let (mut links, mut scis) = (Vec::new(), Vec::new());
-        let mut opened = Vec::new();
+        let (mut opened, mut scis) = (Vec::new(), Vec::new());
         for link in &config.links {
             let [plain, line] = [&config.ports[link.plain], &config.ports[link.line]];
             let plain_port = ports.open(plain, plain.mtu).map_err(StartError::Port)?;
-            // The line carries what the plain port may bring, unless told otherwise.
-            let wanted = line.mtu.or(plain_port.mtu.map(|mtu| mtu.saturating_add(link::growth(link))));
-            let line_port = ports.open(line, wanted).map_err(StartError::Port)?;
+            let line_port = open_line(ports, link, line, plain_port.mtu).map_err(StartError::Port)?;
+            link::check_mtu(link, [plain, line], plain_port.mtu, line_port.mtu)?;
             scis.push(link::transmit_sci(link, line_port.mac));
             opened.push((link, [plain, line], plain_port, line_port));
         }
         config.check_nonces(&scis)?;
+        // From here on packet numbers are reserved: whatever fails, they are given back.
+        let mut gateway = Gateway { workers: Vec::new(), links: Vec::new(), state };
         for (link, names, plain, line) in opened {
-            let Assembled { protect, verify, watch } = link::assemble(link, names, plain, line, &mut state)?;
-            tasks.entry(link.protect_core).or_default().push((link.name.clone(), protect));
-            tasks.entry(link.verify_core).or_default().push((link.name.clone(), verify));
-            links.push(watch);
+            match link::assemble(link, names, plain, line, &mut gateway.state) {
+                Ok(Assembled { protect, verify, watch }) => {
+                    tasks.entry(link.protect_core).or_default().push((link.name.clone(), protect));
+                    tasks.entry(link.verify_core).or_default().push((link.name.clone(), verify));
+                    gateway.links.push(watch);
+                }
+                Err(e) => return Err(gateway.give_up(e.into())),
+            }
         }
         let idle = match config.gateway.poll {
             config::Poll::Busy => IdlePolicy::Busy,
             config::Poll::Adaptive => IdlePolicy::Adaptive,
         };
-        let mut workers = Vec::new();
         for (core, tasks) in tasks {
             let (links, tasks) = tasks.into_iter().unzip();
             let setup = WorkerSetup { core: Some(core), idle, thread_setup: ports.thread_setup(), tasks };
-            workers.push(RunningWorker { core, handle: Worker::start(setup)?, links });
+            match Worker::start(setup) {
+                Ok(handle) => gateway.workers.push(RunningWorker { core, handle, links }),
+                Err(e) => return Err(gateway.give_up(e.into())),
+            }
         }
-        Ok(Gateway { workers, links, _state: state })
+        Ok(gateway)
+    }
+
+    /// Undoes a start that failed.
+    fn give_up(self, error: StartError) -> StartError {
+        if let (_, _, Err(e)) = self.stop() {
+            tracing::warn!("{e}");
+        }
+        error
     }
 
     /// What the controller does every few milliseconds. Says whether all workers are alive.
@@ -114,11 +128,9 @@ impl Gateway {
 
     /// Brings out what the queues hold, ends the workers and gives unused packet numbers back.
     ///
-    /// The last counters are handed out. Says whether all workers ended well.
-    ///
-    /// # Errors
-    /// [`StateError`]; packet numbers are wasted then, nothing worse.
-    pub fn stop(mut self) -> Result<(Vec<Row>, bool), StateError> {
+    /// Hands out the last counters, whether all workers ended well, and how it went with the state directory; an error
+    /// there wastes packet numbers, nothing worse.
+    pub fn stop(mut self) -> (Vec<Row>, bool, Result<(), StateError>) {
         // All at once, so that the time to drain is one worker's.
         self.workers.iter().for_each(|w| w.handle.request_stop());
         let mut well = true;
@@ -126,8 +138,24 @@ impl Gateway {
             well &= worker.handle.stop();
         }
         let rows = self.rows();
-        self.links.into_iter().try_for_each(LinkWatch::finish)?;
-        Ok((rows, well))
+        // Each of them, whatever becomes of the others.
+        let outcome = self.links.into_iter().map(LinkWatch::finish).fold(Ok(()), Result::and);
+        (rows, well, outcome)
+    }
+}
+
+/// Opens a line port for what the plain port may bring: with VLAN tags if the device can, else at least without.
+fn open_line<P: Ports>(
+    ports: &mut P,
+    link: &config::Link,
+    line: &config::Port,
+    plain_mtu: Option<u16>,
+) -> anyhow::Result<OpenPort<P::Rx, P::Tx>> {
+    let (None, Some(plain_mtu)) = (line.mtu, plain_mtu) else { return ports.open(line, line.mtu) };
+    let least = plain_mtu.saturating_add(link::growth(link));
+    match ports.open(line, Some(least.saturating_add(link::VLAN_TAGS))) {
+        Ok(port) => Ok(port),
+        Err(_) => ports.open(line, Some(least)),
     }
 }
 

@@ -29,7 +29,7 @@ pub use gateway::{Gateway, StartError};
 pub use link::LinkError;
 pub use ports::{OpenPort, PortReader, Ports};
 pub use report::{Row, table, write_rows};
-pub use state::{Reservation, StateDir, StateError, TxKeyUse};
+pub use state::{KeyUse, Reservation, RxMemory, StateDir, StateError};
 
 /// Version and revision.
 pub const VERSION: &str = env!("MACSEC_GW_VERSION");

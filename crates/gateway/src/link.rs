@@ -1,21 +1,23 @@
 //! A link: two ports, a SecY between them, and what is watched of it.
 
 use crate::report::Row;
-use crate::{OpenPort, PortReader, Reservation, StateDir, StateError, TxKeyUse};
+use crate::{KeyUse, OpenPort, PortReader, Reservation, RxMemory, StateDir, StateError};
 use datapath::{FrameRx, FrameTx, PathCounters, Protect, Task, Verify};
 use secy::{
-    Command, Event, PnGate, RxConfig, RxSa, RxSaCounters, RxSc, RxScCounters, RxSecY, RxSecYCounters,
-    SaError, SaParams, SciMode, TxConfig, TxSa, TxSaCounters, TxScCounters, TxSecY, TxSecYCounters,
-    ValidateFrames, Xpn,
+    Command, Event, PnGate, RxConfig, RxProgress, RxSa, RxSaCounters, RxSc, RxScCounters, RxSecY,
+    RxSecYCounters, SaError, SaParams, SciMode, TxConfig, TxSa, TxSaCounters, TxScCounters, TxSecY,
+    TxSecYCounters, ValidateFrames, Xpn,
 };
 use std::sync::Arc;
 use std::time::Instant;
 use wire::{An, Sci};
 
-/// Octets that a frame may have beyond its payload: header and two VLAN tags. FCS is not counted anywhere here.
-const L2_OVERHEAD: usize = 14 + 2 * wire::VLAN_TAG_LEN;
+/// Octets of an Ethernet header. FCS is not counted anywhere here.
+const L2_HEADER: usize = 14;
+/// Octets of two VLAN tags, which come on top of a plain port's MTU, but on the line are payload.
+pub(crate) const VLAN_TAGS: u16 = (wire::MAX_VLAN_TAGS * wire::VLAN_TAG_LEN) as u16;
 /// Octets of the largest payload where no port sets a limit.
-const LARGEST_MTU: u16 = 9600;
+const LARGEST_MTU: u16 = 9600 + secy::MAX_OVERHEAD as u16 + VLAN_TAGS;
 
 /// Why a link cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +26,7 @@ pub enum LinkError {
     #[error(
         "link {link:?}: port {line:?} carries payloads of {line_mtu} octets, but those of port {plain:?}, of up to \
          {plain_mtu}, grow by {growth}: set mtu = {} on port {line:?}, or mtu = {} on port {plain:?}",
-        plain_mtu + growth, line_mtu - growth
+        plain_mtu.saturating_add(*growth), line_mtu.saturating_sub(*growth)
     )]
     Mtu {
         /// The link.
@@ -41,12 +43,12 @@ pub enum LinkError {
         growth: u16,
     },
     /// A key does not fit the suite.
-    #[error("link {link:?}: {source}")]
+    #[error("link {link:?}: {reason}")]
     Sa {
         /// The link.
         link: String,
         /// What is wrong.
-        source: SaError,
+        reason: SaError,
     },
     /// Packet numbers cannot be reserved.
     #[error(transparent)]
@@ -110,6 +112,30 @@ fn rx_config(link: &config::Link) -> RxConfig {
     }
 }
 
+/// Checks that protected frames fit the line.
+pub(crate) fn check_mtu(
+    link: &config::Link,
+    ports: [&config::Port; 2],
+    plain_mtu: Option<u16>,
+    line_mtu: Option<u16>,
+) -> Result<(), LinkError> {
+    let growth = growth(link);
+    let [plain, line] = ports.map(|p| p.name.clone());
+    let (Some(plain_mtu), Some(line_mtu)) = (plain_mtu, line_mtu) else { return Ok(()) };
+    if line_mtu < plain_mtu.saturating_add(growth) {
+        return Err(LinkError::Mtu { link: link.name.clone(), plain, line, plain_mtu, line_mtu, growth });
+    }
+    if link.protect_frames && line_mtu < plain_mtu.saturating_add(growth + VLAN_TAGS) {
+        tracing::info!(
+            link = link.name,
+            "port {line:?} carries payloads of {line_mtu} octets: enough for those of {plain_mtu} of port {plain:?}, \
+             but with VLAN tags the longest do not fit (OutPktsTooLong); for these {} are needed",
+            plain_mtu.saturating_add(growth + VLAN_TAGS)
+        );
+    }
+    Ok(())
+}
+
 /// What is watched of a link that runs.
 pub(crate) struct LinkWatch {
     pub(crate) name: String,
@@ -135,7 +161,14 @@ struct TxSaWatch {
 struct RxScWatch {
     sci: Sci,
     counters: Arc<RxScCounters>,
-    sas: Vec<(An, Arc<RxSaCounters>)>,
+    sas: Vec<RxSaWatch>,
+}
+
+struct RxSaWatch {
+    an: An,
+    counters: Arc<RxSaCounters>,
+    progress: Arc<RxProgress>,
+    memory: RxMemory,
 }
 
 /// A link ready to run: its two tasks and what is watched of them.
@@ -162,16 +195,13 @@ where
     R: FrameRx + 'static,
     T: FrameTx<Frame = R::Frame> + 'static,
 {
-    let growth = growth(link);
     let [plain_port, line_port] = ports;
-    if let (Some(plain_mtu), Some(line_mtu)) = (plain.mtu, line.mtu)
-        && line_mtu < plain_mtu.saturating_add(growth)
-    {
-        let (plain, line) = (plain_port.name.clone(), line_port.name.clone());
-        return Err(LinkError::Mtu { link: link.name.clone(), plain, line, plain_mtu, line_mtu, growth });
-    }
     let sci = transmit_sci(link, line.mac);
-    let max_frame = usize::from(line.mtu.unwrap_or(LARGEST_MTU.saturating_add(growth))) + L2_OVERHEAD;
+    // VLAN tags come on top of a port's MTU only where it sees them: behind the SecTAG they are payload.
+    let tags = |n: usize| n * wire::VLAN_TAG_LEN;
+    let longest = |mtu: Option<u16>| usize::from(mtu.unwrap_or(LARGEST_MTU)) + L2_HEADER;
+    let max_frame = longest(line.mtu) + tags(link.clear_vlan_tags);
+    let max_plain_frame = longest(plain.mtu) + tags(wire::MAX_VLAN_TAGS);
     let mut tx = TxSecY::new(TxConfig {
         sci,
         protect_frames: link.protect_frames,
@@ -188,12 +218,12 @@ where
             tx_sa = Some(key_transmit(link, sci, &keys.tx, &mut tx, state)?);
         }
         for key in &keys.rx {
-            key_receive(link, key, &mut rx, &mut rx_scs)?;
+            key_receive(link, key, &mut rx, &mut rx_scs, state)?;
         }
     }
     let (tx_counters, tx_sc, rx_counters) = (tx.counters(), tx.sc_counters(), rx.counters());
     let protect = Protect::new(plain.rx, tx, line.tx);
-    let verify = Verify::new(line.rx, rx, plain.tx);
+    let verify = Verify::new(line.rx, rx, plain.tx, max_plain_frame);
     let watch = LinkWatch {
         name: link.name.clone(),
         sci,
@@ -217,12 +247,12 @@ fn key_transmit(
     state: &mut StateDir,
 ) -> Result<TxSaWatch, LinkError> {
     let xpn = xpn(key.xpn);
-    let key_use = TxKeyUse { link: &link.name, sak: &key.sak, sci, xpn };
+    let key_use = KeyUse { link: &link.name, sak: &key.sak, sci, xpn };
     let reservation = state.reserve(&key_use, key.next_pn)?;
     let params =
         SaParams { suite: link.cipher_suite, sak: &key.sak, sci, xpn, first_pn: reservation.first_pn() };
     let sa = TxSa::new(&params, reservation.limit())
-        .map_err(|source| LinkError::Sa { link: link.name.clone(), source })?;
+        .map_err(|reason| LinkError::Sa { link: link.name.clone(), reason })?;
     tracing::info!(
         link = link.name, %sci, an = key.an.as_u8(), pn = reservation.first_pn(), suite = %link.cipher_suite,
         "transmits with a static SAK"
@@ -239,7 +269,10 @@ fn key_receive(
     key: &config::RxKey,
     rx: &mut RxSecY,
     watches: &mut Vec<RxScWatch>,
+    state: &StateDir,
 ) -> Result<(), LinkError> {
+    let key_use = KeyUse { link: &link.name, sak: &key.sak, sci: key.sci, xpn: xpn(key.xpn) };
+    let memory = state.recall(&key_use)?;
     let params = SaParams {
         suite: link.cipher_suite,
         sak: &key.sak,
@@ -247,7 +280,7 @@ fn key_receive(
         xpn: xpn(key.xpn),
         first_pn: key.next_pn,
     };
-    let sa = RxSa::new(&params).map_err(|source| LinkError::Sa { link: link.name.clone(), source })?;
+    let mut sa = RxSa::new(&params).map_err(|reason| LinkError::Sa { link: link.name.clone(), reason })?;
     if !watches.iter().any(|w| w.sci == key.sci) {
         let sc = RxSc::new(key.sci);
         let counters = sc.counters();
@@ -257,7 +290,9 @@ fn key_receive(
         watches.push(RxScWatch { sci: key.sci, counters, sas: Vec::new() });
     }
     if let Some(watch) = watches.iter_mut().find(|w| w.sci == key.sci) {
-        watch.sas.push((key.an, sa.counters()));
+        sa.resume(memory.next_pn().unwrap_or(1));
+        let (counters, progress) = (sa.counters(), sa.progress());
+        watch.sas.push(RxSaWatch { an: key.an, counters, progress, memory });
     }
     rx.apply(Command::InstallRxSa { sci: key.sci, an: key.an, sa: Box::new(sa) });
     tracing::info!(link = link.name, sci = %key.sci, an = key.an.as_u8(), "receives with a static SAK");
@@ -265,8 +300,13 @@ fn key_receive(
 }
 
 impl LinkWatch {
-    /// Reserves packet numbers ahead of use.
+    /// Reserves packet numbers ahead of use, and remembers those received.
     pub(crate) fn maintain(&mut self, now: Instant) {
+        for sa in self.rx_scs.iter_mut().flat_map(|sc| &mut sc.sas) {
+            if let Err(e) = sa.memory.maintain(&sa.progress, now) {
+                tracing::warn!(link = self.name, "{e}; after a restart old frames could be accepted again");
+            }
+        }
         let Some(sa) = &mut self.tx_sa else { return };
         match sa.reservation.maintain(&sa.gate, now) {
             Ok(()) => sa.failing = false,
@@ -280,12 +320,16 @@ impl LinkWatch {
         }
     }
 
-    /// Gives back unused packet numbers. Only once the workers have ended.
+    /// Gives back unused packet numbers and remembers those received. Only once the workers have ended.
     pub(crate) fn finish(self) -> Result<(), StateError> {
-        match self.tx_sa {
+        let mut outcome = match self.tx_sa {
             Some(sa) => sa.reservation.finish(&sa.gate),
             None => Ok(()),
+        };
+        for mut sa in self.rx_scs.into_iter().flat_map(|sc| sc.sas) {
+            outcome = outcome.and(sa.memory.store(&sa.progress));
         }
+        outcome
     }
 
     /// Frames sent, received and lost, for a line of text.
@@ -312,12 +356,12 @@ impl LinkWatch {
         for sc in &self.rx_scs {
             let zero: Vec<_> = RxSaCounters::default().values().collect();
             let without_sa = sc.counters.without_sa.iter().flat_map(RxSaCounters::values);
-            let live = sc.sas.iter().flat_map(|(_, c)| c.values());
+            let live = sc.sas.iter().flat_map(|sa| sa.counters.values());
             let total = sum(&zero, sc.counters.retired.values().chain(without_sa).chain(live));
             rows.push(row("rx_sc").text("sci", sc.sci).counts(total));
-            for (an, counters) in &sc.sas {
-                let sa_row = row("rx_sa").text("sci", sc.sci).number("an", an.as_u8().into());
-                rows.push(sa_row.counts(counters.values()));
+            for sa in &sc.sas {
+                let sa_row = row("rx_sa").text("sci", sc.sci).number("an", sa.an.as_u8().into());
+                rows.push(sa_row.counts(sa.counters.values()).counts([("NextPN", sa.progress.next_pn())]));
             }
         }
         for (direction, counters) in [("protect", &self.protect), ("verify", &self.verify)] {

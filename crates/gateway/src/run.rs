@@ -2,8 +2,9 @@
 
 use crate::dpdk_ports::DpdkPorts;
 use crate::signals::Signals;
-use crate::{BadUsage, Gateway, StartError, write_rows};
+use crate::{BadUsage, Gateway, LinkError, StartError, write_rows};
 use anyhow::{Context, Result, bail};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,6 @@ const TICK: Duration = Duration::from_millis(10);
 pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     let signals = Signals::listen().context("listening to signals")?;
     let config = config::Config::load(file).map_err(|e| BadUsage(e.to_string()))?;
-    keep_keys_out_of_cores();
     for link in config.links.iter().filter(|l| l.policy == config::Policy::ShouldSecure) {
         tracing::warn!(link = link.name, "policy should-secure: frames without MACsec pass in the clear");
     }
@@ -26,12 +26,18 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     }
     let mut ports = DpdkPorts::new(&config)?;
     let mut gateway = Gateway::start(&config, &mut ports).map_err(|e| match e {
-        StartError::Config(_) | StartError::Link(crate::LinkError::Mtu { .. }) => {
+        StartError::Config(_)
+        | StartError::Link(LinkError::Mtu { .. } | LinkError::Sa { .. } | LinkError::Channel { .. }) => {
             BadUsage(e.to_string()).into()
         }
         other => anyhow::Error::new(other),
     })?;
-    eprintln!("READY {} link{}", config.links.len(), if config.links.len() == 1 { "" } else { "s" });
+    // Not eprintln, here and elsewhere: when nobody reads standard error any more, it panics.
+    let _ = writeln!(
+        io::stderr(),
+        "READY {}",
+        config.links.iter().map(|l| &l.name[..]).collect::<Vec<_>>().join(" ")
+    );
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
@@ -50,10 +56,11 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     for (link, summary) in gateway.summaries() {
         tracing::info!(link, "stopping: {summary}");
     }
-    let (rows, well) = gateway.stop()?;
+    let (rows, well, outcome) = gateway.stop();
     if let Some(path) = &counters {
         write_rows(path, &rows).with_context(|| format!("writing counters to {}", path.display()))?;
     }
+    outcome?;
     if !(alive && well) {
         bail!("a worker ended by itself; its last words are above");
     }
@@ -68,16 +75,5 @@ fn report(gateway: &Gateway, counters: Option<&Path>) {
         && let Err(e) = write_rows(path, &gateway.rows())
     {
         tracing::error!("writing counters to {}: {e}", path.display());
-    }
-}
-
-/// Keys are in memory from here on: neither a core file nor a debugger of the same user gets them.
-fn keep_keys_out_of_cores() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    if setrlimit(Resource::Core, none).is_err()
-        || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
-    {
-        tracing::warn!("core dumps cannot be turned off here: a crash could leave keys in a core file");
     }
 }

@@ -4,13 +4,17 @@
 //! ahead: a file holds the first one that is *not* reserved, written and synced before any number below it is
 //! used, and a start goes on from there. An orderly end writes the exact number back, so that only a crash
 //! wastes what was reserved.
+//!
+//! What was received is remembered too, so that a restart neither accepts recorded frames again nor loses the
+//! high half of an XPN. That may lag behind: a number too low costs at most what the lag was.
 
-use keys::{KeyId, Sak};
-use secy::{PnGate, Xpn, last_pn};
-use std::collections::BTreeSet;
+use keys::{KeyId, Sak, Salt};
+use secy::{PnGate, RxProgress, Xpn, last_pn};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use wire::Sci;
@@ -23,6 +27,11 @@ const LEAST: u64 = 1 << 16;
 const MOST: u64 = 1 << 28;
 /// A reservation that is half used within this time was too small.
 const TOO_SOON: Duration = Duration::from_secs(2);
+/// What is remembered of reception lags by so many numbers at most: far less than 2^31, from which on the high half
+/// of an XPN is lost.
+const RX_LAG: u64 = 1 << 26;
+/// And by so much time.
+const RX_LAG_TIME: Duration = Duration::from_secs(10);
 /// One that lasts longer was too large.
 const TOO_LATE: Duration = Duration::from_secs(60);
 
@@ -30,12 +39,26 @@ const TOO_LATE: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It cannot be made, or is not writable.
-    #[error("state directory {}: {source}; packet numbers are kept there, without it nothing is sent: make it writable, or set gateway.state_dir", path.display())]
+    #[error("state directory {}: {reason}; packet numbers are kept there, without it nothing is sent: make it writable, or set gateway.state_dir", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
+    },
+    /// Others could change what is in it.
+    #[error("state directory {}: others than its owner can write to it, or it belongs to somebody else; run: chown root {} && chmod 700 {}", path.display(), path.display(), path.display())]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The same SAK was used with another salt.
+    #[error(
+        "link {link:?}: its SAK was used before with another salt, so that nonces could repeat; use a new SAK, not only a new salt"
+    )]
+    SaltChanged {
+        /// The link.
+        link: String,
     },
     /// Another gateway has it.
     #[error("state directory {}: another macsec-gw uses it; stop that one, or give each its own gateway.state_dir", path.display())]
@@ -44,12 +67,12 @@ pub enum StateError {
         path: PathBuf,
     },
     /// A file cannot be read or written.
-    #[error("state file {}: {source}", path.display())]
+    #[error("state file {}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file does not hold what it should.
     #[error("state file {}: damaged, so that the next packet number is unknown; use a new SAK for this link, then delete the file", path.display())]
@@ -59,7 +82,8 @@ pub enum StateError {
     },
     /// Two transmit SAs with the same key and nonces.
     #[error(
-        "link {link:?}: another link transmits with the same SAK and the same nonces; use a SAK of its own"
+        "link {link:?}: another link, or another macsec-gw on this machine, transmits with the same SAK and the same \
+         nonces; use a SAK of its own"
     )]
     SameNonces {
         /// The second link.
@@ -78,7 +102,8 @@ pub enum StateError {
 pub struct StateDir {
     path: PathBuf,
     _lock: File,
-    reserved: BTreeSet<KeyId>,
+    /// One for each SAK that transmits, held machine-wide.
+    locks: Vec<UnixListener>,
 }
 
 impl StateDir {
@@ -87,8 +112,16 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Directory`] and [`StateError::Locked`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let wrong = |source| StateError::Directory { path: path.into(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(wrong)?;
+        let wrong = |reason| StateError::Directory { path: path.into(), reason };
+        if !path.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(wrong)?;
+            sync_parent(path).map_err(wrong)?;
+        }
+        let meta = fs::metadata(path).map_err(wrong)?;
+        let me = rustix::process::geteuid().as_raw();
+        if meta.is_dir() && (meta.mode() & 0o022 != 0 || (meta.uid() != me && meta.uid() != 0)) {
+            return Err(StateError::Exposed { path: path.into() });
+        }
         let lock = OpenOptions::new()
             .create(true)
             .append(true)
@@ -96,10 +129,23 @@ impl StateDir {
             .open(path.join("lock"))
             .map_err(wrong)?;
         match lock.try_lock() {
-            Ok(()) => Ok(StateDir { path: path.into(), _lock: lock, reserved: BTreeSet::new() }),
+            Ok(()) => Ok(StateDir { path: path.into(), _lock: lock, locks: Vec::new() }),
             Err(TryLockError::WouldBlock) => Err(StateError::Locked { path: path.into() }),
-            Err(TryLockError::Error(source)) => Err(wrong(source)),
+            Err(TryLockError::Error(reason)) => Err(wrong(reason)),
         }
+    }
+
+    /// What was received before under a key.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn recall(&self, key: &KeyUse<'_>) -> Result<RxMemory, StateError> {
+        let path = self.path.join(format!("{}.rx", key.id()));
+        let stored = read(&path)?;
+        // With another salt these are other numbers.
+        let next_pn = stored.filter(|s| s.salted == key.salted()).map(|s| s.next_pn);
+        let (link, salted) = (key.link.to_owned(), key.salted());
+        Ok(RxMemory { link, path, salted, stored: next_pn, since: Instant::now() })
     }
 
     /// Reserves the first numbers for a transmit SA that was never used below `first_pn`.
@@ -108,22 +154,38 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateError`]. Nothing may be sent then.
-    pub fn reserve(&mut self, key: &TxKeyUse<'_>, first_pn: u64) -> Result<Reservation, StateError> {
+    pub fn reserve(&mut self, key: &KeyUse<'_>, first_pn: u64) -> Result<Reservation, StateError> {
         let link = key.link.to_owned();
         let id = key.id();
-        if !self.reserved.insert(id) {
-            return Err(StateError::SameNonces { link });
-        }
+        // A name that exists once on the machine, also for a gateway with another directory.
+        let lock = SocketAddr::from_abstract_name(format!("macsec-gw-{id}"));
+        let lock = lock.and_then(|name| UnixListener::bind_addr(&name));
+        self.locks.push(lock.map_err(|_| StateError::SameNonces { link: link.clone() })?);
         let path = self.path.join(format!("{id}.pn"));
-        let first_pn = first_pn.max(read(&path)?.unwrap_or(1));
+        let stored = read(&path)?;
+        if stored.as_ref().is_some_and(|s| s.salted != key.salted()) {
+            return Err(StateError::SaltChanged { link });
+        }
+        if stored.is_none() {
+            tracing::warn!(
+                link,
+                pn = first_pn,
+                "first use of this SAK according to {}: if it has transmitted before, with another state directory, \
+                 stop and use a new one",
+                self.path.display()
+            );
+        }
+        let first_pn = first_pn.max(stored.map_or(1, |s| s.next_pn));
         let last = last_pn(key.xpn.is_some());
         if first_pn > last {
             return Err(StateError::UsedUp { link });
         }
         let end = last + 1;
+        let salted = key.salted();
         let mut reservation = Reservation {
             link,
             path,
+            salted,
             first_pn,
             limit: first_pn,
             end,
@@ -137,28 +199,35 @@ impl StateDir {
 
 /// A key and what its nonces are made of.
 #[derive(Debug)]
-pub struct TxKeyUse<'a> {
+pub struct KeyUse<'a> {
     /// The link, for messages.
     pub link: &'a str,
     /// The key.
     pub sak: &'a Sak,
-    /// The transmit channel.
+    /// The channel.
     pub sci: Sci,
     /// XPN suites.
     pub xpn: Option<Xpn>,
 }
 
-impl TxKeyUse<'_> {
-    fn id(&self) -> KeyId {
+impl KeyUse<'_> {
+    /// Names the SAK with that part of its nonces that no packet number reaches.
+    pub(crate) fn id(&self) -> KeyId {
         match self.xpn {
             None => self.sak.id(&self.sci.to_bytes()),
             Some(Xpn { ssci, salt }) => {
                 // The two meet in the nonce by xor, so pairs with the same xor are the same.
-                let mut base = salt.0;
-                base[..4].iter_mut().zip(ssci.0.to_be_bytes()).for_each(|(s, x)| *s ^= x);
-                self.sak.id(&base)
+                let [a, b, c, d, ..] = salt.0;
+                self.sak.id(&(ssci.0 ^ u32::from_be_bytes([a, b, c, d])).to_be_bytes())
             }
         }
+    }
+
+    /// That part of the salt that packet numbers are xored into: with two of these, numbers meet.
+    fn salted(&self) -> u64 {
+        self.xpn.map_or(0, |Xpn { salt: Salt(s), .. }| {
+            u64::from_be_bytes([s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11]])
+        })
     }
 }
 
@@ -167,6 +236,7 @@ impl TxKeyUse<'_> {
 pub struct Reservation {
     link: String,
     path: PathBuf,
+    salted: u64,
     first_pn: u64,
     limit: u64,
     /// One after the last number that exists.
@@ -209,7 +279,7 @@ impl Reservation {
 
     fn extend_to(&mut self, limit: u64) -> Result<(), StateError> {
         let limit = limit.min(self.end).max(self.limit);
-        write(&self.path, &self.link, limit)?;
+        write(&self.path, &self.link, self.salted, limit)?;
         self.limit = limit;
         Ok(())
     }
@@ -219,53 +289,112 @@ impl Reservation {
     /// # Errors
     /// [`StateError::File`]; what was reserved is wasted then, nothing worse.
     pub fn finish(self, gate: &PnGate) -> Result<(), StateError> {
-        write(&self.path, &self.link, gate.next())
+        write(&self.path, &self.link, self.salted, gate.next())
     }
 }
 
-fn read(path: &Path) -> Result<Option<u64>, StateError> {
+/// What was received under one key, over restarts.
+#[derive(Debug)]
+pub struct RxMemory {
+    link: String,
+    path: PathBuf,
+    salted: u64,
+    stored: Option<u64>,
+    since: Instant,
+}
+
+impl RxMemory {
+    /// Where an earlier SA had got to.
+    pub fn next_pn(&self) -> Option<u64> {
+        self.stored
+    }
+
+    /// Writes down how far the SA has got, now and then. Called every few milliseconds.
+    ///
+    /// # Errors
+    /// [`StateError::File`].
+    pub fn maintain(&mut self, progress: &RxProgress, now: Instant) -> Result<(), StateError> {
+        let moved = progress.next_pn() - self.stored.unwrap_or(0).min(progress.next_pn());
+        if moved >= RX_LAG || (moved > 0 && now.saturating_duration_since(self.since) >= RX_LAG_TIME) {
+            self.since = now;
+            self.store(progress)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down how far the SA has got.
+    ///
+    /// # Errors
+    /// [`StateError::File`].
+    pub fn store(&mut self, progress: &RxProgress) -> Result<(), StateError> {
+        let next = progress.next_pn();
+        // Never back, and nothing for an SA that received nothing.
+        if next > self.stored.unwrap_or(1) {
+            write(&self.path, &self.link, self.salted, next)?;
+            self.stored = Some(next);
+        }
+        Ok(())
+    }
+}
+
+/// What a state file holds.
+struct Stored {
+    next_pn: u64,
+    salted: u64,
+}
+
+fn read(path: &Path) -> Result<Option<Stored>, StateError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StateError::File { path: path.into(), source }),
+        Err(reason) => return Err(StateError::File { path: path.into(), reason }),
     };
-    let next = text.parse::<toml::Table>().ok().and_then(|t| {
-        let digits = t.get("next_pn")?.as_str()?.strip_prefix("0x")?.to_owned();
-        // All sixteen digits, so that a number that was cut off is no number.
-        (digits.len() == 16).then(|| u64::from_str_radix(&digits, 16).ok())?
+    let stored = text.parse::<toml::Table>().ok().and_then(|table| {
+        let number = |key| {
+            let digits = table.get(key)?.as_str()?.strip_prefix("0x")?;
+            // All sixteen digits, so that a number that was cut off is no number.
+            (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
+        };
+        Some(Stored { next_pn: number("next_pn").filter(|pn| *pn >= 1)?, salted: number("salt_low")? })
     });
-    next.filter(|pn| *pn >= 1).map(Some).ok_or_else(|| StateError::Damaged { path: path.into() })
+    stored.map(Some).ok_or_else(|| StateError::Damaged { path: path.into() })
+}
+
+/// Makes the directory entry survive a loss of power.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
 }
 
 /// Replaces the file as a whole, and returns only when that will survive a loss of power.
-fn write(path: &Path, link: &str, next_pn: u64) -> Result<(), StateError> {
+fn write(path: &Path, link: &str, salted: u64, next_pn: u64) -> Result<(), StateError> {
     let replace = || -> io::Result<()> {
         let new = path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         writeln!(
             file,
-            "# The first packet number that macsec-gw has not reserved under this key. Do not lower it."
+            "# The first packet number that macsec-gw has not used under this key. Do not lower it."
         )?;
         writeln!(file, "link = {}", toml::Value::from(link))?;
         writeln!(file, "next_pn = \"0x{next_pn:016x}\"")?;
+        writeln!(file, "salt_low = \"0x{salted:016x}\"")?;
         file.sync_all()?;
         fs::rename(&new, path)?;
-        let dir = path.parent().unwrap_or(Path::new("."));
-        File::open(dir)?.sync_all()
+        sync_parent(path)
     };
-    replace().map_err(|source| StateError::File { path: path.into(), source })
+    replace().map_err(|reason| StateError::File { path: path.into(), reason })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keys::Salt;
     use secy::{SaParams, TxSa};
     use std::sync::Arc;
     use wire::{CipherSuite, Ssci};
 
-    fn key<'a>(sak: &'a Sak, xpn: Option<Xpn>) -> TxKeyUse<'a> {
-        TxKeyUse { link: "a \"link\"", sak, sci: Sci::from_bytes([1; 8]), xpn }
+    /// Keys are locked machine-wide: each test has its own.
+    fn key<'a>(sak: &'a Sak, xpn: Option<Xpn>) -> KeyUse<'a> {
+        KeyUse { link: "a \"link\"", sak, sci: Sci::from_bytes([1; 8]), xpn }
     }
 
     fn gate(r: &Reservation, sak: &Sak) -> Arc<PnGate> {
@@ -277,7 +406,7 @@ mod tests {
     #[test]
     fn a_crash_skips_what_was_reserved_and_an_end_does_not() {
         let dir = tempfile::tempdir().unwrap();
-        let sak = Sak::from_octets(&[1; 16]).unwrap();
+        let sak = Sak::from_octets(&[2; 16]).unwrap();
         let reserve = |first| StateDir::open(dir.path()).unwrap().reserve(&key(&sak, None), first).unwrap();
         let r = reserve(100);
         assert_eq!((r.first_pn(), r.limit()), (100, 100 + FIRST_RESERVATION));
@@ -294,7 +423,7 @@ mod tests {
     #[test]
     fn reservations_grow_with_the_rate() {
         let dir = tempfile::tempdir().unwrap();
-        let sak = Sak::from_octets(&[1; 16]).unwrap();
+        let sak = Sak::from_octets(&[3; 16]).unwrap();
         let mut state = StateDir::open(dir.path()).unwrap();
         let mut r = state.reserve(&key(&sak, None), 1).unwrap();
         let file = dir.path().join(format!("{}.pn", key(&sak, None).id()));
@@ -306,7 +435,7 @@ mod tests {
         r.limit = 1;
         r.maintain(&gate, start + Duration::from_millis(1)).unwrap();
         assert_eq!((r.size, r.limit()), (2 * FIRST_RESERVATION, 1 + 2 * FIRST_RESERVATION));
-        assert_eq!(read(&file).unwrap(), Some(r.limit()), "written before the gate opens");
+        assert_eq!(read(&file).unwrap().map(|s| s.next_pn), Some(r.limit()), "written before the gate opens");
         assert_eq!(gate.limit(), r.limit());
         r.limit = 1;
         r.maintain(&gate, start + Duration::from_secs(600)).unwrap();
@@ -316,7 +445,7 @@ mod tests {
     #[test]
     fn the_last_number_is_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let sak = Sak::from_octets(&[1; 16]).unwrap();
+        let sak = Sak::from_octets(&[4; 16]).unwrap();
         let r = StateDir::open(dir.path()).unwrap().reserve(&key(&sak, None), u64::from(u32::MAX)).unwrap();
         assert_eq!(r.limit(), 1 << 32);
         drop(r);
@@ -331,7 +460,7 @@ mod tests {
     #[test]
     fn what_cannot_be_trusted_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let sak = Sak::from_octets(&[1; 16]).unwrap();
+        let sak = Sak::from_octets(&[5; 16]).unwrap();
         let mut state = StateDir::open(dir.path()).unwrap();
         assert!(matches!(StateDir::open(dir.path()), Err(StateError::Locked { .. })));
         drop(state.reserve(&key(&sak, None), 1).unwrap());
@@ -352,7 +481,7 @@ mod tests {
 
     #[test]
     fn xpn_keys_are_the_same_where_their_nonces_are() {
-        let sak = Sak::from_octets(&[1; 32]).unwrap();
+        let sak = Sak::from_octets(&[6; 32]).unwrap();
         let id = |ssci, first| {
             let mut salt = [0; 12];
             salt[3] = first;
@@ -360,5 +489,70 @@ mod tests {
         };
         assert_eq!(id(1, 2), id(2, 1));
         assert_ne!(id(1, 2), id(1, 1));
+    }
+
+    #[test]
+    fn a_new_salt_alone_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let sak = Sak::from_octets(&[7; 32]).unwrap();
+        let salted = |last| {
+            let mut salt = [3; 12];
+            salt[11] = last;
+            Some(Xpn { ssci: Ssci(1), salt: Salt(salt) })
+        };
+        let reserve =
+            |last| StateDir::open(dir.path()).unwrap().reserve(&key(&sak, salted(last)), 1).map(drop);
+        reserve(0).unwrap();
+        assert!(matches!(reserve(1), Err(StateError::SaltChanged { .. })));
+        reserve(0).unwrap();
+    }
+
+    #[test]
+    fn two_directories_do_not_share_a_key() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let sak = Sak::from_octets(&[8; 16]).unwrap();
+        let mut states = dirs.each_ref().map(|d| StateDir::open(d.path()).unwrap());
+        drop(states[0].reserve(&key(&sak, None), 1).unwrap());
+        let second = states[1].reserve(&key(&sak, None), 1);
+        assert!(matches!(second, Err(StateError::SameNonces { .. })));
+        let [first, mut second] = states;
+        drop(first);
+        drop(second.reserve(&key(&sak, None), 1).unwrap());
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let open_to = |mode| {
+            fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            StateDir::open(dir.path()).map(drop)
+        };
+        assert!(matches!(open_to(0o770), Err(StateError::Exposed { .. })));
+        assert!(matches!(open_to(0o702), Err(StateError::Exposed { .. })));
+        open_to(0o755).unwrap();
+    }
+
+    #[test]
+    fn reception_is_remembered_and_never_goes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let sak = Sak::from_octets(&[10; 16]).unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let key = key(&sak, None);
+        let at = |pn| {
+            let suite = CipherSuite::GcmAes128;
+            let params = SaParams { suite, sak: &sak, sci: Sci::from_bytes([1; 8]), xpn: None, first_pn: pn };
+            secy::RxSa::new(&params).unwrap().progress()
+        };
+        let mut memory = state.recall(&key).unwrap();
+        assert_eq!(memory.next_pn(), None);
+        memory.store(&at(1)).unwrap();
+        assert_eq!(state.recall(&key).unwrap().next_pn(), None, "nothing was received");
+        memory.maintain(&at(50), Instant::now()).unwrap();
+        assert_eq!(state.recall(&key).unwrap().next_pn(), None, "not every number is worth a write");
+        memory.maintain(&at(50), Instant::now() + RX_LAG_TIME).unwrap();
+        assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50));
+        memory.maintain(&at(50 + RX_LAG as u32 as u64), Instant::now()).unwrap();
+        memory.store(&at(7)).unwrap();
+        assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50 + RX_LAG));
     }
 }

@@ -143,9 +143,9 @@ struct Topology {
 fn wire_up(lab: &Lab) -> Result<Topology> {
     let hosts = [lab.add_namespace("left")?, lab.add_namespace("right")?];
     let gateways = [lab.add_namespace("left-gw")?, lab.add_namespace("right-gw")?];
-    // Longer frames on the line: MACsec adds up to 32 octets.
+    // Longer frames on the line: MACsec adds up to 32 octets, VLAN tags 8.
     let line =
-        ["link", "add", LEFT.line, "mtu", "1532", "type", "veth", "peer", "name", RIGHT.line, "mtu", "1532"];
+        ["link", "add", LEFT.line, "mtu", "1540", "type", "veth", "peer", "name", RIGHT.line, "mtu", "1540"];
     lab.ip(&gateways[0], &[&line[..], &["netns", gateways[1].name()]].concat())?;
     for ((end, host), gateway) in [&LEFT, &RIGHT].into_iter().zip(&hosts).zip(&gateways) {
         let peer = ["link", "add", end.plain, "type", "veth", "peer", "name", "eth0", "netns", host.name()];
