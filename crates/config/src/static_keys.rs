@@ -228,7 +228,7 @@ fn sak_file(fields: &mut Fields<'_>, suite: Option<CipherSuite>, dir: &Path) -> 
     let path = dir.join(name);
     let content = match keys::read_sak_file(&path) {
         Ok(content) => content,
-        Err(e @ KeyFileError::Io { .. }) => {
+        Err(e @ (KeyFileError::Io { .. } | KeyFileError::NotAFile { .. })) => {
             return value.fail(e.to_string(), "name a file with  sak = \"32 or 64 hex digits\"  in it");
         }
         Err(e) => {

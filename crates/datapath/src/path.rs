@@ -1,8 +1,7 @@
 //! The two directions of a link.
 
 use crate::{FrameRx, FrameTx, PathCounters};
-use gcm::Engine;
-use secy::{Burst, Command, Event, FrameBuf, RxSecY, TxSecY};
+use secy::{Burst, Command, Engine, Event, FrameBuf, RxSecY, TxSecY};
 use std::sync::Arc;
 
 /// One direction of a link, as a worker sees it.

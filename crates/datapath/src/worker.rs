@@ -1,9 +1,8 @@
 //! Worker threads.
 
 use crate::Task;
-use gcm::Engine;
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
-use secy::{Command, Event};
+use secy::{Command, Engine, Event};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
@@ -84,7 +83,9 @@ pub enum StartError {
     #[error("no thread for a worker: {0}")]
     Thread(#[from] io::Error),
     /// The core does not exist or may not be used.
-    #[error("core {0} does not exist, or this process may not use it")]
+    #[error(
+        "worker core {0} does not exist, or this process may not use it; `nproc --all` and `taskset -p $$` tell which do"
+    )]
     Core(usize),
     /// The thread's setup failed.
     #[error("{0}")]

@@ -4,11 +4,10 @@
 
 use datapath::DpdkFrame;
 use dpdk::{Eal, EalOptions, Mbuf, Pool};
-use gcm::Engine;
 use keys::Sak;
 use secy::{
-    Burst, Command, FrameBuf, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa, TxSecY,
-    ValidateFrames,
+    Burst, Command, Engine, FrameBuf, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa,
+    TxSecY, ValidateFrames,
 };
 use std::sync::OnceLock;
 use wire::{An, CipherSuite, ConfidentialityOffset, Sci};

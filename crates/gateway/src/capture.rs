@@ -2,16 +2,16 @@
 
 use crate::link::{validate_frames, xpn};
 use crate::{BadUsage, KeyUse, Row};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use config::{KeysFile, StaticSa};
 use datapath::pcap::{CaptureReader, CaptureWriter};
-use gcm::Engine;
 use secy::{
-    Burst, Command, FrameBuf, MemFrame, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa,
-    TxSecY,
+    Burst, Command, Engine, FrameBuf, MemFrame, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig,
+    TxSa, TxSecY,
 };
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -52,16 +52,20 @@ pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -
         return Ok(rows);
     }
     let dir = output.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let context = || format!("{}: cannot be written", output.display());
+    // Without what the temporary file adds to it.
+    let failed = |e: io::Error| {
+        let reason = e.raw_os_error().map_or(e, io::Error::from_raw_os_error);
+        anyhow!("{}: cannot be written: {reason}; name a file in a directory that is there", output.display())
+    };
     let mode = replaced.map_or(0o644, |o| o.mode() & 0o777);
     let unfinished = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
         .tempfile_in(dir)
-        .with_context(context)?;
+        .map_err(failed)?;
     let mut writer = CaptureWriter::create(unfinished.path(), reader.header())?;
     let rows = pump(direction, &keys_file, &mut reader, &mut writer)?;
     writer.finish()?;
-    unfinished.persist(output).with_context(context)?;
+    unfinished.persist(output).map_err(|e| failed(e.error))?;
     Ok(rows)
 }
 
@@ -180,15 +184,21 @@ fn verify(keys: &KeysFile, reader: &mut CaptureReader, writer: &mut CaptureWrite
     }
     let mut engine = Engine::new();
     let mut set_aside = Burst::new();
+    let (mut frames, mut verified) = (0u64, 0u64);
     while let Some(frame) = reader.next_frame()? {
         let mut burst: Burst<MemFrame> = Burst::new();
         burst.push(MemFrame::new(&frame.octets));
         rx.verify(&mut engine, &mut burst, &mut set_aside);
         set_aside.clear();
+        frames += 1;
         if let Some(out) = burst.first() {
+            verified += 1;
             debug_assert!(out.len() <= frame.octets.len());
             writer.write(frame.time, &out.to_vec())?;
         }
+    }
+    if frames > 0 && verified == 0 {
+        tracing::warn!("none of {frames} frames verified: the counters say why; are these the right keys?");
     }
     let mut rows = vec![Row::new("capture", "secy").counts(rx.counters().values())];
     for sc in rx.channels() {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 use wire::CipherSuite;
 
 /// MACsec (IEEE 802.1AE) gateway: plain Ethernet on one port, MACsec on the other.
@@ -114,10 +114,11 @@ fn keep_keys_out_of_cores() {
 }
 
 fn prepare_log(level: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(level)
-        .map_err(|e| BadUsage(format!("--log {level}: {e}; write error, warn, info, debug or trace")))?;
+    let level: LevelFilter = level.parse().map_err(|_| {
+        BadUsage(format!("--log {level:?}: no such level; write error, warn, info, debug or trace"))
+    })?;
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(level)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)

@@ -1,10 +1,11 @@
 //! DPDK's ports.
 
-use crate::{OpenPort, Ports};
+use crate::{BadUsage, OpenPort, Ports};
 use anyhow::{Context, Result};
 use datapath::{DpdkRx, DpdkTx, ThreadSetup};
 use dpdk::{
-    DEFAULT_DATA_ROOM, Eal, EalOptions, HEADROOM, LogLevel, MtuOutcome, Pool, Port, PortConfig, PortError,
+    DEFAULT_DATA_ROOM, Eal, EalError, EalOptions, HEADROOM, LogLevel, MtuOutcome, Pool, Port, PortConfig,
+    PortError,
 };
 use std::sync::Arc;
 use wire::MacAddr;
@@ -29,6 +30,7 @@ impl DpdkPorts {
             config::Device::Pci(address) => Some(address.clone()),
             config::Device::Virtual(_) => None,
         });
+        check_memory(&config.dpdk)?;
         let eal = Eal::init(EalOptions {
             hugepages: config.dpdk.hugepages,
             memory_mib: config.dpdk.memory_mib,
@@ -37,6 +39,13 @@ impl DpdkPorts {
             extra_args: config.dpdk.eal_args.clone(),
             log_level: LogLevel::default(),
             log_sink: None,
+        })
+        .map_err(|e| match e {
+            EalError::BadCore { .. } => BadUsage(format!("gateway.control_core: {e}")).into(),
+            EalError::Init { .. } if !config.dpdk.eal_args.is_empty() => {
+                anyhow::Error::new(e).context("are dpdk.eal_args right?")
+            }
+            other => other.into(),
         })?;
         // A frame received on one port may wait in the transmit ring of another.
         let rings = config.ports.iter().map(|p| u32::from(p.rx_descriptors) + u32::from(p.tx_descriptors));
@@ -52,7 +61,9 @@ impl DpdkPorts {
         let setup = |reason: dpdk::PoolError| PortError::Setup {
             device: port.device.to_string(),
             step: "making room for frames",
-            reason: reason.to_string(),
+            reason: format!(
+                "{reason}; raise dpdk.memory_mib, or lower the ports' rx_descriptors and tx_descriptors"
+            ),
         };
         // One less than a power of two fills the ring behind the pool.
         let count = (2 * self.largest_ring + IN_FLIGHT).next_power_of_two() - 1;
@@ -65,6 +76,33 @@ impl DpdkPorts {
             ..PortConfig::new(port.device.as_str())
         };
         Port::open(&self.eal, &config, &pool).map(|p| (p, pool))
+    }
+}
+
+/// Refuses to ask for more memory than there is: DPDK would take long to find out, and say something else.
+fn check_memory(dpdk: &config::Dpdk) -> Result<()> {
+    let Some(wanted) = dpdk.memory_mib else { return Ok(()) };
+    let meminfo = std::fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
+    let number = |name: &str| {
+        let line = meminfo.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok())
+    };
+    let (free, kind) = if dpdk.hugepages {
+        (
+            number("HugePages_Free").zip(number("Hugepagesize")).map(|(n, kib)| n * kib / 1024),
+            "free hugepages",
+        )
+    } else {
+        (number("MemTotal").map(|kib| kib / 1024), "memory")
+    };
+    match free {
+        // None at all has a message of its own.
+        Some(free) if free > 0 && u64::from(wanted) > free => {
+            let text =
+                format!("dpdk.memory_mib: {wanted} MiB asked for, {free} MiB of {kind} there are; lower it");
+            Err(BadUsage(text).into())
+        }
+        _ => Ok(()),
     }
 }
 

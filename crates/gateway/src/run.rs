@@ -27,6 +27,7 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     let mut ports = DpdkPorts::new(&config)?;
     let mut gateway = Gateway::start(&config, &mut ports).map_err(|e| match e {
         StartError::Config(_)
+        | StartError::Worker(datapath::StartError::Core(_))
         | StartError::Link(LinkError::Mtu { .. } | LinkError::Sa { .. } | LinkError::Channel { .. }) => {
             BadUsage(e.to_string()).into()
         }

@@ -46,6 +46,12 @@ pub enum StateError {
         /// The system's reason.
         reason: io::Error,
     },
+    /// A file in its place.
+    #[error("state directory {}: this is no directory; name one in gateway.state_dir", path.display())]
+    NotADirectory {
+        /// What should be a directory.
+        path: PathBuf,
+    },
     /// Others could change what is in it.
     #[error("state directory {}: others than its owner can write to it, or it belongs to somebody else; run: chown root {} && chmod 700 {}", path.display(), path.display(), path.display())]
     Exposed {
@@ -82,7 +88,7 @@ pub enum StateError {
     },
     /// Two transmit SAs with the same key and nonces.
     #[error(
-        "link {link:?}: another link, or another macsec-gw on this machine, transmits with the same SAK and the same \
+        "link {link:?}: another link, or another macsec-gw here, transmits with the same SAK and the same \
          nonces; use a SAK of its own"
     )]
     SameNonces {
@@ -102,7 +108,7 @@ pub enum StateError {
 pub struct StateDir {
     path: PathBuf,
     _lock: File,
-    /// One for each SAK that transmits, held machine-wide.
+    /// One for each SAK that transmits.
     locks: Vec<UnixListener>,
 }
 
@@ -113,6 +119,9 @@ impl StateDir {
     /// [`StateError::Directory`] and [`StateError::Locked`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let wrong = |reason| StateError::Directory { path: path.into(), reason };
+        if path.exists() && !path.is_dir() {
+            return Err(StateError::NotADirectory { path: path.into() });
+        }
         if !path.exists() {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(wrong)?;
             sync_parent(path).map_err(wrong)?;
@@ -157,7 +166,7 @@ impl StateDir {
     pub fn reserve(&mut self, key: &KeyUse<'_>, first_pn: u64) -> Result<Reservation, StateError> {
         let link = key.link.to_owned();
         let id = key.id();
-        // A name that exists once on the machine, also for a gateway with another directory.
+        // A name that exists once in a network namespace, also for a gateway with another directory.
         let lock = SocketAddr::from_abstract_name(format!("macsec-gw-{id}"));
         let lock = lock.and_then(|name| UnixListener::bind_addr(&name));
         self.locks.push(lock.map_err(|_| StateError::SameNonces { link: link.clone() })?);
@@ -392,7 +401,7 @@ mod tests {
     use std::sync::Arc;
     use wire::{CipherSuite, Ssci};
 
-    /// Keys are locked machine-wide: each test has its own.
+    /// Keys are locked across directories: each test has its own.
     fn key<'a>(sak: &'a Sak, xpn: Option<Xpn>) -> KeyUse<'a> {
         KeyUse { link: "a \"link\"", sak, sci: Sci::from_bytes([1; 8]), xpn }
     }

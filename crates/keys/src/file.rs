@@ -39,7 +39,7 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// Owned neither by the user this runs as nor by root.
-    #[error("{}: belongs to user {owner}; a key file must belong to the user that runs the gateway or to root", path.display())]
+    #[error("{}: belongs to user {owner}; a key file must belong to the user that runs the gateway or to root; run: chown root {}", path.display(), path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -167,8 +167,8 @@ impl<'a> Fields<'a> {
         let fields = Fields { path, table };
         match fields.table.keys().find(|k| !known.contains(&k.as_str())) {
             Some(key) => {
-                // A key pasted without its name would stand here as a bare word.
-                let key = if key.len() > 24 { "(a long word)".to_owned() } else { key.clone() };
+                // A key pasted without its name, or a part of it, would stand here as a bare word.
+                let key = if like_a_key(key) { "(a word like a key)".to_owned() } else { key.clone() };
                 Err(KeyFileError::Unknown { path: path.into(), key, known: known.join(", ") })
             }
             None => Ok(fields),
@@ -199,6 +199,11 @@ impl<'a> Fields<'a> {
     ) -> Result<T, KeyFileError> {
         self.optional(key, parse)?.ok_or(KeyFileError::Missing { path: self.path.into(), key, example })
     }
+}
+
+/// Whether five hex digits stand in a row, or it is too long for a name.
+fn like_a_key(word: &str) -> bool {
+    word.len() > 24 || word.as_bytes().windows(5).any(|w| w.iter().all(u8::is_ascii_hexdigit))
 }
 
 impl Drop for Fields<'_> {
@@ -285,7 +290,8 @@ mod tests {
             (format!("\n\n{secret}"), ":3: not valid TOML"),
             (format!("sak = \"{secret}00\""), "17 octets"),
             (format!("sak = \"{secret}\"\ncak = \"{secret}\""), "unknown key `cak`"),
-            (format!("{secret} = 1"), "(a long word)"),
+            (format!("{secret} = 1"), "(a word like a key)"),
+            (format!("k{} = 1", &secret[..20]), "(a word like a key)"),
             (format!("sak = [\"{secret}\"]"), "must be a string"),
             (format!("sak = \"x{}\"", &secret[1..]), "not hex"),
             (format!("sak = \"{secret}\"\nsalt = \"00\""), "`salt`: 1 octets"),

@@ -29,6 +29,8 @@ pub use rx::{MAX_RECEIVE_SCS, RxConfig, RxSc, RxSecY, ValidateFrames};
 pub use sa::{RxProgress, RxSa, SaError, SaParams, TxSa, Xpn};
 pub use tx::{SciMode, TxConfig, TxSecY};
 
+pub use gcm::Engine;
+
 /// Frames that one call protects or verifies at most.
 pub const MAX_BURST: usize = gcm::MAX_BURST;
 

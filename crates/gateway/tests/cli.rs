@@ -1,0 +1,25 @@
+//! The program as its users meet it: exit status, messages, files, signals.
+//!
+//! Messages name the file, the line or key, the value and the remedy, and are free of keys; that none has keys,
+//! a panic or a backtrace in it is checked of every run. What a machine cannot do is skipped, aloud.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)]
+
+#[path = "cli/support.rs"]
+mod support;
+
+#[path = "cli/captures.rs"]
+mod captures;
+#[path = "cli/mistakes.rs"]
+mod mistakes;
+#[cfg(feature = "dpdk")]
+#[path = "cli/numbers.rs"]
+mod numbers;
+#[cfg(feature = "dpdk")]
+#[path = "cli/ports.rs"]
+mod ports;
+#[cfg(feature = "dpdk")]
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/usage.rs"]
+mod usage;

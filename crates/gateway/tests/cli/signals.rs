@@ -1,0 +1,109 @@
+//! `run` from READY to its end.
+
+use crate::support::{BASE, Dir, PROGRAM, Running, counter, rows};
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+/// What an end may take.
+const SOON: Duration = Duration::from_secs(1);
+
+#[test]
+fn sigterm_and_sigint_end_it_at_once_with_its_counters_written() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = Dir::new();
+        dir.config(BASE);
+        // A machine that is busy with other tests may be late once.
+        let mut times = Vec::new();
+        while times.len() < 3 && !times.iter().any(|t| *t < SOON) {
+            let running = dir.start(&["--counters", "counters.json"]);
+            assert!(running.stderr().contains("\nREADY trial\n"), "{}", running.stderr());
+            wait_for_frames(&dir, &running, 1000);
+            fs::remove_file(dir.path("counters.json")).unwrap();
+            let asked = Instant::now();
+            running.signal(signal);
+            let ended = running.end();
+            times.push(asked.elapsed());
+            ended.assert(0, &["stopping: 1000 of 1000 frames protected and sent, 0 of 0 verified"]);
+            assert!(ended.stdout.is_empty(), "{ended:#?}");
+            let counters = rows(&dir.path("counters.json"));
+            assert_eq!(counter(&counters, &[("scope", "tx_sc")], "OutPktsEncrypted"), Some(1000));
+            assert_eq!(counter(&counters, &[("direction", "protect")], "tx_frames"), Some(1000));
+            let mode = fs::metadata(dir.path("counters.json")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o644, "a monitor that is not root reads it");
+        }
+        assert!(times.iter().any(|t| *t < SOON), "{signal:?}: {times:?}");
+    }
+}
+
+#[test]
+fn sigusr1_writes_counters_and_frames_go_on() {
+    let dir = Dir::new();
+    dir.config(
+        &BASE
+            .replace("in.pcap", "in.pcap,infinite_rx=1")
+            .replace("tx_pcap=DIR/out.pcap", "tx_pcap=/dev/null"),
+    );
+    let running = dir.start(&["--counters", "counters.json"]);
+    let first = wait_for_frames(&dir, &running, 1);
+    let more = wait_for_frames(&dir, &running, first + 1);
+    assert!(more > first);
+    assert!(running.stderr().contains("frames protected and sent"), "{}", running.stderr());
+    running.signal(Signal::HUP);
+    wait_for_frames(&dir, &running, more + 1);
+    running.signal(Signal::TERM);
+    running.end().assert(0, &["SIGHUP: reloading comes in a later release; restart"]);
+}
+
+#[test]
+fn a_stop_before_ready_is_a_stop_too() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    for delay in [1, 20, 60] {
+        let running = Running::start(dir.program(&["run", "gateway.toml"]));
+        std::thread::sleep(Duration::from_millis(delay));
+        running.signal(Signal::TERM);
+        let ended = running.end();
+        // Before the program listens to it, the signal just ends it.
+        assert!(ended.status.success() || ended.stderr.is_empty(), "{ended:#?}");
+    }
+}
+
+#[test]
+fn counters_that_cannot_be_written_are_told() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    let mut running = dir.start(&["--counters", "gone/counters.json"]);
+    running.signal(Signal::USR1);
+    running.wait_for("writing counters to gone/counters.json: No such file");
+    running.signal(Signal::TERM);
+    running.end().assert(1, &["writing counters to gone/counters.json"]);
+}
+
+#[test]
+fn nobody_reading_its_messages_is_no_reason_to_panic() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    for redirection in ["2>&-", "2>/dev/full", "2>&1 | true"] {
+        let script = format!(
+            "{{ timeout --preserve-status -s TERM 2 \"$0\" run gateway.toml; echo $? >status; }} {redirection}"
+        );
+        Running::start(dir.command("sh", &["-c", &script, PROGRAM])).end();
+        assert_eq!(fs::read_to_string(dir.path("status")).unwrap(), "0\n", "{redirection}");
+    }
+}
+
+/// Asks for counters until at least `least` frames were sent, and says how many.
+pub(crate) fn wait_for_frames(dir: &Dir, running: &Running, least: u64) -> u64 {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        running.signal(Signal::USR1);
+        std::thread::sleep(Duration::from_millis(30));
+        let counters = rows(&dir.path("counters.json"));
+        match counter(&counters, &[("direction", "protect")], "tx_frames") {
+            Some(sent) if sent >= least => return sent,
+            _ => assert!(Instant::now() < deadline, "{least} frames do not come: {}", running.stderr()),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The command line itself, and `keygen`.
+
+use crate::support::{BASE, Dir, edited};
+use wire::CipherSuite;
+
+#[test]
+fn every_command_has_help() {
+    let dir = Dir::new();
+    for (command, says) in [
+        (&[][..], "gateway"),
+        (&["run"], "<CONFIG>"),
+        (&["check"], "<CONFIG>"),
+        (&["keygen"], "--sak <SUITE>"),
+        (&["pcap"], "protect"),
+        (&["pcap", "protect"], "--keys <KEYS>"),
+        (&["pcap", "verify"], "--keys <KEYS>"),
+        (&["demo"], "--data <MIB>"),
+    ] {
+        for flag in ["--help", "-h"] {
+            let ended = dir.run(&[command, &[flag]].concat());
+            ended.assert(0, &[]);
+            assert!(ended.stdout.contains(says) && ended.stdout.contains("Usage: macsec-gw"), "{ended:#?}");
+            assert!(ended.stderr.is_empty(), "{ended:#?}");
+        }
+    }
+    let version = dir.run(&["--version"]);
+    version.assert(0, &[]);
+    assert!(version.stdout.starts_with("macsec-gw 0."), "{version:#?}");
+}
+
+#[test]
+fn bad_usage_is_status_2() {
+    let dir = Dir::new();
+    for (arguments, says) in [
+        (&[][..], &["Usage"][..]),
+        (&["fly"], &["'fly'", "--help"]),
+        (&["pcap", "fly"], &["'fly'", "--help"]),
+        (&["run"], &["<CONFIG>", "--help"]),
+        (&["run", "a", "b"], &["'b'"]),
+        (&["run", "gateway.toml", "--fly"], &["'--fly'", "--help"]),
+        (&["check"], &["<CONFIG>"]),
+        (&["keygen", "--sak", "gcm-aes-512"], &["'gcm-aes-512'", "--sak", "gcm-aes-xpn-256"]),
+        (&["keygen", "--short", "--sak", "gcm-aes-128"], &["--short", "--sak"]),
+        (&["pcap", "protect", "in.pcap", "out.pcap"], &["--keys"]),
+        (&["pcap", "protect", "--keys", "keys.toml", "in.pcap"], &["<OUTPUT>"]),
+        (&["demo", "--data", "much"], &["'much'", "--data"]),
+        (&["--log", "a=b=c", "keygen"], &["a=b=c", "write error, warn, info, debug or trace"]),
+    ] {
+        let ended = dir.run(arguments);
+        ended.assert(2, says);
+        assert!(ended.stdout.is_empty(), "{ended:#?}");
+    }
+}
+
+#[test]
+fn what_keygen_prints_is_a_key_file() {
+    let dir = Dir::new();
+    for suite in CipherSuite::ALL {
+        let [first, second] = [(); 2].map(|()| dir.run(&["keygen", "--sak", suite.name()]));
+        first.assert(0, &[]);
+        assert_ne!(first.stdout, second.stdout, "each key is a fresh one");
+        dir.key("tx.key", &first.stdout);
+        dir.key("rx.key", &second.stdout);
+        let mut config = edited(BASE, "\"gcm-aes-128\"", &format!("\"{}\"", suite.name()));
+        if suite.is_xpn() {
+            config = config.replace("an = 0,", "an = 0, ssci = 1,");
+            config = edited(
+                &config,
+                "0200000000020001\", an = 0, ssci = 1",
+                "0200000000020001\", an = 0, ssci = 2",
+            );
+        }
+        dir.config(&config);
+        dir.run(&["check", "gateway.toml"]).assert(0, &[]);
+    }
+    for (arguments, octets) in [(&["keygen"][..], 32), (&["keygen", "--short"], 16)] {
+        let ended = dir.run(arguments);
+        ended.assert(0, &[]);
+        dir.key("cak.key", &ended.stdout);
+        let file = keys::read_cak_file(&dir.path("cak.key")).unwrap();
+        assert_eq!((file.cak.octets().len(), file.ckn.octets().len()), (octets, 32));
+    }
+}
+
+#[test]
+fn keygen_says_when_nobody_takes_the_key() {
+    let dir = Dir::new();
+    let ended = dir.command("sh", &["-c", &format!("{} keygen > /dev/full", crate::support::PROGRAM)]);
+    crate::support::Running::start(ended).end().assert(1, &["No space left"]);
+}
