@@ -14,6 +14,9 @@ use wire::CipherSuite;
 /// MACsec (IEEE 802.1AE) gateway: plain Ethernet on one port, MACsec on the other.
 ///
 /// Exit status: 0 done, 1 failed, 2 bad usage or bad configuration.
+///
+/// The environment variable MACSEC_GW_GCM names a lesser AES-GCM back end than the best that the CPU has:
+/// vaes512 or portable.
 #[derive(Debug, Parser)]
 #[command(name = "macsec-gw", version = VERSION, max_term_width = 100)]
 pub struct Cli {
@@ -128,6 +131,8 @@ fn prepare_log(level: &str) -> Result<()> {
 }
 
 fn execute(command: CliCommand) -> Result<()> {
+    let backend = gcm::Backend::from_environment().map_err(|e| BadUsage(format!("MACSEC_GW_GCM: {e}")))?;
+    tracing::debug!("AES-GCM back end: {}", backend.name());
     match command {
         CliCommand::Run(args) => run(args),
         CliCommand::Check { config } => print(&check::check(&config)?),

@@ -121,10 +121,11 @@ impl<'a> Burst<'a> {
 pub struct Verdicts(u64);
 
 impl Verdicts {
-    /// Marks the operation at `index` as authentic.
-    pub(crate) fn accept(&mut self, index: usize) {
-        debug_assert!(index < MAX_BURST);
-        self.0 |= 1 << (index & (MAX_BURST - 1));
+    /// Adds the verdicts of operations from `place` on, the first in the lowest bit.
+    #[inline(always)]
+    pub(crate) fn merge(&mut self, place: usize, bits: u64) {
+        debug_assert!(place < MAX_BURST);
+        self.0 |= bits << (place & (MAX_BURST - 1));
     }
 
     /// Whether the operation at `index` was authentic.

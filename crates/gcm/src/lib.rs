@@ -4,13 +4,21 @@
 //! of its own. An [`Engine`] seals or opens a whole burst in one call, so that a back end may interleave the
 //! operations and pack them into wide registers. Frames may be scattered over several segments.
 //!
+//! A [`Backend`] does the work: on x86-64 CPUs with VAES and AVX-512 one that is written for bursts, on all others
+//! RustCrypto's. `MACSEC_GW_GCM` names a lesser one, for tests and comparisons.
+//!
 //! Nothing here knows frames or nonces: that a nonce is never used twice under one key is what `secy` is for.
 
+mod backend;
 mod burst;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
+pub use backend::{Backend, BackendError};
 pub use burst::{Burst, Full, MAX_BURST, MAX_SEGMENTS, Op, Verdicts};
 
+use backend::Expanded;
 use std::fmt;
 
 /// Octets of a nonce.
@@ -24,15 +32,27 @@ pub const TAG_LEN: usize = 16;
 pub struct KeyLength(pub usize);
 
 /// A key with everything that is computed from it once. Wiped when dropped.
-pub struct Key(portable::PortableKey);
+pub struct Key(Expanded);
 
 impl Key {
-    /// Expands 16 or 32 octets.
+    /// Expands 16 or 32 octets for the process's [`Backend`].
     ///
     /// # Errors
     /// [`KeyLength`] for any other number.
     pub fn new(octets: &[u8]) -> Result<Self, KeyLength> {
-        portable::PortableKey::new(octets).map(Key)
+        Self::with_backend(Backend::get(), octets)
+    }
+
+    /// Expands 16 or 32 octets for a given back end.
+    ///
+    /// # Errors
+    /// [`KeyLength`] for any other number.
+    pub fn with_backend(backend: Backend, octets: &[u8]) -> Result<Self, KeyLength> {
+        if matches!(octets.len(), 16 | 32) {
+            Ok(Key(backend.expand(octets)?))
+        } else {
+            Err(KeyLength(octets.len()))
+        }
     }
 }
 
@@ -42,34 +62,31 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A back end and its scratch memory. Each worker has its own.
+/// Seals and opens bursts. Each worker has its own, for the scratch memory in it.
+///
+/// The keys decide which back end does the work; a burst may even mix them.
 #[derive(Debug)]
 pub struct Engine {
     scratch: portable::Scratch,
 }
 
 impl Engine {
-    /// The best back end that this CPU has.
+    /// An engine with empty scratch memory.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Engine { scratch: portable::Scratch::new() }
     }
 
-    /// Name of the back end.
-    pub fn name(&self) -> &'static str {
-        "portable"
-    }
-
     /// Encrypts each operation's payload in place and writes its tag.
     pub fn seal(&mut self, burst: &mut Burst<'_>) {
-        portable::seal(&mut self.scratch, burst);
+        backend::seal(&mut self.scratch, burst);
     }
 
     /// Checks each operation's tag and, where it is right, decrypts the payload in place.
     ///
     /// Where it is wrong the payload is left without a trace of plaintext.
     pub fn open(&mut self, burst: &mut Burst<'_>) -> Verdicts {
-        portable::open(&mut self.scratch, burst)
+        backend::open(&mut self.scratch, burst)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The back end for every CPU: RustCrypto, one message at a time.
 
-use crate::{Burst, KeyLength, Op, Verdicts};
+use crate::{KeyLength, Op};
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};
@@ -45,8 +45,8 @@ impl PortableKey {
 
 /// Where scattered messages are brought together. Wiped when dropped, and after each use overwritten by the next.
 pub(crate) struct Scratch {
-    aad: Zeroizing<Vec<u8>>,
-    payload: Zeroizing<Vec<u8>>,
+    pub(crate) aad: Zeroizing<Vec<u8>>,
+    pub(crate) payload: Zeroizing<Vec<u8>>,
 }
 
 impl fmt::Debug for Scratch {
@@ -61,7 +61,7 @@ impl Scratch {
         Scratch { aad: room(), payload: room() }
     }
 
-    fn gather(&mut self, op: &Op<'_>, segments: &[&mut [u8]]) {
+    pub(crate) fn gather(&mut self, op: &Op<'_>, segments: &[&mut [u8]]) {
         fn fill<'a>(into: &mut Vec<u8>, first: &[u8], more: impl Iterator<Item = &'a &'a mut [u8]>) {
             into.clear();
             into.extend_from_slice(first);
@@ -71,7 +71,7 @@ impl Scratch {
         fill(&mut self.payload, op.payload, segments[span(&op.payload_more)].iter());
     }
 
-    fn scatter(&self, op: &mut Op<'_>, segments: &mut [&mut [u8]]) {
+    pub(crate) fn scatter(&self, op: &mut Op<'_>, segments: &mut [&mut [u8]]) {
         let (first, mut rest) = self.payload.split_at(op.payload.len());
         op.payload.copy_from_slice(first);
         for segment in &mut segments[span(&op.payload_more)] {
@@ -86,43 +86,38 @@ fn span(range: &std::ops::Range<u16>) -> std::ops::Range<usize> {
     range.start.into()..range.end.into()
 }
 
-fn is_scattered(op: &Op<'_>) -> bool {
+pub(crate) fn is_scattered(op: &Op<'_>) -> bool {
     !(op.aad_more.is_empty() && op.payload_more.is_empty())
 }
 
-pub(crate) fn seal(scratch: &mut Scratch, burst: &mut Burst<'_>) {
-    let Burst { ops, segments } = burst;
-    for op in ops {
-        let tag = if is_scattered(op) {
-            scratch.gather(op, segments);
-            let tag = op.key.0.seal(&op.nonce, &scratch.aad, scratch.payload.as_mut_slice().into());
-            scratch.scatter(op, segments);
-            tag
-        } else {
-            op.key.0.seal(&op.nonce, op.aad, (&mut *op.payload).into())
-        };
-        // No slice that fits memory here reaches GCM's limit of 2^36 octets.
-        *op.tag = tag.unwrap_or_else(|| unreachable!("a message of more than 2^36 octets"));
-    }
+/// Seals one operation.
+pub(crate) fn seal(scratch: &mut Scratch, key: &PortableKey, op: &mut Op<'_>, segments: &mut [&mut [u8]]) {
+    let tag = if is_scattered(op) {
+        scratch.gather(op, segments);
+        let tag = key.seal(&op.nonce, &scratch.aad, scratch.payload.as_mut_slice().into());
+        scratch.scatter(op, segments);
+        tag
+    } else {
+        key.seal(&op.nonce, op.aad, (&mut *op.payload).into())
+    };
+    // No slice that fits memory here reaches GCM's limit of 2^36 octets.
+    *op.tag = tag.unwrap_or_else(|| unreachable!("a message of more than 2^36 octets"));
 }
 
-pub(crate) fn open(scratch: &mut Scratch, burst: &mut Burst<'_>) -> Verdicts {
-    let Burst { ops, segments } = burst;
-    let mut verdicts = Verdicts::default();
-    for (i, op) in ops.iter_mut().enumerate() {
-        let authentic = if is_scattered(op) {
-            scratch.gather(op, segments);
-            let ok = op.key.0.open(&op.nonce, &scratch.aad, scratch.payload.as_mut_slice().into(), op.tag);
-            if ok {
-                scratch.scatter(op, segments);
-            }
-            ok
-        } else {
-            op.key.0.open(&op.nonce, op.aad, (&mut *op.payload).into(), op.tag)
-        };
-        if authentic {
-            verdicts.accept(i);
-        }
+/// Opens one operation and says whether it was authentic.
+pub(crate) fn open(
+    scratch: &mut Scratch,
+    key: &PortableKey,
+    op: &mut Op<'_>,
+    segments: &mut [&mut [u8]],
+) -> bool {
+    if !is_scattered(op) {
+        return key.open(&op.nonce, op.aad, (&mut *op.payload).into(), op.tag);
     }
-    verdicts
+    scratch.gather(op, segments);
+    let authentic = key.open(&op.nonce, &scratch.aad, scratch.payload.as_mut_slice().into(), op.tag);
+    if authentic {
+        scratch.scatter(op, segments);
+    }
+    authentic
 }

@@ -1,6 +1,7 @@
 use super::*;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use proptest::prelude::*;
+use proptest::sample::select;
 
 fn oracle(key: &[u8], nonce: &[u8; 12], aad: &[u8], msg: &[u8]) -> Vec<u8> {
     let payload = Payload { msg, aad };
@@ -43,11 +44,11 @@ fn pieces<'a>(mut octets: &'a mut [u8], cuts: &[usize]) -> Vec<&'a mut [u8]> {
     out
 }
 
-fn keys() -> Vec<(Vec<u8>, Key)> {
+fn keys(backend: Backend) -> Vec<(Vec<u8>, Key)> {
     (0..4u8)
         .map(|i| {
             let octets = vec![i + 1; if i % 2 == 0 { 16 } else { 32 }];
-            let key = Key::new(&octets).unwrap();
+            let key = Key::with_backend(backend, &octets).unwrap();
             (octets, key)
         })
         .collect()
@@ -75,8 +76,8 @@ fn run(messages: &mut [Message], tags: &mut [[u8; 16]], keys: &[(Vec<u8>, Key)],
 
 proptest! {
     #[test]
-    fn mixed_bursts_agree_with_the_oracle(plain in proptest::collection::vec(message(), 0..=16), spoil: prop::sample::Index) {
-        let keys = keys();
+    fn mixed_bursts_agree_with_the_oracle(backend in select(Backend::available().collect::<Vec<_>>()), plain in proptest::collection::vec(message(), 0..=16), spoil: prop::sample::Index) {
+        let keys = keys(backend);
         let mut sealed = plain.clone();
         let mut tags = vec![[0; 16]; plain.len()];
         run(&mut sealed, &mut tags, &keys, true);
@@ -93,7 +94,11 @@ proptest! {
         let verdicts = run(&mut opened, &mut tags, &keys, false);
         for (i, ((p, s), o)) in plain.iter().zip(&sealed).zip(&opened).enumerate() {
             prop_assert_eq!(verdicts.is_authentic(i), Some(i) != bad);
-            prop_assert_eq!(&o.payload, if Some(i) == bad { &s.payload } else { &p.payload });
+            if Some(i) == bad {
+                prop_assert!(o.payload == s.payload || o.payload.iter().all(|b| *b == 0), "plaintext left behind");
+            } else {
+                prop_assert_eq!(&o.payload, &p.payload);
+            }
         }
         prop_assert!(!verdicts.is_authentic(plain.len()));
     }
@@ -120,4 +125,213 @@ fn a_full_burst_refuses_and_stays_as_it_was() {
     assert_eq!(burst.push_scattered(&key, [0; 12], [], [&mut [][..], &mut []], last), Err(Full));
     assert_eq!(burst.len(), MAX_BURST);
     assert!(burst.segments.is_empty());
+}
+
+/// A message of its own for each pair of lengths.
+fn numbered(key: usize, aad: usize, payload: usize) -> Message {
+    let octets = |n: usize, seed: usize| (0..n).map(|i| (i * 7 + seed * 13 + (i >> 8)) as u8).collect();
+    let mut nonce = [0x5a; 12];
+    nonce[4..].copy_from_slice(&((aad << 20 | payload) as u64).to_be_bytes());
+    Message { key, nonce, aad: octets(aad, payload), payload: octets(payload, aad), cuts: Vec::new() }
+}
+
+/// Seals, compares with the oracle, opens, spoils, and looks that no plaintext is left.
+fn check(plain: &[Message], keys: &[(Vec<u8>, Key)]) {
+    let mut sealed = plain.to_vec();
+    let mut tags = vec![[0; 16]; plain.len()];
+    run(&mut sealed, &mut tags, keys, true);
+    for ((p, s), tag) in plain.iter().zip(&sealed).zip(&tags) {
+        let want = oracle(&keys[p.key].0, &p.nonce, &p.aad, &p.payload);
+        let lengths = (p.aad.len(), p.payload.len());
+        assert!(s.payload == want[..p.payload.len()], "ciphertext of {lengths:?}");
+        assert!(tag[..] == want[p.payload.len()..], "tag of {lengths:?}");
+    }
+    let mut opened = sealed.clone();
+    let verdicts = run(&mut opened, &mut tags, keys, false);
+    for (i, (p, o)) in plain.iter().zip(&opened).enumerate() {
+        assert!(verdicts.is_authentic(i) && p.payload == o.payload, "{:?}", (p.aad.len(), p.payload.len()));
+    }
+    let mut opened = sealed.clone();
+    tags.iter_mut().for_each(|t| t[3] ^= 4);
+    let verdicts = run(&mut opened, &mut tags, keys, false);
+    for (i, (s, o)) in sealed.iter().zip(&opened).enumerate() {
+        assert!(!verdicts.is_authentic(i));
+        assert!(o.payload == s.payload || o.payload.iter().all(|b| *b == 0), "plaintext left behind");
+    }
+}
+
+#[test]
+fn every_payload_length() {
+    for backend in Backend::available() {
+        let keys = keys(backend);
+        let lengths: Vec<_> = (0..=2100).chain((2100..9700).step_by(89)).chain(4000..4200).collect();
+        for (n, chunk) in lengths.chunks(31).enumerate() {
+            for key in 0..2 {
+                let aads = [28, 20, 12, 0, 58, 78, 48, 49, 64, 65, 112, 113];
+                let messages = chunk.iter().enumerate().map(|(i, len)| {
+                    // The usual AAD for half of them, and all lengths of AAD in turn.
+                    numbered(key, if i % 2 == 0 { 28 } else { aads[(i + n) % aads.len()] }, *len)
+                });
+                check(&messages.collect::<Vec<_>>(), &keys);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_length_of_aad() {
+    for backend in Backend::available() {
+        let keys = keys(backend);
+        let lengths: Vec<_> = (0..=2200).chain((2200..9700).step_by(97)).collect();
+        for chunk in lengths.chunks(MAX_BURST) {
+            for payload in [0, 1, 48, 64, 200] {
+                check(
+                    &chunk.iter().map(|aad| numbered(payload % 2, *aad, payload)).collect::<Vec<_>>(),
+                    &keys,
+                );
+            }
+        }
+    }
+}
+
+/// Equal messages take paths of their own: what is computed for one is kept for the next.
+#[test]
+fn uniform_bursts() {
+    for backend in Backend::available() {
+        let keys = keys(backend);
+        for (aad, payload) in
+            [(28, 48), (28, 112), (28, 242), (28, 1500), (76, 0), (1528, 0), (58, 20), (28, 9000)]
+        {
+            for count in [1, 2, 3, 4, 5, 63, 64] {
+                check(&vec![numbered(1, aad, payload); count], &keys);
+            }
+        }
+    }
+}
+
+/// Messages that end right before a page that cannot be read, or begin right behind one.
+#[test]
+fn nothing_outside_the_message_is_touched() {
+    use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+    const PAGE: usize = 4096;
+    const ROOM: usize = 4 * PAGE;
+    let (size, rw) = (ROOM + 2 * PAGE, ProtFlags::READ | ProtFlags::WRITE);
+    // SAFETY: a fresh mapping that nothing else knows of; its outer pages are made inaccessible before use.
+    let room = unsafe {
+        let start = mmap_anonymous(std::ptr::null_mut(), size, rw, MapFlags::PRIVATE).unwrap();
+        mprotect(start, PAGE, MprotectFlags::empty()).unwrap();
+        mprotect(start.byte_add(PAGE + ROOM), PAGE, MprotectFlags::empty()).unwrap();
+        std::slice::from_raw_parts_mut(start.byte_add(PAGE).cast::<u8>(), ROOM)
+    };
+    for backend in Backend::available() {
+        let keys = keys(backend);
+        for (aad_len, payload_len) in
+            (0..=300).map(|n| (28, n)).chain((0..=200).map(|n| (n, 0))).chain([(28, 9000)])
+        {
+            for at_end in [false, true] {
+                for which in 0..3 {
+                    // One of AAD, payload and tag touches the edge of the room; the others are elsewhere.
+                    let plain = numbered(which % 2, aad_len, payload_len);
+                    let Message { mut aad, mut payload, .. } = plain.clone();
+                    let mut tag = [0; 16];
+                    let len = [aad_len, payload_len, 16][which];
+                    let at = if at_end { ROOM - len } else { 0 };
+                    let edge = &mut room[at..at + len];
+                    for seal in [true, false] {
+                        let key = &keys[plain.key].1;
+                        let verdict = {
+                            let mut burst = Burst::new();
+                            match which {
+                                0 => {
+                                    edge.copy_from_slice(&aad);
+                                    burst.push(key, plain.nonce, &*edge, &mut payload, &mut tag).unwrap();
+                                }
+                                1 => {
+                                    edge.copy_from_slice(&payload);
+                                    burst.push(key, plain.nonce, &aad, &mut *edge, &mut tag).unwrap();
+                                }
+                                _ => {
+                                    edge.copy_from_slice(&tag);
+                                    let edge = edge.first_chunk_mut().unwrap();
+                                    burst.push(key, plain.nonce, &aad, &mut payload, edge).unwrap();
+                                }
+                            }
+                            if seal {
+                                Engine::new().seal(&mut burst);
+                                true
+                            } else {
+                                Engine::new().open(&mut burst).is_authentic(0)
+                            }
+                        };
+                        match which {
+                            0 => aad.copy_from_slice(edge),
+                            1 => payload.copy_from_slice(edge),
+                            _ => tag.copy_from_slice(edge),
+                        }
+                        assert!(verdict, "{} {aad_len} {payload_len} {which}", backend.name());
+                    }
+                    assert!(payload == plain.payload && aad == plain.aad);
+                }
+            }
+        }
+    }
+    // SAFETY: the mapping from above, of which no slice is used any more.
+    unsafe { munmap(room.as_mut_ptr().byte_sub(PAGE).cast(), size).unwrap() };
+}
+
+/// Wycheproof's AES-GCM and GMAC vectors with nonces of 96 bits and full tags.
+#[test]
+fn wycheproof() {
+    let aead: serde_json::Value =
+        serde_json::from_str(include_str!("../data/wycheproof_aes_gcm.json")).unwrap();
+    let gmac: serde_json::Value =
+        serde_json::from_str(include_str!("../data/wycheproof_aes_gmac.json")).unwrap();
+    let groups = |file: &serde_json::Value| file["testGroups"].as_array().unwrap().clone();
+    for backend in Backend::available() {
+        let mut tested = 0;
+        for group in groups(&aead).iter().chain(&groups(&gmac)) {
+            if group["ivSize"] != 96 || group["tagSize"] != 128 || group["keySize"] == 192 {
+                continue;
+            }
+            for test in group["tests"].as_array().unwrap() {
+                let field = |name: &str| hex::decode(test[name].as_str().unwrap()).unwrap();
+                let key = Key::with_backend(backend, &field("key")).unwrap();
+                let nonce: [u8; 12] = field("iv").try_into().unwrap();
+                // GMAC's message is what is only authenticated.
+                let is_gmac = test["aad"].is_null();
+                let aad = field(if is_gmac { "msg" } else { "aad" });
+                let (msg, ct) = if is_gmac { Default::default() } else { (field("msg"), field("ct")) };
+                let mut tag: [u8; 16] = field("tag").try_into().unwrap();
+                let mut payload = ct.clone();
+                let authentic = {
+                    let mut burst = Burst::new();
+                    burst.push(&key, nonce, &aad, &mut payload, &mut tag).unwrap();
+                    Engine::new().open(&mut burst).is_authentic(0)
+                };
+                let valid = test["result"] == "valid";
+                assert_eq!(authentic, valid, "{} {}", backend.name(), test["tcId"]);
+                if valid {
+                    assert_eq!(payload, msg);
+                    {
+                        let mut burst = Burst::new();
+                        burst.push(&key, nonce, &aad, &mut payload, &mut tag).unwrap();
+                        Engine::new().seal(&mut burst);
+                    }
+                    assert_eq!((payload, tag.to_vec()), (ct, field("tag")));
+                }
+                tested += 1;
+            }
+        }
+        assert!(tested > 100, "{tested}");
+    }
+}
+
+#[test]
+fn back_ends_by_name() {
+    assert_eq!(Backend::from_name("portable"), Ok(Backend::PORTABLE));
+    for backend in Backend::available() {
+        assert_eq!(Backend::from_name(backend.name()), Ok(backend));
+    }
+    let error = Backend::from_name("fast").unwrap_err().to_string();
+    assert!(error.contains("\"fast\"") && error.contains("portable"), "{error}");
 }

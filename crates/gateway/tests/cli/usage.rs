@@ -83,6 +83,14 @@ fn what_keygen_prints_is_a_key_file() {
 }
 
 #[test]
+fn a_gcm_back_end_that_is_none() {
+    let dir = Dir::new();
+    let command = dir.command("env", &["MACSEC_GW_GCM=fast", crate::support::PROGRAM, "keygen"]);
+    let ended = crate::support::Running::start(command).end();
+    ended.assert(2, &["MACSEC_GW_GCM: \"fast\" is no GCM back end", "portable"]);
+}
+
+#[test]
 fn keygen_says_when_nobody_takes_the_key() {
     let dir = Dir::new();
     let ended = dir.command("sh", &["-c", &format!("{} keygen > /dev/full", crate::support::PROGRAM)]);

@@ -1,0 +1,238 @@
+//! Round keys and powers of H, as the x86 back ends want them.
+//!
+//! GHASH is computed in the POLYVAL domain (RFC 8452, appendix A): blocks are byte-reversed, H is multiplied by x
+//! once, and products need no bit reversal. They are Karatsuba's: three carry-less multiplications a block, for
+//! which the sum of each power's halves is kept beside it. Where a CPU can start a 512-bit carry-less multiplication
+//! only every other cycle, as Zen 5 does, these three are the wall, and a fourth would cost a third more.
+//!
+//! ```text
+//! low = a0·h0    high = a1·h1    middle = (a0 + a1)·(h0 + h1)
+//! ```
+
+use core::arch::x86_64::*;
+use zeroize::Zeroize;
+
+/// Powers of H that are kept: as many blocks as one pass goes over without a reduction.
+pub(crate) const POWERS: usize = 128;
+/// Zeroes after H^1, so that a wide load at the end of the table stays inside it.
+const PAD: usize = 4;
+/// Round keys of AES-256.
+const MAX_ROUND_KEYS: usize = 15;
+/// x^63 + x^62 + x^57: what the reduction multiplies by.
+pub(crate) const POLY: u64 = 0xc200_0000_0000_0000;
+
+/// A block that a 64-octet register holds four times.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Wide([u8; 64]);
+
+/// An expanded key.
+#[repr(C, align(64))]
+pub(crate) struct ExpandedKey {
+    round_keys: [Wide; MAX_ROUND_KEYS],
+    /// H^128, …, H^1, then zeroes.
+    h: [[u8; 16]; POWERS + PAD],
+    /// The sum of each one's halves, twice.
+    k: [[u8; 16]; POWERS + PAD],
+    rounds: u32,
+}
+
+impl Drop for ExpandedKey {
+    fn drop(&mut self) {
+        self.round_keys.iter_mut().for_each(|k| k.0.zeroize());
+        self.h.iter_mut().for_each(Zeroize::zeroize);
+        self.k.iter_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+impl ExpandedKey {
+    /// Expands a key of 16 or 32 octets; any other is cut or padded with zeroes, so callers check first.
+    #[target_feature(enable = "aes,pclmulqdq,ssse3,sse4.1")]
+    pub(crate) fn new(octets: &[u8]) -> Box<Self> {
+        let mut key = Box::new(ExpandedKey {
+            round_keys: [Wide([0; 64]); MAX_ROUND_KEYS],
+            h: [[0; 16]; POWERS + PAD],
+            k: [[0; 16]; POWERS + PAD],
+            rounds: if octets.len() == 16 { 10 } else { 14 },
+        });
+        let mut schedule = if octets.len() == 16 { expand128(octets) } else { expand256(octets) };
+        for (wide, narrow) in key.round_keys.iter_mut().zip(&schedule) {
+            for lane in wide.0.chunks_exact_mut(16) {
+                lane.copy_from_slice(&to_octets(*narrow));
+            }
+        }
+        let rounds = key.rounds as usize;
+        let mut h = schedule[0];
+        for round_key in &schedule[1..rounds] {
+            h = _mm_aesenc_si128(h, *round_key);
+        }
+        h = _mm_aesenclast_si128(h, schedule[rounds]);
+        key.fill_powers(h);
+        schedule.iter_mut().for_each(|k| *k = _mm_setzero_si128());
+        // The compiler must not think this away.
+        core::hint::black_box(&schedule);
+        key
+    }
+
+    #[target_feature(enable = "pclmulqdq,ssse3,sse4.1")]
+    fn fill_powers(&mut self, h: __m128i) {
+        let first = double(u128::from_be_bytes(to_octets(h)));
+        let first = from_u128(first);
+        let mut power = first;
+        for place in (0..POWERS).rev() {
+            self.h[place] = to_octets(power);
+            self.k[place] = to_octets(halves(power));
+            power = reduce(multiply(power, first, halves(first)));
+        }
+    }
+
+    /// 10 or 14.
+    #[inline(always)]
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    /// Round key `round`, four times in 64 octets.
+    #[inline(always)]
+    pub(crate) fn round_key(&self, round: usize) -> *const u8 {
+        self.round_keys[round].0.as_ptr()
+    }
+
+    /// Where H^`exponent` stands, followed by the next lower powers; and the sums of their halves. 1 to [`POWERS`].
+    #[inline(always)]
+    pub(crate) fn powers(&self, exponent: usize) -> (*const u8, *const u8) {
+        let place = POWERS - exponent;
+        (self.h[place].as_ptr(), self.k[place].as_ptr())
+    }
+}
+
+fn to_octets(v: __m128i) -> [u8; 16] {
+    // SAFETY: both are 16 octets without padding, and every bit pattern is valid.
+    unsafe { core::mem::transmute(v) }
+}
+
+fn from_u128(v: u128) -> __m128i {
+    // SAFETY: both are 16 octets without padding, and every bit pattern is valid.
+    unsafe { core::mem::transmute(v) }
+}
+
+/// Multiplies by x in the POLYVAL field, without a branch on the key.
+fn double(v: u128) -> u128 {
+    let carry = (v >> 127).wrapping_neg();
+    v << 1 ^ carry & ((POLY as u128) << 64 | 1)
+}
+
+#[inline]
+#[target_feature(enable = "pclmulqdq,sse2")]
+fn times_x_to_minus_64(v: __m128i) -> __m128i {
+    let poly = _mm_set_epi64x(0, POLY as i64);
+    _mm_xor_si128(_mm_shuffle_epi32(v, 0x4e), _mm_clmulepi64_si128(v, poly, 0x00))
+}
+
+/// The sum of both halves, in each half.
+#[inline]
+#[target_feature(enable = "sse2")]
+pub(crate) fn halves(v: __m128i) -> __m128i {
+    _mm_xor_si128(v, _mm_shuffle_epi32::<0x4e>(v))
+}
+
+/// Three partial products: low, middle, high.
+pub(crate) type Products = [__m128i; 3];
+
+/// `a` times a power `h`, whose halves add up to `k`.
+#[inline]
+#[target_feature(enable = "pclmulqdq,sse2")]
+pub(crate) fn multiply(a: __m128i, h: __m128i, k: __m128i) -> Products {
+    [
+        _mm_clmulepi64_si128::<0x00>(a, h),
+        _mm_clmulepi64_si128::<0x00>(halves(a), k),
+        _mm_clmulepi64_si128::<0x11>(a, h),
+    ]
+}
+
+/// What the products stand for, times x^-128.
+#[inline]
+#[target_feature(enable = "pclmulqdq,sse2")]
+pub(crate) fn reduce([low, middle, high]: Products) -> __m128i {
+    let middle = _mm_xor_si128(middle, _mm_xor_si128(low, high));
+    let low = _mm_xor_si128(low, _mm_slli_si128::<8>(middle));
+    let high = _mm_xor_si128(high, _mm_srli_si128::<8>(middle));
+    _mm_xor_si128(times_x_to_minus_64(times_x_to_minus_64(low)), high)
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn spread(mut key: __m128i, word: __m128i) -> __m128i {
+    key = _mm_xor_si128(key, _mm_slli_si128(key, 4));
+    key = _mm_xor_si128(key, _mm_slli_si128(key, 8));
+    _mm_xor_si128(key, word)
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn load(octets: &[u8]) -> __m128i {
+    let mut block = [0; 16];
+    let len = octets.len().min(16);
+    block[..len].copy_from_slice(&octets[..len]);
+    let v = from_u128(u128::from_le_bytes(block));
+    block.zeroize();
+    v
+}
+
+/// FIPS 197 key expansion.
+#[target_feature(enable = "aes,sse2")]
+fn expand128(octets: &[u8]) -> [__m128i; MAX_ROUND_KEYS] {
+    let mut keys = [_mm_setzero_si128(); MAX_ROUND_KEYS];
+    keys[0] = load(octets);
+    macro_rules! round {
+        ($i:literal, $rcon:literal) => {
+            let word = _mm_shuffle_epi32(_mm_aeskeygenassist_si128(keys[$i - 1], $rcon), 0xff);
+            keys[$i] = spread(keys[$i - 1], word);
+        };
+    }
+    round!(1, 0x01);
+    round!(2, 0x02);
+    round!(3, 0x04);
+    round!(4, 0x08);
+    round!(5, 0x10);
+    round!(6, 0x20);
+    round!(7, 0x40);
+    round!(8, 0x80);
+    round!(9, 0x1b);
+    round!(10, 0x36);
+    keys
+}
+
+/// FIPS 197 key expansion.
+#[target_feature(enable = "aes,sse2")]
+fn expand256(octets: &[u8]) -> [__m128i; MAX_ROUND_KEYS] {
+    let mut keys = [_mm_setzero_si128(); MAX_ROUND_KEYS];
+    keys[0] = load(octets);
+    keys[1] = load(octets.get(16..).unwrap_or_default());
+    macro_rules! even {
+        ($i:literal, $rcon:literal) => {
+            let word = _mm_shuffle_epi32(_mm_aeskeygenassist_si128(keys[$i - 1], $rcon), 0xff);
+            keys[$i] = spread(keys[$i - 2], word);
+        };
+    }
+    macro_rules! odd {
+        ($i:literal) => {
+            let word = _mm_shuffle_epi32(_mm_aeskeygenassist_si128(keys[$i - 1], 0), 0xaa);
+            keys[$i] = spread(keys[$i - 2], word);
+        };
+    }
+    even!(2, 0x01);
+    odd!(3);
+    even!(4, 0x02);
+    odd!(5);
+    even!(6, 0x04);
+    odd!(7);
+    even!(8, 0x08);
+    odd!(9);
+    even!(10, 0x10);
+    odd!(11);
+    even!(12, 0x20);
+    odd!(13);
+    even!(14, 0x40);
+    keys
+}
