@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const NAMESPACES: &str = "/run/netns";
 /// Begins the name of each namespace; the process id follows.
 const PREFIX: &str = "macsec-gw-demo-";
+/// How long a program may take to end. On a busy machine the kernel takes seconds to close a packet socket.
+const END_LIMIT: Duration = Duration::from_secs(60);
 /// How often waits look whether Ctrl-C came.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -158,7 +160,8 @@ impl Lab {
     pub(super) fn capture(&self, namespace: &Namespace, interface: &str, filter: &str) -> Result<Capture> {
         let file = self.path(&format!("{interface}.pcap"));
         let args =
-            ["-i", interface, "-p", "-U", "-s", "0", "-B", "65536", "-Z", "root", "-w"].map(str::to_owned);
+            ["-i", interface, "-p", "-U", "--immediate-mode", "-s", "0", "-B", "65536", "-Z", "root", "-w"]
+                .map(str::to_owned);
         let args: Vec<_> =
             args.into_iter().chain([file.to_string_lossy().into_owned(), filter.to_owned()]).collect();
         let mut process = self.spawn(namespace, "tcpdump", &args, "tcpdump")?;
@@ -221,12 +224,18 @@ impl Process {
         }
     }
 
-    /// Asks it to end and waits until it did.
-    pub(super) fn terminate(&mut self, limit: Duration) -> Result<()> {
+    /// Asks it to end.
+    pub(super) fn request_end(&self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended by itself, which its status will tell.
             let _ = kill_process(pid, Signal::TERM);
         }
+    }
+
+    /// Asks it to end and waits until it did.
+    pub(super) fn terminate(&mut self) -> Result<()> {
+        self.request_end();
+        let limit = END_LIMIT;
         let end = Instant::now() + limit;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait()? {
@@ -256,10 +265,11 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// Ends it and says where it is.
-    pub(super) fn finish(mut self, lab: &Lab) -> Result<PathBuf> {
+    /// Ends all of them, together, and says where they are.
+    pub(super) fn finish<const N: usize>(mut captures: [Self; N], lab: &Lab) -> Result<[PathBuf; N]> {
         lab.unless_stopped()?;
-        self.process.terminate(Duration::from_secs(10))?;
-        Ok(self.file)
+        captures.iter().for_each(|c| c.process.request_end());
+        captures.iter_mut().try_for_each(|c| c.process.terminate())?;
+        Ok(captures.map(|c| c.file))
     }
 }

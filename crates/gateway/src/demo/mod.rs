@@ -11,7 +11,7 @@ use crate::signals::Signals;
 use crate::{BadUsage, keygen};
 use anyhow::{Context, Result, bail, ensure};
 use datapath::pcap::{CaptureReader, Captured};
-use lab::{Lab, Namespace, Process};
+use lab::{Capture, Lab, Namespace, Process};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -114,9 +114,8 @@ fn story(lab: &Lab, mib: u32) -> Result<()> {
         println!("   to the {}: {moved}", end.name);
     }
 
-    let clear = clear.finish(lab)?;
-    let [to_right, to_left] = line.map(|c| c.finish(lab));
-    let line = [to_right?, to_left?];
+    let [to_right, to_left] = line;
+    let [clear, line @ ..] = Capture::finish([clear, to_right, to_left], lab)?;
     println!("\n4. The first ping, as captured before and after the left gateway");
     show_first_ping(&clear, &line[0])?;
     let (mut protected, mut in_clear) = (0, 0);
@@ -280,7 +279,7 @@ fn show_first_ping(clear: &Path, line: &Path) -> Result<()> {
 
 fn stop_gateway(lab: &Lab, mut gateway: GatewayProcess) -> Result<(&'static str, Vec<Value>)> {
     let started = Instant::now();
-    gateway.process.terminate(Duration::from_secs(5))?;
+    gateway.process.terminate()?;
     let file = lab.path(&format!("{}.counters", gateway.end.name));
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let rows = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
