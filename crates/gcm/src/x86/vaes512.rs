@@ -126,7 +126,8 @@ impl Pass<'_> {
         z: usize,
         sums: &mut Sums,
     ) -> __m512i {
-        // SAFETY: the caller has the instructions; the masks, and the number of registers, keep loads and stores within the data that `at` was made from.
+        // SAFETY: the caller has the instructions; the masks, and the number of registers, keep loads and stores
+        // within the data that `at` was made from.
         unsafe {
             let key = self.key;
             let mask = |w: usize| match (FIRST && w == 0, LAST && w == W - 1) {
