@@ -32,6 +32,8 @@ const TOO_SOON: Duration = Duration::from_secs(2);
 const RX_LAG: u64 = 1 << 26;
 /// And by so much time.
 const RX_LAG_TIME: Duration = Duration::from_secs(10);
+/// Not more often, also where writing fails again and again.
+const RX_PAUSE: Duration = Duration::from_secs(1);
 /// One that lasts longer was too large.
 const TOO_LATE: Duration = Duration::from_secs(60);
 
@@ -169,8 +171,11 @@ impl StateDir {
         // A name that exists once in a network namespace, also for a gateway with another directory.
         let lock = SocketAddr::from_abstract_name(format!("macsec-gw-{id}"));
         let lock = lock.and_then(|name| UnixListener::bind_addr(&name));
-        self.locks.push(lock.map_err(|_| StateError::SameNonces { link: link.clone() })?);
         let path = self.path.join(format!("{id}.pn"));
+        self.locks.push(lock.map_err(|reason| match reason.kind() {
+            io::ErrorKind::AddrInUse => StateError::SameNonces { link: link.clone() },
+            _ => StateError::File { path: path.clone(), reason },
+        })?);
         let stored = read(&path)?;
         if stored.as_ref().is_some_and(|s| s.salted != key.salted()) {
             return Err(StateError::SaltChanged { link });
@@ -324,7 +329,8 @@ impl RxMemory {
     /// [`StateError::File`].
     pub fn maintain(&mut self, progress: &RxProgress, now: Instant) -> Result<(), StateError> {
         let moved = progress.next_pn() - self.stored.unwrap_or(0).min(progress.next_pn());
-        if moved >= RX_LAG || (moved > 0 && now.saturating_duration_since(self.since) >= RX_LAG_TIME) {
+        let waited = now.saturating_duration_since(self.since);
+        if (moved >= RX_LAG && waited >= RX_PAUSE) || (moved > 0 && waited >= RX_LAG_TIME) {
             self.since = now;
             self.store(progress)?;
         }
@@ -560,7 +566,7 @@ mod tests {
         assert_eq!(state.recall(&key).unwrap().next_pn(), None, "not every number is worth a write");
         memory.maintain(&at(50), Instant::now() + RX_LAG_TIME).unwrap();
         assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50));
-        memory.maintain(&at(50 + RX_LAG as u32 as u64), Instant::now()).unwrap();
+        memory.maintain(&at(50 + RX_LAG), Instant::now() + RX_LAG_TIME + 2 * RX_PAUSE).unwrap();
         memory.store(&at(7)).unwrap();
         assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50 + RX_LAG));
     }
