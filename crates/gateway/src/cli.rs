@@ -2,9 +2,10 @@
 
 use crate::capture::Direction;
 use crate::keygen::KeyKind;
-use crate::{BadUsage, VERSION, capture, check, keygen, table};
+use crate::{BadUsage, VERSION, bench, capture, check, keygen, table};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,13 @@ enum CliCommand {
     Pcap(PcapCommand),
     /// Two gateways back to back, live, on this machine; needs root, but neither NIC nor hugepages
     Demo(DemoArgs),
+    /// Measure, with the program macsec-gw-bench beside this one; `bench --help` says what
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What macsec-gw-bench is to do
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +154,7 @@ fn execute(command: CliCommand) -> Result<()> {
         CliCommand::Pcap(PcapCommand::Protect(args)) => convert(Direction::Protect, &args),
         CliCommand::Pcap(PcapCommand::Verify(args)) => convert(Direction::Verify, &args),
         CliCommand::Demo(args) => demo(&args),
+        CliCommand::Bench { arguments } => bench::start(&arguments),
     }
 }
 

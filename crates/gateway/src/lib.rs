@@ -4,6 +4,7 @@
 //! What runs per frame is in `datapath` and `secy`; this crate wires it up, watches it and reports.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod cli;

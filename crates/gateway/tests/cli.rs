@@ -8,6 +8,8 @@
 #[path = "cli/support.rs"]
 mod support;
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/captures.rs"]
 mod captures;
 #[path = "cli/mistakes.rs"]

@@ -11,6 +11,7 @@
 
 mod backend;
 mod burst;
+pub mod limit;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -15,6 +15,7 @@ fn every_command_has_help() {
         (&["pcap", "protect"], "--keys <KEYS>"),
         (&["pcap", "verify"], "--keys <KEYS>"),
         (&["demo"], "--data <MIB>"),
+        (&[], "bench"),
     ] {
         for flag in ["--help", "-h"] {
             let ended = dir.run(&[command, &[flag]].concat());

@@ -1,0 +1,150 @@
+//! The command line.
+
+use crate::BadUsage;
+use crate::gcm_bench::{self, Direction, Mode, Options, Size, Suite};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Measure what the gateway is made of, beside others and beside what the CPU allows.
+#[derive(Debug, Parser)]
+#[command(name = "macsec-gw bench", bin_name = "macsec-gw bench", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: CliCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CliCommand {
+    /// AES-GCM per frame: each back end that this CPU has, other libraries, and the limit of the CPU's ports
+    ///
+    /// Frames are sealed or opened in place, in bursts, with a nonce each and data in the second-level cache. All
+    /// contenders alternate in slices of a millisecond on one core, and the median slice counts; before, the
+    /// output of each is compared with the portable back end's. Numbers of different runs do not compare.
+    ///
+    /// The limit is what AES and carry-less multiplication alone take, in loops that are measured in slices of
+    /// their own; `of limit` is how near to it a contender comes. `×` is how many times the best back end's
+    /// time a contender takes.
+    Gcm(GcmArgs),
+}
+
+#[derive(Debug, Args)]
+struct GcmArgs {
+    /// Only this suite
+    #[arg(long)]
+    suite: Option<Suite>,
+    /// Only this direction
+    #[arg(long)]
+    direction: Option<Direction>,
+    /// Only encrypted frames, or only such as are authenticated in the clear
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Only frames with these octets of payload (in mode integrity: of AAD), or "imix"; others than the
+    /// usual are encrypted, unless --mode says otherwise
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    octets: Vec<Size>,
+    /// Only these contenders: back ends, rustcrypto, aws-lc-rs, ipsec-mb, ipsec-mb-avx2, ipsec-mb-sse, limit
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    backend: Vec<String>,
+    /// Slices of a millisecond for each contender of each case [default: 30, or 5 with --quick]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    slices: Option<u32>,
+    /// Few slices: seconds, and rough
+    #[arg(long)]
+    quick: bool,
+    /// Frames in a burst, 1 to 64
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=64))]
+    burst: u8,
+    /// The core to measure on [default: the last one that this process may use]
+    #[arg(long)]
+    core: Option<usize>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<GcmArgs> for Options {
+    fn from(args: GcmArgs) -> Self {
+        Options {
+            suite: args.suite,
+            direction: args.direction,
+            mode: args.mode,
+            sizes: args.octets,
+            backends: args.backend,
+            slices: args.slices.unwrap_or(if args.quick { 5 } else { 30 }) as usize,
+            burst: args.burst.into(),
+            core: args.core,
+            json: args.json,
+        }
+    }
+}
+
+/// Runs the command line and says how it went.
+pub(crate) fn main() -> ExitCode {
+    match execute(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // Not eprintln: when nobody reads standard error any more, it panics.
+            let _ = writeln!(io::stderr(), "macsec-gw bench: {e:#}");
+            ExitCode::from(if e.is::<BadUsage>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<()> {
+    match cli.command {
+        CliCommand::Gcm(args) => gcm_bench::run(&args.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn options(line: &str) -> Result<Options, String> {
+        let arguments = ["macsec-gw bench", "gcm"].into_iter().chain(line.split_whitespace());
+        let CliCommand::Gcm(args) = Cli::try_parse_from(arguments).map_err(|e| e.to_string())?.command;
+        Ok(args.into())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let usual = options("").unwrap();
+        assert_eq!((usual.slices, usual.burst, usual.json), (30, 32, false));
+        assert_eq!(options("--quick").unwrap().slices, 5);
+        assert_eq!(options("--quick --slices 7").unwrap().slices, 7);
+    }
+
+    #[test]
+    fn lists_are_taken_apart() {
+        let some = options("--octets 48,imix,1500 --backend portable,limit --suite gcm-aes-256").unwrap();
+        assert_eq!(some.sizes, [Size::Octets(48), Size::Imix, Size::Octets(1500)]);
+        assert_eq!(some.backends, ["portable", "limit"]);
+        assert_eq!(some.suite, Some(Suite::GcmAes256));
+    }
+
+    #[test]
+    fn mistakes_name_the_value_and_what_would_do() {
+        for (line, says) in [
+            ("--octets few", &["'few'", "imix"][..]),
+            ("--octets 0", &["'0'", "1 to 16384"]),
+            ("--octets 100000", &["'100000'", "1 to 16384"]),
+            ("--suite gcm-aes-512", &["'gcm-aes-512'", "gcm-aes-128, gcm-aes-256"]),
+            ("--direction sideways", &["'sideways'", "seal, open"]),
+            ("--mode both", &["'both'", "encrypt, integrity"]),
+            ("--burst 65", &["65", "1..=64"]),
+            ("--slices 0", &["0", "--slices"]),
+            ("--core first", &["'first'", "--core"]),
+        ] {
+            let said = options(line).unwrap_err();
+            assert!(says.iter().all(|word| said.contains(word)), "{line}: {said}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `bench gcm`: AES-GCM per frame, ours beside others and beside what the CPU's ports allow.
+
+mod case;
+mod check;
+mod clock;
+mod contender;
+mod frames;
+mod measure;
+mod ours;
+mod peers;
+mod port_limit;
+mod report;
+
+pub(crate) use case::{Direction, Mode, Size, Suite};
+
+use crate::BadUsage;
+use anyhow::{Result, bail};
+use case::{Case, Filter};
+use clock::Clock;
+use contender::{Chosen, Kind};
+use core_affinity::CoreId;
+use gcm::limit::PortLoops;
+use measure::Method;
+use std::io::{self, IsTerminal, Write};
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) suite: Option<Suite>,
+    pub(crate) direction: Option<Direction>,
+    pub(crate) mode: Option<Mode>,
+    /// All where there is none.
+    pub(crate) sizes: Vec<Size>,
+    /// All where there is none.
+    pub(crate) backends: Vec<String>,
+    /// Slices of each contender that count.
+    pub(crate) slices: usize,
+    /// Frames in a burst.
+    pub(crate) burst: usize,
+    pub(crate) core: Option<usize>,
+    pub(crate) json: bool,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// [`BadUsage`]; work of a contender that is wrong; what the system says.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let Options { suite, direction, mode, .. } = *options;
+    let filter = Filter { suite, direction, mode, sizes: &options.sizes };
+    let cases = filter.cases();
+    if cases.is_empty() {
+        return Err(BadUsage("--mode integrity knows no imix; write octets".to_owned()).into());
+    }
+    let Chosen { kinds, limit, notes } = contender::choose(&options.backends)?;
+    let loops = PortLoops::detect();
+    if loops.is_none() && limit {
+        say("limit: not known for this CPU, which is not x86-64 or has neither AES-NI nor PCLMULQDQ");
+    }
+    notes.iter().for_each(|note| say(note));
+    let core = pin(options.core)?;
+    let clock = Clock::new();
+    let method = Method { kinds: &kinds, loops, clock: &clock, slices: options.slices, burst: options.burst };
+    let progress = Progress::new(cases.len());
+    if options.json {
+        for case in &cases {
+            progress.at(case);
+            let rows = report::rows(case, &kinds, &method.measure(case)?, &clock, limit);
+            progress.clear();
+            print(&report::json_lines(&rows)?)?;
+        }
+        for suite in filter.suites() {
+            let rows = report::key_setup_rows(suite, &kinds, &method.key_setup(suite));
+            print(&report::json_lines(&rows)?)?;
+        }
+        return Ok(());
+    }
+    print(&heading(options, core, &clock, loops, &kinds))?;
+    for cases in cases.chunk_by(|a, b| (a.suite, a.direction) == (b.suite, b.direction)) {
+        let mut measured = Vec::new();
+        for case in cases {
+            progress.at(case);
+            measured.push((*case, report::rows(case, &kinds, &method.measure(case)?, &clock, limit)));
+        }
+        progress.clear();
+        let (suite, direction) = (cases[0].suite.name(), cases[0].direction.name());
+        print(&format!("\n{suite}, {direction}\n{}\n", report::table(&measured)))?;
+    }
+    for suite in filter.suites() {
+        let rows = report::key_setup_rows(suite, &kinds, &method.key_setup(suite));
+        print(&format!("\n{}, setting up a key\n{}\n", suite.name(), report::key_setup_table(&rows)))?;
+    }
+    Ok(())
+}
+
+/// What numbers depend on.
+fn heading(
+    options: &Options,
+    core: usize,
+    clock: &Clock,
+    loops: Option<PortLoops>,
+    kinds: &[Kind],
+) -> String {
+    let rate = clock.cycles(1.0).map(|ghz| format!(", cycles at {ghz:.3} GHz")).unwrap_or_default();
+    let limit = loops.map(|l| format!(", limit of {}-bit registers", l.register_octets() * 8));
+    let limit = limit.unwrap_or_default();
+    let (slices, burst) = (options.slices, options.burst);
+    #[cfg(feature = "peer-ipsec-mb")]
+    let library = match kinds.iter().any(|kind| matches!(kind, Kind::IpsecMb(..))) {
+        true => format!(", intel-ipsec-mb {}", ipsec_mb::version()),
+        false => String::new(),
+    };
+    #[cfg(not(feature = "peer-ipsec-mb"))]
+    let (library, _) = ("", kinds);
+    format!("Core {core}, bursts of {burst} frames, {slices} slices each{rate}{limit}{library}\n")
+}
+
+/// Keeps this thread on one core, and says which.
+///
+/// # Errors
+/// [`BadUsage`] for one that this process may not use.
+fn pin(wanted: Option<usize>) -> Result<usize> {
+    let allowed = core_affinity::get_core_ids().unwrap_or_default();
+    // The first ones tend to have the system's own work.
+    let Some(last) = allowed.last() else {
+        bail!("the system does not say which cores this process may use")
+    };
+    let core = match wanted {
+        None => *last,
+        Some(id) if allowed.contains(&CoreId { id }) => CoreId { id },
+        Some(id) => {
+            let can = allowed.iter().map(|core| core.id.to_string()).collect::<Vec<_>>().join(", ");
+            return Err(BadUsage(format!("--core {id}: this process may use {can}")).into());
+        }
+    };
+    if !core_affinity::set_for_current(core) {
+        bail!("cannot stay on core {}: the system refuses", core.id);
+    }
+    Ok(core.id)
+}
+
+fn print(text: &str) -> io::Result<()> {
+    io::stdout().write_all(text.as_bytes())?;
+    io::stdout().flush()
+}
+
+/// A line on standard error; whether anyone reads it does not matter.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Says what is being measured, where a person watches.
+struct Progress {
+    shown: bool,
+    cases: usize,
+    done: std::cell::Cell<usize>,
+}
+
+impl Progress {
+    fn new(cases: usize) -> Self {
+        Progress { shown: io::stderr().is_terminal(), cases, done: 0.into() }
+    }
+
+    fn at(&self, case: &Case) {
+        self.done.set(self.done.get() + 1);
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\x1b[K{}/{} {case}", self.done.get(), self.cases);
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! `macsec-gw-bench`: what the gateway is measured with. Users call it through `macsec-gw bench`.
+//!
+//! Nothing here is on the frame path, and the gateway does not link it.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod gcm_bench;
+
+use std::process::ExitCode;
+
+/// The command line is wrong, rather than something that happened: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadUsage(String);
+
+fn main() -> ExitCode {
+    cli::main()
+}
