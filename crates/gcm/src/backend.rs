@@ -6,7 +6,7 @@ use crate::portable::{self, PortableKey, Scratch, is_scattered};
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
-use crate::x86::{ExpandedKey, Vaes512};
+use crate::x86::{Aesni, ExpandedKey, Shapes, Vaes256, Vaes512};
 
 /// Names a back end for the whole process: `MACSEC_GW_GCM=portable`.
 const VARIABLE: &str = "MACSEC_GW_GCM";
@@ -18,12 +18,21 @@ pub struct Backend(Kind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     #[cfg(target_arch = "x86_64")]
-    Vaes512(Vaes512),
+    X86(X86),
     Portable,
 }
 
+/// Those that share the form of their keys.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum X86 {
+    Vaes512(Vaes512),
+    Vaes256(Vaes256),
+    Aesni(Aesni),
+}
+
 /// All names, best first.
-const NAMES: [&str; 2] = ["vaes512", "portable"];
+const NAMES: [&str; 4] = ["vaes512", "vaes256", "aesni", "portable"];
 
 /// Why there is no such back end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,8 +58,18 @@ pub enum BackendError {
 /// A key as its back end wants it.
 pub(crate) enum Expanded {
     #[cfg(target_arch = "x86_64")]
-    Vaes512(Vaes512, Box<ExpandedKey>),
+    X86(X86, Box<ExpandedKey>),
     Portable(PortableKey),
+}
+
+/// The key of an operation that was handed to an x86 back end.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn expanded<'a>(op: &Op<'a>) -> &'a ExpandedKey {
+    match &op.key.0 {
+        Expanded::X86(_, key) => key,
+        Expanded::Portable(_) => unreachable!("a key of another back end"),
+    }
 }
 
 impl Backend {
@@ -61,7 +80,11 @@ impl Backend {
     pub fn available() -> impl Iterator<Item = Backend> {
         let all = [
             #[cfg(target_arch = "x86_64")]
-            Vaes512::detect().map(Kind::Vaes512),
+            Vaes512::detect().map(|cpu| Kind::X86(X86::Vaes512(cpu))),
+            #[cfg(target_arch = "x86_64")]
+            Vaes256::detect().map(|cpu| Kind::X86(X86::Vaes256(cpu))),
+            #[cfg(target_arch = "x86_64")]
+            Aesni::detect().map(|cpu| Kind::X86(X86::Aesni(cpu))),
             Some(Kind::Portable),
         ];
         all.into_iter().flatten().map(Backend)
@@ -71,7 +94,11 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Vaes512(_) => "vaes512",
+            Kind::X86(X86::Vaes512(_)) => "vaes512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::X86(X86::Vaes256(_)) => "vaes256",
+            #[cfg(target_arch = "x86_64")]
+            Kind::X86(X86::Aesni(_)) => "aesni",
             Kind::Portable => "portable",
         }
     }
@@ -117,22 +144,60 @@ impl Backend {
     pub(crate) fn expand(self, octets: &[u8]) -> Result<Expanded, KeyLength> {
         Ok(match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Vaes512(cpu) => Expanded::Vaes512(cpu, cpu.expand(octets)),
+            Kind::X86(cpu) => Expanded::X86(cpu, cpu.expand(octets)),
             Kind::Portable => Expanded::Portable(PortableKey::new(octets)?),
         })
     }
 }
 
-pub(crate) fn seal(scratch: &mut Scratch, burst: &mut Burst<'_>) {
-    run::<true>(scratch, burst);
+#[cfg(target_arch = "x86_64")]
+impl X86 {
+    fn expand(self, octets: &[u8]) -> Box<ExpandedKey> {
+        match self {
+            X86::Vaes512(cpu) => cpu.expand(octets),
+            X86::Vaes256(cpu) => cpu.expand(octets),
+            X86::Aesni(cpu) => cpu.expand(octets),
+        }
+    }
+
+    #[inline(always)]
+    fn run<const SEAL: bool>(self, shapes: &mut Shapes, rounds: u32, ops: &mut [Op<'_>]) -> u64 {
+        match self {
+            X86::Vaes512(cpu) => cpu.run::<SEAL>(shapes, rounds, ops),
+            X86::Vaes256(cpu) => cpu.run::<SEAL>(shapes, rounds, ops),
+            X86::Aesni(cpu) => cpu.run::<SEAL>(shapes, rounds, ops),
+        }
+    }
 }
 
-pub(crate) fn open(scratch: &mut Scratch, burst: &mut Burst<'_>) -> Verdicts {
-    run::<false>(scratch, burst)
+/// What an engine keeps from burst to burst.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    scratch: Scratch,
+    #[cfg(target_arch = "x86_64")]
+    shapes: Box<Shapes>,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Memory {
+            scratch: Scratch::new(),
+            #[cfg(target_arch = "x86_64")]
+            shapes: Shapes::new(),
+        }
+    }
+}
+
+pub(crate) fn seal(memory: &mut Memory, burst: &mut Burst<'_>) {
+    run::<true>(memory, burst);
+}
+
+pub(crate) fn open(memory: &mut Memory, burst: &mut Burst<'_>) -> Verdicts {
+    run::<false>(memory, burst)
 }
 
 /// Hands runs of operations in one piece to their back end; scattered ones are brought together first.
-fn run<const SEAL: bool>(scratch: &mut Scratch, burst: &mut Burst<'_>) -> Verdicts {
+fn run<const SEAL: bool>(memory: &mut Memory, burst: &mut Burst<'_>) -> Verdicts {
     let mut verdicts = Verdicts::default();
     let Burst { ops, segments } = burst;
     let mut place = 0;
@@ -140,14 +205,20 @@ fn run<const SEAL: bool>(scratch: &mut Scratch, burst: &mut Burst<'_>) -> Verdic
     while let Some(first) = rest.first() {
         let run = match &first.key.0 {
             #[cfg(target_arch = "x86_64")]
-            Expanded::Vaes512(cpu, _) if !is_scattered(first) => {
-                let same = |op: &Op<'_>| matches!(op.key.0, Expanded::Vaes512(..)) && !is_scattered(op);
-                let run = rest.iter().position(|op| !same(op)).unwrap_or(rest.len());
-                verdicts.merge(place, cpu.run::<SEAL>(&mut rest[..run]));
+            Expanded::X86(cpu, key) if !is_scattered(first) => {
+                let (cpu, rounds) = (*cpu, key.rounds());
+                let same = |op: &Op<'_>| {
+                    // The same key it is nearly always.
+                    let same = core::ptr::eq(op.key, first.key)
+                        || matches!(&op.key.0, Expanded::X86(c, k) if *c == cpu && k.rounds() == rounds);
+                    same && !is_scattered(op)
+                };
+                let run = rest.iter().map(same).position(|same| !same).unwrap_or(rest.len());
+                verdicts.merge(place, cpu.run::<SEAL>(&mut memory.shapes, rounds, &mut rest[..run]));
                 run
             }
             _ => {
-                let authentic = run_one::<SEAL>(scratch, &mut rest[0], segments);
+                let authentic = run_one::<SEAL>(memory, &mut rest[0], segments);
                 verdicts.merge(place, authentic.into());
                 1
             }
@@ -158,10 +229,11 @@ fn run<const SEAL: bool>(scratch: &mut Scratch, burst: &mut Burst<'_>) -> Verdic
     verdicts
 }
 
-fn run_one<const SEAL: bool>(scratch: &mut Scratch, op: &mut Op<'_>, segments: &mut [&mut [u8]]) -> bool {
+fn run_one<const SEAL: bool>(memory: &mut Memory, op: &mut Op<'_>, segments: &mut [&mut [u8]]) -> bool {
+    let scratch = &mut memory.scratch;
     match &op.key.0 {
         #[cfg(target_arch = "x86_64")]
-        Expanded::Vaes512(cpu, _) => {
+        Expanded::X86(cpu, key) => {
             scratch.gather(op, segments);
             let Scratch { aad, payload } = scratch;
             let mut whole = Op {
@@ -173,7 +245,10 @@ fn run_one<const SEAL: bool>(scratch: &mut Scratch, op: &mut Op<'_>, segments: &
                 aad_more: 0..0,
                 payload_more: 0..0,
             };
-            let authentic = cpu.run::<SEAL>(std::slice::from_mut(&mut whole)) & 1 == 1;
+            let authentic = {
+                let ops = std::slice::from_mut(&mut whole);
+                cpu.run::<SEAL>(&mut memory.shapes, key.rounds(), ops) & 1 == 1
+            };
             if SEAL || authentic {
                 scratch.scatter(op, segments);
             }

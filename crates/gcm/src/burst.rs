@@ -21,12 +21,27 @@ pub struct Full;
 /// `payload_more`. Both ranges are empty for a frame in one piece.
 pub struct Op<'a> {
     pub(crate) key: &'a Key,
-    pub(crate) nonce: [u8; NONCE_LEN],
+    /// The nonce, then zeroes, where counts go.
+    pub(crate) nonce: [u8; 16],
     pub(crate) aad: &'a [u8],
     pub(crate) payload: &'a mut [u8],
     pub(crate) tag: &'a mut [u8; TAG_LEN],
     pub(crate) aad_more: Range<u16>,
     pub(crate) payload_more: Range<u16>,
+}
+
+#[inline(always)]
+fn padded(nonce: [u8; NONCE_LEN]) -> [u8; 16] {
+    let mut padded = [0; 16];
+    padded[..NONCE_LEN].copy_from_slice(&nonce);
+    padded
+}
+
+impl Op<'_> {
+    /// The nonce.
+    pub(crate) fn nonce(&self) -> [u8; NONCE_LEN] {
+        *self.nonce.first_chunk().expect("twelve of sixteen octets")
+    }
 }
 
 impl fmt::Debug for Op<'_> {
@@ -78,6 +93,7 @@ impl<'a> Burst<'a> {
         payload: &'a mut [u8],
         tag: &'a mut [u8; TAG_LEN],
     ) -> Result<(), Full> {
+        let nonce = padded(nonce);
         let op = Op { key, nonce, aad, payload, tag, aad_more: 0..0, payload_more: 0..0 };
         self.ops.try_push(op).map_err(|_| Full)
     }
@@ -106,6 +122,7 @@ impl<'a> Burst<'a> {
         };
         let pushed = gather(&mut aad.into_iter()).and_then(|(aad, aad_more)| {
             let (payload, payload_more) = gather(&mut payload.into_iter())?;
+            let nonce = padded(nonce);
             let op = Op { key, nonce, aad, payload, tag, aad_more, payload_more };
             self.ops.try_push(op).map_err(|_| Full)
         });

@@ -4,8 +4,9 @@
 //! of its own. An [`Engine`] seals or opens a whole burst in one call, so that a back end may interleave the
 //! operations and pack them into wide registers. Frames may be scattered over several segments.
 //!
-//! A [`Backend`] does the work: on x86-64 CPUs with VAES and AVX-512 one that is written for bursts, on all others
-//! RustCrypto's. `MACSEC_GW_GCM` names a lesser one, for tests and comparisons.
+//! A [`Backend`] does the work: on x86-64 one that is written for bursts, in registers as wide as the CPU has them
+//! (AVX-512, AVX2 with VAES and VPCLMULQDQ, or AES-NI and PCLMULQDQ), on all others RustCrypto's. `MACSEC_GW_GCM` names
+//! a lesser one than the best, for tests and comparisons.
 //!
 //! Nothing here knows frames or nonces: that a nonce is never used twice under one key is what `secy` is for.
 
@@ -19,7 +20,7 @@ mod x86;
 pub use backend::{Backend, BackendError};
 pub use burst::{Burst, Full, MAX_BURST, MAX_SEGMENTS, Op, Verdicts};
 
-use backend::Expanded;
+use backend::{Expanded, Memory};
 use std::fmt;
 
 /// Octets of a nonce.
@@ -63,31 +64,31 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Seals and opens bursts. Each worker has its own, for the scratch memory in it.
+/// Seals and opens bursts. Each worker has its own, for the memory in it.
 ///
 /// The keys decide which back end does the work; a burst may even mix them.
 #[derive(Debug)]
 pub struct Engine {
-    scratch: portable::Scratch,
+    memory: Memory,
 }
 
 impl Engine {
-    /// An engine with empty scratch memory.
+    /// An engine that has seen nothing yet.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Engine { scratch: portable::Scratch::new() }
+        Engine { memory: Memory::new() }
     }
 
     /// Encrypts each operation's payload in place and writes its tag.
     pub fn seal(&mut self, burst: &mut Burst<'_>) {
-        backend::seal(&mut self.scratch, burst);
+        backend::seal(&mut self.memory, burst);
     }
 
     /// Checks each operation's tag and, where it is right, decrypts the payload in place.
     ///
     /// Where it is wrong the payload is left without a trace of plaintext.
     pub fn open(&mut self, burst: &mut Burst<'_>) -> Verdicts {
-        backend::open(&mut self.scratch, burst)
+        backend::open(&mut self.memory, burst)
     }
 }
 

@@ -94,11 +94,11 @@ pub(crate) fn is_scattered(op: &Op<'_>) -> bool {
 pub(crate) fn seal(scratch: &mut Scratch, key: &PortableKey, op: &mut Op<'_>, segments: &mut [&mut [u8]]) {
     let tag = if is_scattered(op) {
         scratch.gather(op, segments);
-        let tag = key.seal(&op.nonce, &scratch.aad, scratch.payload.as_mut_slice().into());
+        let tag = key.seal(&op.nonce(), &scratch.aad, scratch.payload.as_mut_slice().into());
         scratch.scatter(op, segments);
         tag
     } else {
-        key.seal(&op.nonce, op.aad, (&mut *op.payload).into())
+        key.seal(&op.nonce(), op.aad, (&mut *op.payload).into())
     };
     // No slice that fits memory here reaches GCM's limit of 2^36 octets.
     *op.tag = tag.unwrap_or_else(|| unreachable!("a message of more than 2^36 octets"));
@@ -112,10 +112,10 @@ pub(crate) fn open(
     segments: &mut [&mut [u8]],
 ) -> bool {
     if !is_scattered(op) {
-        return key.open(&op.nonce, op.aad, (&mut *op.payload).into(), op.tag);
+        return key.open(&op.nonce(), op.aad, (&mut *op.payload).into(), op.tag);
     }
     scratch.gather(op, segments);
-    let authentic = key.open(&op.nonce, &scratch.aad, scratch.payload.as_mut_slice().into(), op.tag);
+    let authentic = key.open(&op.nonce(), &scratch.aad, scratch.payload.as_mut_slice().into(), op.tag);
     if authentic {
         scratch.scatter(op, segments);
     }

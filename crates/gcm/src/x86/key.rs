@@ -12,10 +12,12 @@
 use core::arch::x86_64::*;
 use zeroize::Zeroize;
 
-/// Powers of H that are kept: as many blocks as one pass goes over without a reduction.
-pub(crate) const POWERS: usize = 128;
+/// Powers of H that are kept: as many blocks as are hashed without a reduction inside.
+pub(crate) const POWERS: usize = 256;
 /// Zeroes after H^1, so that a wide load at the end of the table stays inside it.
 const PAD: usize = 4;
+const _: () = assert!(POWERS.is_multiple_of(8), "powers are made eight at a time");
+const _: () = assert!(POWERS.is_multiple_of(8), "powers are made eight at a time");
 /// Round keys of AES-256.
 const MAX_ROUND_KEYS: usize = 15;
 /// x^63 + x^62 + x^57: what the reduction multiplies by.
@@ -30,7 +32,7 @@ struct Wide([u8; 64]);
 #[repr(C, align(64))]
 pub(crate) struct ExpandedKey {
     round_keys: [Wide; MAX_ROUND_KEYS],
-    /// H^128, …, H^1, then zeroes.
+    /// H^256, …, H^1, then zeroes.
     h: [[u8; 16]; POWERS + PAD],
     /// The sum of each one's halves, twice.
     k: [[u8; 16]; POWERS + PAD],
@@ -78,11 +80,18 @@ impl ExpandedKey {
     fn fill_powers(&mut self, h: __m128i) {
         let first = double(u128::from_be_bytes(to_octets(h)));
         let first = from_u128(first);
-        let mut power = first;
-        for place in (0..POWERS).rev() {
-            self.h[place] = to_octets(power);
-            self.k[place] = to_octets(halves(power));
-            power = reduce(multiply(power, first, halves(first)));
+        // Eight at a time, each eight powers from the one before, so that they do not wait for each other.
+        let mut powers = [first; 8];
+        for i in 1..8 {
+            powers[i] = reduce(multiply(powers[i - 1], first, halves(first)));
+        }
+        let (eighth, sum) = (powers[7], halves(powers[7]));
+        for place in (0..POWERS).rev().step_by(8) {
+            for (i, power) in powers.iter_mut().enumerate() {
+                self.h[place - i] = to_octets(*power);
+                self.k[place - i] = to_octets(halves(*power));
+                *power = reduce(multiply(*power, eighth, sum));
+            }
         }
     }
 
@@ -98,12 +107,12 @@ impl ExpandedKey {
         self.round_keys[round].0.as_ptr()
     }
 
-    /// Where H^`exponent` stands, followed by the next lower powers; and the sums of their halves. 1 to [`POWERS`].
+    /// Where the power [`POWERS`]` - place` of H stands, followed by the next lower powers; and the sums of their halves.
     #[inline(always)]
-    pub(crate) fn powers(&self, exponent: usize) -> (*const u8, *const u8) {
-        let place = POWERS - exponent;
-        // Of the rest of the table, as far as a wide load reaches.
-        (self.h[place..].as_ptr().cast(), self.k[place..].as_ptr().cast())
+    pub(crate) fn powers_at(&self, place: usize) -> (*const u8, *const u8) {
+        debug_assert!(place < POWERS);
+        let h = self.h.as_ptr().wrapping_add(place).cast();
+        (h, self.k.as_ptr().wrapping_add(place).cast())
     }
 }
 

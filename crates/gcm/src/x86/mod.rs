@@ -1,7 +1,89 @@
 //! Back ends on x86-64 instructions.
+//!
+//! One way to go over [frames], in registers of one, two or four blocks. A back end is a token that proves that the CPU
+//! has its instructions, and the functions that are compiled for them.
 
+mod frames;
 mod key;
-mod vaes512;
+mod vector;
 
+pub(crate) use frames::Shapes;
 pub(crate) use key::ExpandedKey;
-pub(crate) use vaes512::Vaes512;
+
+use crate::burst::Op;
+use core::arch::x86_64::*;
+
+/// A back end: what it is, what the CPU must have for it, and the registers it works in.
+macro_rules! back_end {
+    ($(#[$doc:meta])* $name:ident, $vector:ty, $features:literal, [$($feature:tt)*]) => {
+        $(#[$doc])*
+        ///
+        /// The value proves that the CPU has what it needs; `detect` alone makes one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) struct $name(());
+
+        impl $name {
+            /// Asks the CPU.
+            pub(crate) fn detect() -> Option<Self> {
+                let has = true $(&& is_x86_feature_detected!($feature))*;
+                has.then_some($name(()))
+            }
+
+            /// Expands a key of 16 or 32 octets.
+            pub(crate) fn expand(self, octets: &[u8]) -> Box<ExpandedKey> {
+                // SAFETY: `self` proves that the CPU has these instructions.
+                unsafe { ExpandedKey::new(octets) }
+            }
+
+            /// Seals, or opens, operations in one piece each, whose keys an x86 back end expanded and have so many
+            /// rounds. A bit says which were authentic; all that were sealed are.
+            #[inline(always)]
+            pub(crate) fn run<const SEAL: bool>(
+                self,
+                shapes: &mut Shapes,
+                rounds: u32,
+                ops: &mut [Op<'_>],
+            ) -> u64 {
+                #[target_feature(enable = $features)]
+                unsafe fn run<const ROUNDS: usize, const SEAL: bool>(
+                    shapes: &mut Shapes,
+                    ops: &mut [Op<'_>],
+                ) -> u64 {
+                    // SAFETY: the caller has the instructions.
+                    unsafe { frames::run::<$vector, ROUNDS, SEAL>(shapes, ops) }
+                }
+                // SAFETY: `self` proves that the CPU has these instructions.
+                unsafe {
+                    match rounds {
+                        10 => run::<10, SEAL>(shapes, ops),
+                        _ => run::<14, SEAL>(shapes, ops),
+                    }
+                }
+            }
+        }
+    };
+}
+
+back_end!(
+    /// VAES and VPCLMULQDQ on AVX-512.
+    Vaes512,
+    __m512i,
+    "avx512f,avx512bw,avx512vl,avx512dq,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1,bmi2",
+    ["avx512f" "avx512bw" "avx512vl" "avx512dq" "vaes" "vpclmulqdq" "aes" "pclmulqdq" "bmi2"]
+);
+
+back_end!(
+    /// VAES and VPCLMULQDQ on AVX2.
+    Vaes256,
+    __m256i,
+    "avx2,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1",
+    ["avx2" "vaes" "vpclmulqdq" "aes" "pclmulqdq"]
+);
+
+back_end!(
+    /// AES-NI and PCLMULQDQ.
+    Aesni,
+    __m128i,
+    "aes,pclmulqdq,ssse3,sse4.1",
+    ["aes" "pclmulqdq" "ssse3" "sse4.1"]
+);

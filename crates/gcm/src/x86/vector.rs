@@ -1,0 +1,545 @@
+//! Registers of one, two or four blocks, and what the back ends do with them.
+
+use core::arch::asm;
+use core::arch::x86_64::*;
+
+/// Registers that are worked on at once: enough to hide an AES round's latency, few enough to stay in registers.
+pub(crate) const WIDTH: usize = 8;
+
+/// A register of several blocks of sixteen octets, block 0 first in memory.
+///
+/// # Safety
+/// Every function asks of its caller that the CPU has the instructions that it is made of, which for an
+/// implementation are those of one back end. Pointers are good for as many octets as the function touches.
+pub(crate) trait Vector: Copy {
+    /// Blocks.
+    const BLOCKS: usize;
+
+    /// No bit set.
+    unsafe fn zero() -> Self;
+    /// All octets.
+    unsafe fn load(at: *const u8) -> Self;
+    /// One block, in every place.
+    unsafe fn repeat(at: *const u8) -> Self;
+    /// The octets that `mask` names in the first block, zero elsewhere.
+    unsafe fn first(at: *const u8, mask: u16) -> Self;
+    /// Stores all octets.
+    unsafe fn store(self, at: *mut u8);
+    /// The octets that `mask` names, a bit each; zero for the others, which are not touched.
+    ///
+    /// Masks are one run of ones here and below.
+    unsafe fn load_part(at: *const u8, mask: u64) -> Self;
+    /// Stores the octets that `mask` names.
+    unsafe fn store_part(self, at: *mut u8, mask: u64);
+    /// The first block.
+    unsafe fn low(self) -> __m128i;
+    /// Zero in place of the octets that `mask` does not name.
+    unsafe fn keep(self, mask: u64) -> Self;
+    /// What makes counter blocks of one register those of the next.
+    unsafe fn stride() -> Self;
+    /// Adds 32 bits at a time.
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn xor(self, other: Self) -> Self;
+    /// An AES round.
+    unsafe fn round(self, key: Self) -> Self;
+    /// The last AES round.
+    unsafe fn last_round(self, key: Self) -> Self;
+    /// Carry-less products: each block's half that bit 0 of `HALVES` names, times the other's of bit 4.
+    unsafe fn multiply<const HALVES: i32>(self, other: Self) -> Self;
+    /// Each block with its halves swapped.
+    unsafe fn swap(self) -> Self;
+    /// Each block's octets in reverse.
+    unsafe fn reverse(self) -> Self;
+    /// Each block's low half where its high half was, and zero.
+    unsafe fn raise(self) -> Self;
+    /// Each block's high half where its low half was, and zero.
+    unsafe fn lower(self) -> Self;
+    /// The sums of four registers' blocks, in as many registers as that takes.
+    unsafe fn fold(four: [Self; 4]) -> [Self; 4];
+    /// Blocks, side by side.
+    unsafe fn join(blocks: &[__m128i]) -> Self;
+    /// Writes the blocks side by side.
+    unsafe fn split(self, blocks: &mut [__m128i]);
+    /// Up to sixteen octets, then zeroes.
+    unsafe fn block(at: *const u8, octets: usize) -> __m128i;
+    /// Keeps the compiler from moving work across, in which it would undo the interleaving of AES and GHASH.
+    unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]);
+}
+
+/// The mask of `octets` octets from the first on.
+#[inline(always)]
+pub(crate) fn octets(octets: usize) -> u64 {
+    if octets >= 64 { u64::MAX } else { (1 << octets) - 1 }
+}
+
+/// Up to sixteen octets, then zeroes, from two loads that may overlap.
+#[inline(always)]
+unsafe fn load_block(at: *const u8, octets: usize) -> __m128i {
+    // SAFETY: SSE2 is part of x86-64. Each load lies within the octets, for which the caller vouches.
+    unsafe {
+        let two =
+            |low: u64, high: u64, size: usize| u128::from(low) | u128::from(high) << (8 * (octets - size));
+        let block = match octets {
+            0 => return _mm_setzero_si128(),
+            1 => u128::from(at.read()),
+            2..4 => two(
+                at.cast::<u16>().read_unaligned().into(),
+                at.add(octets - 2).cast::<u16>().read_unaligned().into(),
+                2,
+            ),
+            4..8 => two(
+                at.cast::<u32>().read_unaligned().into(),
+                at.add(octets - 4).cast::<u32>().read_unaligned().into(),
+                4,
+            ),
+            8..16 => {
+                two(at.cast::<u64>().read_unaligned(), at.add(octets - 8).cast::<u64>().read_unaligned(), 8)
+            }
+            _ => return _mm_loadu_si128(at.cast()),
+        };
+        _mm_set_epi64x((block >> 64) as i64, block as i64)
+    }
+}
+
+/// Stores up to sixteen octets of a block, with two stores that may overlap.
+#[inline(always)]
+unsafe fn store_block(block: __m128i, at: *mut u8, octets: usize) {
+    // SAFETY: SSE2 is part of x86-64. Each store lies within the octets, for which the caller vouches.
+    unsafe {
+        let low = _mm_cvtsi128_si64(block) as u64;
+        let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(block, block)) as u64;
+        let all = u128::from(low) | u128::from(high) << 64;
+        let end = |size: usize| (all >> (8 * (octets - size))) as u64;
+        match octets {
+            0 => {}
+            1 => at.write(low as u8),
+            2..4 => {
+                at.cast::<u16>().write_unaligned(low as u16);
+                at.add(octets - 2).cast::<u16>().write_unaligned(end(2) as u16);
+            }
+            4..8 => {
+                at.cast::<u32>().write_unaligned(low as u32);
+                at.add(octets - 4).cast::<u32>().write_unaligned(end(4) as u32);
+            }
+            8..16 => {
+                at.cast::<u64>().write_unaligned(low);
+                at.add(octets - 8).cast::<u64>().write_unaligned(end(8));
+            }
+            _ => _mm_storeu_si128(at.cast(), block),
+        }
+    }
+}
+
+/// Ones, then zeroes: from `16 - n` on, `n` ones and as many zeroes as make a block.
+const ONES: [u8; 32] = {
+    let mut ones = [0; 32];
+    let mut i = 0;
+    while i < 16 {
+        ones[i] = 0xff;
+        i += 1;
+    }
+    ones
+};
+
+/// The first `octets` of a block, then zeroes.
+#[inline(always)]
+unsafe fn keep_block(block: __m128i, octets: usize) -> __m128i {
+    // SAFETY: SSE2 is part of x86-64; sixteen octets from any of the first seventeen places are within the table.
+    unsafe { _mm_and_si128(block, _mm_loadu_si128(ONES.as_ptr().add(16 - octets.min(16)).cast())) }
+}
+
+/// How many octets of block `number` a mask names.
+#[inline(always)]
+fn in_block(mask: u64, number: usize) -> usize {
+    (mask >> (16 * number) & 0xffff).count_ones() as usize
+}
+
+const REVERSED: [u8; 16] = [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0];
+
+macro_rules! common {
+    (
+        $vector:ty: $zero:ident $load:ident $store:ident $add:ident $xor:ident $round:ident $last:ident $multiply:ident
+        $swap:ident $reverse:ident $raise:ident $lower:ident
+    ) => {
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $zero() }
+        }
+        #[inline(always)]
+        unsafe fn load(at: *const u8) -> Self {
+            // SAFETY: the caller has the instructions, and vouches for the octets.
+            unsafe { $load(at.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, at: *mut u8) {
+            // SAFETY: the caller has the instructions, and vouches for the octets.
+            unsafe { $store(at.cast(), self) }
+        }
+        #[inline(always)]
+        unsafe fn stride() -> Self {
+            const STRIDE: [u32; 4] = [0, 0, 0, (<$vector as Vector>::BLOCKS as u32) << 24];
+            // SAFETY: the caller has the instructions; the constant has sixteen octets.
+            unsafe { Self::repeat(STRIDE.as_ptr().cast()) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $add(self, other) }
+        }
+        #[inline(always)]
+        unsafe fn xor(self, other: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $xor(self, other) }
+        }
+        #[inline(always)]
+        unsafe fn round(self, key: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $round(self, key) }
+        }
+        #[inline(always)]
+        unsafe fn last_round(self, key: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $last(self, key) }
+        }
+        #[inline(always)]
+        unsafe fn multiply<const HALVES: i32>(self, other: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $multiply::<HALVES>(self, other) }
+        }
+        #[inline(always)]
+        unsafe fn swap(self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $swap::<0x4e>(self) }
+        }
+        #[inline(always)]
+        unsafe fn reverse(self) -> Self {
+            // SAFETY: the caller has the instructions; the order has sixteen octets.
+            unsafe { $reverse(self, Self::repeat(REVERSED.as_ptr())) }
+        }
+        #[inline(always)]
+        unsafe fn raise(self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $raise::<8>(self) }
+        }
+        #[inline(always)]
+        unsafe fn lower(self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $lower::<8>(self) }
+        }
+    };
+}
+
+impl Vector for __m512i {
+    const BLOCKS: usize = 4;
+
+    common!(
+        __m512i: _mm512_setzero_si512 _mm512_loadu_si512 _mm512_storeu_si512 _mm512_add_epi32 _mm512_xor_si512 _mm512_aesenc_epi128
+        _mm512_aesenclast_epi128 _mm512_clmulepi64_epi128 _mm512_shuffle_epi32 _mm512_shuffle_epi8
+        _mm512_bslli_epi128 _mm512_bsrli_epi128
+    );
+
+    #[inline(always)]
+    unsafe fn repeat(at: *const u8) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets.
+        unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(at.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn first(at: *const u8, mask: u16) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets.
+        unsafe { _mm512_zextsi128_si512(_mm_maskz_loadu_epi8(mask, at.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(at: *const u8, mask: u64) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
+        unsafe {
+            if mask == u64::MAX {
+                _mm512_loadu_si512(at.cast())
+            } else {
+                _mm512_maskz_loadu_epi8(mask, at.cast())
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_part(self, at: *mut u8, mask: u64) {
+        // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
+        unsafe {
+            if mask == u64::MAX {
+                _mm512_storeu_si512(at.cast(), self)
+            } else {
+                _mm512_mask_storeu_epi8(at.cast(), mask, self)
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn low(self) -> __m128i {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm512_castsi512_si128(self) }
+    }
+    #[inline(always)]
+    unsafe fn keep(self, mask: u64) -> Self {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm512_maskz_mov_epi8(mask, self) }
+    }
+    #[inline(always)]
+    unsafe fn fold([a, b, c, d]: [Self; 4]) -> [Self; 4] {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let pair = |a, b| {
+                _mm512_xor_si512(_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0xee>(a, b))
+            };
+            let (ab, cd) = (pair(a, b), pair(c, d));
+            let all =
+                _mm512_xor_si512(_mm512_shuffle_i64x2::<0x88>(ab, cd), _mm512_shuffle_i64x2::<0xdd>(ab, cd));
+            [all; 4]
+        }
+    }
+    #[inline(always)]
+    unsafe fn join(blocks: &[__m128i]) -> Self {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let low = _mm256_set_m128i(blocks[1], blocks[0]);
+            let high = _mm256_set_m128i(blocks[3], blocks[2]);
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+        }
+    }
+    #[inline(always)]
+    unsafe fn split(self, blocks: &mut [__m128i]) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            blocks[0] = _mm512_castsi512_si128(self);
+            blocks[1] = _mm512_extracti32x4_epi32::<1>(self);
+            blocks[2] = _mm512_extracti32x4_epi32::<2>(self);
+            blocks[3] = _mm512_extracti32x4_epi32::<3>(self);
+        }
+    }
+    #[inline(always)]
+    unsafe fn block(at: *const u8, octets: usize) -> __m128i {
+        // SAFETY: the caller has the instructions, and vouches for the octets.
+        unsafe { _mm_maskz_loadu_epi8(self::octets(octets) as u16, at.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]) {
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn inner([a, b, c, d, e, f, g, h]: &mut [__m512i; WIDTH], [x, y, z]: &mut [__m512i; 3]) {
+            // SAFETY: no instruction at all.
+            unsafe {
+                asm!(
+                    "/* {}{}{}{}{}{}{}{}{}{}{} */",
+                    inout(zmm_reg) * a,
+                    inout(zmm_reg) * b,
+                    inout(zmm_reg) * c,
+                    inout(zmm_reg) * d,
+                    inout(zmm_reg) * e,
+                    inout(zmm_reg) * f,
+                    inout(zmm_reg) * g,
+                    inout(zmm_reg) * h,
+                    inout(zmm_reg) * x,
+                    inout(zmm_reg) * y,
+                    inout(zmm_reg) * z,
+                    options(nomem, nostack, preserves_flags)
+                );
+            }
+        }
+        // SAFETY: the caller has the instructions.
+        unsafe { inner(states, sums) }
+    }
+}
+
+impl Vector for __m256i {
+    const BLOCKS: usize = 2;
+
+    common!(
+        __m256i: _mm256_setzero_si256 _mm256_loadu_si256 _mm256_storeu_si256 _mm256_add_epi32 _mm256_xor_si256 _mm256_aesenc_epi128
+        _mm256_aesenclast_epi128 _mm256_clmulepi64_epi128 _mm256_shuffle_epi32 _mm256_shuffle_epi8
+        _mm256_bslli_epi128 _mm256_bsrli_epi128
+    );
+
+    #[inline(always)]
+    unsafe fn repeat(at: *const u8) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets.
+        unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(at.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn first(at: *const u8, mask: u16) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets.
+        unsafe { _mm256_zextsi128_si256(load_block(at, mask.count_ones() as usize)) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(at: *const u8, mask: u64) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
+        unsafe {
+            if mask as u32 == u32::MAX {
+                return Self::load(at);
+            }
+            let low = load_block(at, in_block(mask, 0));
+            let high = load_block(at.wrapping_add(16), in_block(mask, 1));
+            _mm256_set_m128i(high, low)
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_part(self, at: *mut u8, mask: u64) {
+        // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
+        unsafe {
+            if mask as u32 == u32::MAX {
+                return _mm256_storeu_si256(at.cast(), self);
+            }
+            store_block(_mm256_castsi256_si128(self), at, in_block(mask, 0));
+            store_block(_mm256_extracti128_si256::<1>(self), at.wrapping_add(16), in_block(mask, 1));
+        }
+    }
+    #[inline(always)]
+    unsafe fn low(self) -> __m128i {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm256_castsi256_si128(self) }
+    }
+    #[inline(always)]
+    unsafe fn keep(self, mask: u64) -> Self {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            if mask as u32 == u32::MAX {
+                return self;
+            }
+            let low = keep_block(_mm256_castsi256_si128(self), in_block(mask, 0));
+            let high = keep_block(_mm256_extracti128_si256::<1>(self), in_block(mask, 1));
+            _mm256_set_m128i(high, low)
+        }
+    }
+    #[inline(always)]
+    unsafe fn fold([a, b, c, d]: [Self; 4]) -> [Self; 4] {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let pair = |a, b| {
+                let (low, high) =
+                    (_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b));
+                _mm256_xor_si256(low, high)
+            };
+            let (ab, cd) = (pair(a, b), pair(c, d));
+            [ab, cd, ab, cd]
+        }
+    }
+    #[inline(always)]
+    unsafe fn join(blocks: &[__m128i]) -> Self {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm256_set_m128i(blocks[1], blocks[0]) }
+    }
+    #[inline(always)]
+    unsafe fn split(self, blocks: &mut [__m128i]) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            blocks[0] = _mm256_castsi256_si128(self);
+            blocks[1] = _mm256_extracti128_si256::<1>(self);
+        }
+    }
+    #[inline(always)]
+    unsafe fn block(at: *const u8, octets: usize) -> __m128i {
+        // SAFETY: the caller vouches for the octets.
+        unsafe { load_block(at, octets) }
+    }
+    #[inline(always)]
+    unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]) {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        unsafe fn inner([a, b, c, d, e, f, g, h]: &mut [__m256i; WIDTH], [x, y, z]: &mut [__m256i; 3]) {
+            // SAFETY: no instruction at all.
+            unsafe {
+                asm!(
+                    "/* {}{}{}{}{}{}{}{}{}{}{} */",
+                    inout(ymm_reg) * a,
+                    inout(ymm_reg) * b,
+                    inout(ymm_reg) * c,
+                    inout(ymm_reg) * d,
+                    inout(ymm_reg) * e,
+                    inout(ymm_reg) * f,
+                    inout(ymm_reg) * g,
+                    inout(ymm_reg) * h,
+                    inout(ymm_reg) * x,
+                    inout(ymm_reg) * y,
+                    inout(ymm_reg) * z,
+                    options(nomem, nostack, preserves_flags)
+                );
+            }
+        }
+        // SAFETY: the caller has the instructions.
+        unsafe { inner(states, sums) }
+    }
+}
+
+impl Vector for __m128i {
+    const BLOCKS: usize = 1;
+
+    common!(
+        __m128i: _mm_setzero_si128 _mm_loadu_si128 _mm_storeu_si128 _mm_add_epi32 _mm_xor_si128 _mm_aesenc_si128
+        _mm_aesenclast_si128 _mm_clmulepi64_si128 _mm_shuffle_epi32 _mm_shuffle_epi8
+        _mm_bslli_si128 _mm_bsrli_si128
+    );
+
+    #[inline(always)]
+    unsafe fn repeat(at: *const u8) -> Self {
+        // SAFETY: the caller vouches for the octets.
+        unsafe { _mm_loadu_si128(at.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn first(at: *const u8, mask: u16) -> Self {
+        // SAFETY: the caller vouches for the octets.
+        unsafe { load_block(at, mask.count_ones() as usize) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(at: *const u8, mask: u64) -> Self {
+        // SAFETY: the caller vouches for the octets of the mask.
+        unsafe { load_block(at, in_block(mask, 0)) }
+    }
+    #[inline(always)]
+    unsafe fn store_part(self, at: *mut u8, mask: u64) {
+        // SAFETY: the caller vouches for the octets of the mask.
+        unsafe { store_block(self, at, in_block(mask, 0)) }
+    }
+    #[inline(always)]
+    unsafe fn low(self) -> __m128i {
+        self
+    }
+    #[inline(always)]
+    unsafe fn keep(self, mask: u64) -> Self {
+        // SAFETY: needs nothing but SSE2.
+        unsafe { keep_block(self, in_block(mask, 0)) }
+    }
+    #[inline(always)]
+    unsafe fn fold(four: [Self; 4]) -> [Self; 4] {
+        four
+    }
+    #[inline(always)]
+    unsafe fn join(blocks: &[__m128i]) -> Self {
+        blocks[0]
+    }
+    #[inline(always)]
+    unsafe fn split(self, blocks: &mut [__m128i]) {
+        blocks[0] = self;
+    }
+    #[inline(always)]
+    unsafe fn block(at: *const u8, octets: usize) -> __m128i {
+        // SAFETY: the caller vouches for the octets.
+        unsafe { load_block(at, octets) }
+    }
+    #[inline(always)]
+    unsafe fn fence([a, b, c, d, e, f, g, h]: &mut [Self; WIDTH], [x, y, z]: &mut [Self; 3]) {
+        // SAFETY: no instruction at all.
+        unsafe {
+            asm!(
+                "/* {}{}{}{}{}{}{}{}{}{}{} */",
+                inout(xmm_reg) * a,
+                inout(xmm_reg) * b,
+                inout(xmm_reg) * c,
+                inout(xmm_reg) * d,
+                inout(xmm_reg) * e,
+                inout(xmm_reg) * f,
+                inout(xmm_reg) * g,
+                inout(xmm_reg) * h,
+                inout(xmm_reg) * x,
+                inout(xmm_reg) * y,
+                inout(xmm_reg) * z,
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+    }
+}
