@@ -4,11 +4,13 @@
 //! these. Every function panics when an invariant is broken.
 #![forbid(unsafe_code)]
 
+mod burst;
 mod files;
 mod frames;
 mod input;
 mod link;
 
+pub use burst::{Message, Room, octets};
 pub use files::{TempFile, assert_quiet};
 pub use frames::{Frame, Mutation};
 pub use input::Input;

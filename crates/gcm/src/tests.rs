@@ -194,6 +194,16 @@ fn every_length_of_aad() {
     }
 }
 
+/// Little enough for Miri, which runs it: one piece and several, both lengths of key, a block and more, nothing.
+#[test]
+fn a_small_burst() {
+    for backend in Backend::available() {
+        let mut plain = [numbered(0, 28, 48), numbered(1, 3, 17), numbered(2, 0, 0), numbered(2, 20, 33)];
+        plain[1].cuts = vec![1, 0, 9];
+        check(&plain, &keys(backend));
+    }
+}
+
 /// Equal messages take paths of their own: what is computed for one is kept for the next.
 #[test]
 fn uniform_bursts() {
