@@ -24,7 +24,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 
 /// Shapes that are remembered. A power of two.
-const SHAPES: usize = 64;
+const SHAPES: usize = 256;
 
 /// What follows from lengths alone.
 #[repr(C, align(64))]
@@ -149,18 +149,30 @@ impl Shapes {
         Box::new(Shapes([Shape::IDLE; SHAPES]))
     }
 
-    /// Where the shape of these lengths is, and whether it is new, in place of another.
     #[inline(always)]
-    fn get(&mut self, register: usize, op: &Op<'_>) -> (*const Shape, bool) {
-        let (aad, payload) = (op.aad.len(), op.payload.len());
+    fn place(aad: usize, payload: usize) -> usize {
         // 2^64 over the golden ratio.
         let hash = (payload as u64 ^ (aad as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let shape = &mut self.0[(hash >> (64 - SHAPES.trailing_zeros())) as usize];
-        let new = !shape.fits(register, op);
-        if new {
-            *shape = Shape::of(register, aad, payload);
+        (hash >> (64 - SHAPES.trailing_zeros())) as usize
+    }
+
+    /// Where the shape of these lengths is, if it is there.
+    #[inline(always)]
+    fn get(&self, op: &Op<'_>) -> &Shape {
+        &self.0[Self::place(op.aad.len(), op.payload.len())]
+    }
+
+    /// Remembers the shapes of these operations.
+    #[cold]
+    #[inline(never)]
+    fn learn(&mut self, register: usize, ops: &[Op<'_>]) {
+        for op in ops {
+            let (aad, payload) = (op.aad.len(), op.payload.len());
+            let shape = &mut self.0[Self::place(aad, payload)];
+            if !shape.fits(register, op) {
+                *shape = Shape::of(register, aad, payload);
+            }
         }
-        (shape, new)
     }
 }
 
@@ -581,19 +593,16 @@ unsafe fn split<V: Vector>(quad: [V; 4]) -> [__m128i; 4] {
 /// Adds what is left of four frames' AAD, and the length blocks; makes E(J0) where that did not lead; and hands out the
 /// tags. `ALIKE` are frames of one shape and key.
 #[inline(always)]
-unsafe fn finish<V: Vector, const ROUNDS: usize, const ALIKE: bool>(
-    shapes: [&Shape; 4],
-    keys: [&ExpandedKey; 4],
-    aads: [*const u8; 4],
-    nonces: [*const [u8; 16]; 4],
-    mut sums: [[V; 4]; 3],
-    mut masks: [__m128i; 4],
-) -> [__m128i; 4] {
+unsafe fn finish<V: Vector, const ROUNDS: usize, const ALIKE: bool>(group: &Group<V>) -> [__m128i; 4] {
     // SAFETY: the caller has the instructions; the pointers are those of operations of these shapes.
     unsafe {
+        let Group { found, keys, aads, nonces, sums: unfolded, mut masks, .. } = *group;
+        let shapes = [&*found[0], &*found[1], &*found[2], &*found[3]];
+        let keys = [&*keys[0], &*keys[1], &*keys[2], &*keys[3]];
         let shape = shapes[0];
-        for sum in &mut sums {
-            *sum = V::fold(*sum);
+        let mut sums = [[V::zero(); 4]; 3];
+        for (sum, unfolded) in sums.iter_mut().zip(unfolded) {
+            *sum = V::fold(unfolded);
         }
         let most = if ALIKE {
             shape.left
@@ -701,23 +710,16 @@ unsafe fn accumulate_four<V: Vector, const ALIKE: bool>(
     }
 }
 
-/// Looks again after a shape was made: it may have taken the place of another that this group had found.
-#[cold]
-#[inline(never)]
-unsafe fn settle(
-    register: usize,
-    found: &mut [*const Shape; 4],
-    own: &mut MaybeUninit<[Shape; 4]>,
-    group: &[Op<'_>],
-) {
-    let own = own.write([Shape::IDLE; 4]);
-    for ((found, own), op) in found.iter_mut().zip(own).zip(group) {
-        // SAFETY: all that was found is in the table.
-        if !unsafe { &**found }.fits(register, op) {
-            *own = Shape::of(register, op.aad.len(), op.payload.len());
-            *found = own;
-        }
-    }
+/// Four operations between their two halves.
+struct Group<V> {
+    found: [*const Shape; 4],
+    /// Shapes that were not found.
+    own: [MaybeUninit<Shape>; 4],
+    keys: [*const ExpandedKey; 4],
+    aads: [*const u8; 4],
+    nonces: [*const [u8; 16]; 4],
+    sums: [[V; 4]; 3],
+    masks: [__m128i; 4],
 }
 
 /// Seals or opens the operations, whose keys all have `ROUNDS`. A bit says which operations were authentic; all that
@@ -728,61 +730,87 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
     ops: &mut [Op<'_>],
 ) -> u64 {
     static ZERO: [u8; 16] = [0; 16];
-    // SAFETY: the caller has the instructions; each operation is worked on with the shape of its lengths.
+    // SAFETY: the caller has the instructions; each operation is worked on with the shape of its lengths. Of a group is
+    // read what was written: all of it, for one of fewer than four.
     unsafe {
         let mut authentic = 0;
         let Some(first) = ops.first() else { return 0 };
-        let key = expanded(first);
-        for (number, group) in ops.chunks_mut(4).enumerate() {
-            let mut found = [ptr::from_ref(IDLE); 4];
-            let mut new = false;
-            for (found, op) in found.iter_mut().zip(group.iter()) {
-                let (shape, is_new) = shapes.get(V::BLOCKS, op);
-                *found = shape;
-                new |= is_new;
+        let key: *const ExpandedKey = expanded(first);
+        let mut shape = ptr::from_ref(IDLE);
+        let mut all_found = true;
+        let mut groups = [const { MaybeUninit::<Group<V>>::uninit() }; 2];
+        let groups = groups.as_mut_ptr().cast::<Group<V>>();
+        let count = ops.len().div_ceil(4);
+        // A group is finished when the next one is under way: by then there is nothing to wait for.
+        for number in 0..=count {
+            if number < count {
+                let group = groups.add(number % 2);
+                let end = ops.len().min(4 * number + 4);
+                let ops = &mut ops[4 * number..end];
+                if ops.len() < 4 {
+                    (&raw mut (*group).found).write([IDLE; 4]);
+                    (&raw mut (*group).keys).write([key; 4]);
+                    (&raw mut (*group).aads).write([ZERO.as_ptr(); 4]);
+                    (&raw mut (*group).nonces).write([&ZERO; 4]);
+                    (&raw mut (*group).sums).write([[V::zero(); 4]; 3]);
+                    (&raw mut (*group).masks).write([_mm_setzero_si128(); 4]);
+                }
+                for (i, op) in ops.iter_mut().enumerate() {
+                    // The one before, nearly always.
+                    if !(*shape).fits(V::BLOCKS, op) {
+                        shape = shapes.get(op);
+                        if !(*shape).fits(V::BLOCKS, op) {
+                            let own = &mut (*group).own[i];
+                            shape = own.write(Shape::of(V::BLOCKS, op.aad.len(), op.payload.len()));
+                            all_found = false;
+                        }
+                    }
+                    let ([low, middle, high], mask) = frame::<V, ROUNDS, SEAL>(&*shape, op);
+                    (&raw mut (*group).found[i]).write(shape);
+                    (&raw mut (*group).keys[i]).write(expanded(op));
+                    (&raw mut (*group).aads[i]).write(op.aad.as_ptr());
+                    (&raw mut (*group).nonces[i]).write(&op.nonce);
+                    (&raw mut (*group).sums[0][i]).write(low);
+                    (&raw mut (*group).sums[1][i]).write(middle);
+                    (&raw mut (*group).sums[2][i]).write(high);
+                    (&raw mut (*group).masks[i]).write(mask);
+                }
+                // Those of the group before may be written over.
+                if !all_found {
+                    shape = IDLE;
+                }
             }
-            // Written only where it is needed.
-            let mut own = MaybeUninit::uninit();
-            if new {
-                settle(V::BLOCKS, &mut found, &mut own, group);
-            }
-            let found = [&*found[0], &*found[1], &*found[2], &*found[3]];
-            let mut sums = [[V::zero(); 4]; 3];
-            let mut masks = [_mm_setzero_si128(); 4];
-            let mut keys = [key; 4];
-            let mut aads = [ZERO.as_ptr(); 4];
-            let mut nonces = [&raw const ZERO; 4];
-            for (i, op) in group.iter_mut().enumerate() {
-                let ([low, middle, high], mask) = frame::<V, ROUNDS, SEAL>(found[i], op);
-                (sums[0][i], sums[1][i], sums[2][i], masks[i]) = (low, middle, high, mask);
-                (keys[i], aads[i], nonces[i]) = (expanded(op), op.aad.as_ptr(), &raw const op.nonce);
-            }
-            let shape = found[0];
-            let alike = group.len() == 4
-                && ptr::eq(shape, found[1])
-                && ptr::eq(shape, found[2])
-                && ptr::eq(shape, found[3])
-                && ptr::eq(keys[0], keys[1])
-                && ptr::eq(keys[0], keys[2])
-                && ptr::eq(keys[0], keys[3]);
-            let tags = if alike {
-                finish::<V, ROUNDS, true>(found, keys, aads, nonces, sums, masks)
-            } else {
-                finish::<V, ROUNDS, false>(found, keys, aads, nonces, sums, masks)
-            };
-            for (i, op) in group.iter_mut().enumerate() {
-                let place = op.tag.as_mut_ptr();
-                if SEAL {
-                    _mm_storeu_si128(place.cast(), tags[i]);
-                } else {
-                    let wrong = _mm_xor_si128(tags[i], _mm_loadu_si128(place.cast()));
-                    let right = _mm_testz_si128(wrong, wrong) == 1;
-                    authentic |= u64::from(right) << (4 * number + i);
-                    if !right {
-                        op.payload.fill(0);
+            if number > 0 {
+                let group = &*groups.add((number - 1) % 2);
+                let end = ops.len().min(4 * number);
+                let ops = &mut ops[4 * (number - 1)..end];
+                let (f, k) = (&group.found, &group.keys);
+                let alike = ops.len() == 4
+                    && ptr::eq(f[0], f[1])
+                    && ptr::eq(f[0], f[2])
+                    && ptr::eq(f[0], f[3])
+                    && ptr::eq(k[0], k[1])
+                    && ptr::eq(k[0], k[2])
+                    && ptr::eq(k[0], k[3]);
+                let tags =
+                    if alike { finish::<V, ROUNDS, true>(group) } else { finish::<V, ROUNDS, false>(group) };
+                for (i, op) in ops.iter_mut().enumerate() {
+                    let place = op.tag.as_mut_ptr();
+                    if SEAL {
+                        _mm_storeu_si128(place.cast(), tags[i]);
+                    } else {
+                        let wrong = _mm_xor_si128(tags[i], _mm_loadu_si128(place.cast()));
+                        let right = _mm_testz_si128(wrong, wrong) == 1;
+                        authentic |= u64::from(right) << (4 * (number - 1) + i);
+                        if !right {
+                            op.payload.fill(0);
+                        }
                     }
                 }
             }
+        }
+        if !all_found {
+            shapes.learn(V::BLOCKS, ops);
         }
         if SEAL { u64::MAX } else { authentic }
     }
