@@ -340,7 +340,7 @@ impl<V: Vector> Pass<'_, V> {
     /// All registers, of which there is one at least. Hands out what became of the first, whose first block is E(J0)
     /// where that leads.
     #[inline(always)]
-    unsafe fn run<const ROUNDS: usize, const SEAL: bool>(mut self, sums: &mut [V; 3]) -> V {
+    unsafe fn run<const ROUNDS: usize, const SEAL: bool>(&mut self, sums: &mut [V; 3]) -> V {
         // SAFETY: as for `batch`.
         unsafe {
             let mut pending = [V::zero(); WIDTH];
@@ -380,7 +380,7 @@ impl<V: Vector> Pass<'_, V> {
 const _: () = assert!(WIDTH == 8, "batches are unrolled for eight");
 
 /// One frame: its sums over all blocks of the registers, still to be added up, without what [`finish`] adds; and
-/// E(J0), where that leads.
+/// E(J0), where that leads. Of a long frame the sums are all there is to reduce, in the first block.
 #[inline(always)]
 unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool>(
     shape: &Shape,
@@ -388,21 +388,13 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool>(
 ) -> ([V; 3], __m128i) {
     // SAFETY: the caller has the instructions; the shape is that of the operation's lengths.
     unsafe {
-        if shape.long {
-            return long_frame::<V, ROUNDS, SEAL>(op);
-        }
         let key = expanded(op);
         let mut sums = [V::zero(); 3];
         if shape.bulk > 0 {
-            hash_bulk(
-                key,
-                shape.aad_powers,
-                op.aad.as_ptr(),
-                shape.aad_octets.min(16 * shape.bulk),
-                &mut sums,
-            );
+            let octets = shape.aad_octets.min(16 * shape.bulk);
+            hash_bulk(key, shape.aad_powers, op.aad.as_ptr(), octets, &mut sums);
         }
-        if shape.registers == 0 {
+        if shape.registers == 0 && !shape.long {
             return (sums, _mm_setzero_si128());
         }
         let (mut at, mut carry) = (op.payload.as_mut_ptr(), V::zero());
@@ -410,7 +402,7 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool>(
             at = at.wrapping_sub(16);
             carry = V::first(op.aad.as_ptr().wrapping_add(shape.lead_at), shape.lead);
         }
-        let pass = Pass {
+        let mut pass = Pass {
             key,
             at,
             registers: shape.registers,
@@ -420,9 +412,31 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool>(
             powers: shape.powers,
             carry,
         };
-        let lead = pass.run::<ROUNDS, SEAL>(&mut sums);
-        (sums, lead.low())
+        let mut long = Long { hash: _mm_setzero_si128(), done: 0 };
+        if shape.long {
+            long.begin::<V>(key, op.aad);
+        }
+        // Once, but for long frames. They share this call: `run` is much code.
+        loop {
+            let blocks = if shape.long { long.next(op, &mut pass) } else { 0 };
+            if shape.long && blocks == 0 {
+                return long.end::<V, ROUNDS>(op);
+            }
+            let lead = pass.run::<ROUNDS, SEAL>(&mut sums);
+            if !shape.long {
+                return (sums, lead.low());
+            }
+            long.add(key, blocks, core::mem::replace(&mut sums, [V::zero(); 3]));
+        }
     }
+}
+
+/// A frame of more blocks than there are powers: piece by piece, each reduced and carried into the next.
+struct Long {
+    /// The hash so far, from the AAD on.
+    hash: __m128i,
+    /// Octets of payload that are done.
+    done: usize,
 }
 
 /// Hashes AAD, whole registers but at the end.
@@ -457,73 +471,88 @@ unsafe fn hash_bulk<V: Vector>(
     }
 }
 
-/// A frame of more blocks than there are powers: piece by piece, each reduced and carried into the next. Its sums are
-/// all there is to reduce, in the first block.
-#[inline(always)]
-unsafe fn long_frame<V: Vector, const ROUNDS: usize, const SEAL: bool>(op: &mut Op<'_>) -> ([V; 3], __m128i) {
-    // SAFETY: the caller has the instructions; pieces and their masks stay within AAD and payload.
-    unsafe {
-        let key = expanded(op);
-        let mut hash = _mm_setzero_si128();
-
-        let (mut at, mut left) = (op.aad.as_ptr(), op.aad.len());
-        while left > 0 {
-            let now = left.min(16 * POWERS);
-            let blocks = now.div_ceil(16);
-            let mut sums = [V::zero(); 3];
-            hash_bulk(key, POWERS - blocks, at, now, &mut sums);
-            hash = _mm_xor_si128(times_power(key, hash, blocks), close(sums));
-            at = at.wrapping_add(now);
-            left -= now;
-        }
-
-        let nonce = _mm_loadu_si128(op.nonce.as_ptr().cast());
-        let counters = |count: u32| _mm_insert_epi32::<3>(nonce, count.swap_bytes() as i32);
-        let (mut at, mut left, mut count) = (op.payload.as_mut_ptr(), op.payload.len(), 2u32);
-        while left > 0 {
-            // As many as have counts that differ in the last octet alone.
-            let room = 256 - count as usize % 256;
-            let now = left.min(16 * room.min(POWERS));
-            let blocks = now.div_ceil(16);
-            let registers = blocks.div_ceil(V::BLOCKS);
-            let last = octets(now - 16 * V::BLOCKS * (registers - 1));
-            let first: __m128i = counters(count);
-            let mut four = [first; 4];
-            for (i, block) in four.iter_mut().enumerate() {
-                *block = counters(count.wrapping_add(i as u32));
+impl Long {
+    /// Hashes the AAD.
+    #[inline(always)]
+    unsafe fn begin<V: Vector>(&mut self, key: &ExpandedKey, aad: &[u8]) {
+        // SAFETY: the caller has the instructions; a piece has no more blocks than there are powers.
+        unsafe {
+            for piece in aad.chunks(16 * POWERS) {
+                let blocks = piece.len().div_ceil(16);
+                let mut sums = [V::zero(); 3];
+                hash_bulk(key, POWERS - blocks, piece.as_ptr(), piece.len(), &mut sums);
+                self.add(key, blocks, sums);
             }
-            let mut sums = [V::zero(); 3];
-            let pass = Pass {
-                key,
-                at,
-                registers,
-                first: if registers == 1 { last } else { u64::MAX },
-                last,
-                counters: V::join(&four[..V::BLOCKS]),
-                powers: POWERS - blocks,
-                carry: V::zero(),
-            };
-            pass.run::<ROUNDS, SEAL>(&mut sums);
-            hash = _mm_xor_si128(times_power(key, hash, blocks), close(sums));
-            at = at.wrapping_add(now);
-            left -= now;
-            count = count.wrapping_add(blocks as u32);
         }
-
-        let lengths = _mm_set_epi64x((op.aad.len() as i64) << 3, (op.payload.len() as i64) << 3);
-        let (h, k) = key.powers_at(POWERS - 1);
-        let last = products(_mm_xor_si128(hash, lengths), Vector::load(h), Vector::load(k));
-        let mut sums = [V::zero(); 3];
-        for (sum, last) in sums.iter_mut().zip(last) {
-            let zero = _mm_setzero_si128();
-            *sum = V::join(&[last, zero, zero, zero][..V::BLOCKS]);
-        }
-        let mut j0: __m128i = Vector::xor(counters(1), Vector::load(key.round_key(0)));
-        for round in 1..ROUNDS {
-            j0 = j0.round(Vector::load(key.round_key(round)));
-        }
-        (sums, j0.last_round(Vector::load(key.round_key(ROUNDS))))
     }
+
+    /// Makes `pass` one over the next piece, and says how many blocks that has; none at the end.
+    #[inline(always)]
+    unsafe fn next<V: Vector>(&mut self, op: &mut Op<'_>, pass: &mut Pass<'_, V>) -> usize {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            // Counts may wrap in 32 bits, as the standard has it, for payloads that no frame has.
+            let count = (self.done / 16 + 2) as u32;
+            let rest = &mut op.payload[self.done..];
+            // As many as have counts that differ in the last octet alone.
+            let now = rest.len().min(16 * (256 - count as usize % 256).min(POWERS));
+            let blocks = now.div_ceil(16);
+            self.done += now;
+            pass.at = rest.as_mut_ptr();
+            pass.registers = blocks.div_ceil(V::BLOCKS);
+            pass.last = octets(now - 16 * V::BLOCKS * pass.registers.saturating_sub(1));
+            pass.first = if pass.registers == 1 { pass.last } else { u64::MAX };
+            let mut four = [_mm_setzero_si128(); 4];
+            for (i, block) in four.iter_mut().enumerate() {
+                *block = counter_block(&op.nonce, count.wrapping_add(i as u32));
+            }
+            pass.counters = V::join(&four[..V::BLOCKS]);
+            pass.powers = POWERS - blocks;
+            pass.carry = V::zero();
+            blocks
+        }
+    }
+
+    /// Adds a piece of so many blocks.
+    #[inline(always)]
+    unsafe fn add<V: Vector>(&mut self, key: &ExpandedKey, blocks: usize, sums: [V; 3]) {
+        // SAFETY: the caller has the instructions; there are no more blocks than powers.
+        unsafe {
+            let (h, k) = key.powers_at(POWERS - blocks);
+            let before = reduce_all(products(self.hash, Vector::load(h), Vector::load(k)));
+            self.hash = _mm_xor_si128(before, close(sums));
+        }
+    }
+
+    /// What is left to reduce, and E(J0).
+    #[inline(always)]
+    unsafe fn end<V: Vector, const ROUNDS: usize>(&self, op: &Op<'_>) -> ([V; 3], __m128i) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let key = expanded(op);
+            let lengths = _mm_set_epi64x((op.aad.len() as i64) << 3, (op.payload.len() as i64) << 3);
+            let (h, k) = key.powers_at(POWERS - 1);
+            let last = products(_mm_xor_si128(self.hash, lengths), Vector::load(h), Vector::load(k));
+            let mut sums = [V::zero(); 3];
+            for (sum, last) in sums.iter_mut().zip(last) {
+                let mut blocks = [_mm_setzero_si128(); 4];
+                blocks[0] = last;
+                *sum = V::join(&blocks[..V::BLOCKS]);
+            }
+            let mut j0: __m128i = counter_block(&op.nonce, 1).xor(Vector::load(key.round_key(0)));
+            for round in 1..ROUNDS {
+                j0 = j0.round(Vector::load(key.round_key(round)));
+            }
+            (sums, j0.last_round(Vector::load(key.round_key(ROUNDS))))
+        }
+    }
+}
+
+/// The nonce with a count.
+#[inline(always)]
+unsafe fn counter_block(nonce: &[u8; 16], count: u32) -> __m128i {
+    // SAFETY: the caller has SSE4.1; the nonce has sixteen octets.
+    unsafe { _mm_insert_epi32::<3>(_mm_loadu_si128(nonce.as_ptr().cast()), count.swap_bytes() as i32) }
 }
 
 /// What the sums over all blocks of registers stand for.
@@ -536,16 +565,6 @@ unsafe fn close<V: Vector>(sums: [V; 3]) -> __m128i {
             *folded = V::fold([sum, V::zero(), V::zero(), V::zero()]);
         }
         reduce_all([folded[0][0], folded[1][0], folded[2][0]]).low()
-    }
-}
-
-/// `hash` times a power of H.
-#[inline(always)]
-unsafe fn times_power(key: &ExpandedKey, hash: __m128i, exponent: usize) -> __m128i {
-    // SAFETY: the caller has the instructions.
-    unsafe {
-        let (h, k) = key.powers_at(POWERS - exponent);
-        reduce_all(products(hash, Vector::load(h), Vector::load(k)))
     }
 }
 
@@ -641,7 +660,7 @@ unsafe fn finish<V: Vector, const ROUNDS: usize, const ALIKE: bool>(group: &Grou
         };
         if !all_packed {
             const ONE: [u8; 16] = 1u128.to_be_bytes();
-            let mut states: [V; 4] = gather(load_four(nonces));
+            let mut states: [V; 4] = gather(load_four([&nonces[0], &nonces[1], &nonces[2], &nonces[3]]));
             for state in &mut states {
                 *state = state.xor(V::repeat(ONE.as_ptr()));
             }
@@ -717,7 +736,7 @@ struct Group<V> {
     own: [MaybeUninit<Shape>; 4],
     keys: [*const ExpandedKey; 4],
     aads: [*const u8; 4],
-    nonces: [*const [u8; 16]; 4],
+    nonces: [[u8; 16]; 4],
     sums: [[V; 4]; 3],
     masks: [__m128i; 4],
 }
@@ -751,7 +770,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                     (&raw mut (*group).found).write([IDLE; 4]);
                     (&raw mut (*group).keys).write([key; 4]);
                     (&raw mut (*group).aads).write([ZERO.as_ptr(); 4]);
-                    (&raw mut (*group).nonces).write([&ZERO; 4]);
+                    (&raw mut (*group).nonces).write([ZERO; 4]);
                     (&raw mut (*group).sums).write([[V::zero(); 4]; 3]);
                     (&raw mut (*group).masks).write([_mm_setzero_si128(); 4]);
                 }
@@ -769,7 +788,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                     (&raw mut (*group).found[i]).write(shape);
                     (&raw mut (*group).keys[i]).write(expanded(op));
                     (&raw mut (*group).aads[i]).write(op.aad.as_ptr());
-                    (&raw mut (*group).nonces[i]).write(&op.nonce);
+                    (&raw mut (*group).nonces[i]).write(op.nonce);
                     (&raw mut (*group).sums[0][i]).write(low);
                     (&raw mut (*group).sums[1][i]).write(middle);
                     (&raw mut (*group).sums[2][i]).write(high);
