@@ -2,7 +2,7 @@
 
 use crate::KeyLength;
 use crate::burst::{Burst, Op, Verdicts};
-use crate::portable::{self, PortableKey, Scratch, is_scattered};
+use crate::portable::{self, PortableKey, Scratch};
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
@@ -70,6 +70,19 @@ pub(crate) fn expanded<'a>(op: &Op<'a>) -> &'a ExpandedKey {
         Expanded::X86(_, key) => key,
         Expanded::Portable(_) => unreachable!("a key of another back end"),
     }
+}
+
+/// Whether an operation is of the same kind as one in one piece: so too, with a key of the same back end and length.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn like(first: &Op<'_>, op: &Op<'_>) -> bool {
+    // The same key it is nearly always.
+    let same = core::ptr::eq(op.key, first.key)
+        || match (&op.key.0, &first.key.0) {
+            (Expanded::X86(a, k), Expanded::X86(b, l)) => a == b && k.rounds() == l.rounds(),
+            _ => false,
+        };
+    same && !op.is_scattered()
 }
 
 impl Backend {
@@ -161,11 +174,17 @@ impl X86 {
     }
 
     #[inline(always)]
-    fn run<const SEAL: bool>(self, shapes: &mut Shapes, rounds: u32, ops: &mut [Op<'_>]) -> u64 {
+    fn run<const SEAL: bool>(
+        self,
+        shapes: &mut Shapes,
+        rounds: u32,
+        ops: &mut [Op<'_>],
+        whole: bool,
+    ) -> (usize, u64) {
         match self {
-            X86::Vaes512(cpu) => cpu.run::<SEAL>(shapes, rounds, ops),
-            X86::Vaes256(cpu) => cpu.run::<SEAL>(shapes, rounds, ops),
-            X86::Aesni(cpu) => cpu.run::<SEAL>(shapes, rounds, ops),
+            X86::Vaes512(cpu) => cpu.run::<SEAL>(shapes, rounds, ops, whole),
+            X86::Vaes256(cpu) => cpu.run::<SEAL>(shapes, rounds, ops, whole),
+            X86::Aesni(cpu) => cpu.run::<SEAL>(shapes, rounds, ops, whole),
         }
     }
 }
@@ -205,16 +224,10 @@ fn run<const SEAL: bool>(memory: &mut Memory, burst: &mut Burst<'_>) -> Verdicts
     while let Some(first) = rest.first() {
         let run = match &first.key.0 {
             #[cfg(target_arch = "x86_64")]
-            Expanded::X86(cpu, key) if !is_scattered(first) => {
-                let (cpu, rounds) = (*cpu, key.rounds());
-                let same = |op: &Op<'_>| {
-                    // The same key it is nearly always.
-                    let same = core::ptr::eq(op.key, first.key)
-                        || matches!(&op.key.0, Expanded::X86(c, k) if *c == cpu && k.rounds() == rounds);
-                    same && !is_scattered(op)
-                };
-                let run = rest.iter().map(same).position(|same| !same).unwrap_or(rest.len());
-                verdicts.merge(place, cpu.run::<SEAL>(&mut memory.shapes, rounds, &mut rest[..run]));
+            Expanded::X86(cpu, key) if !first.is_scattered() => {
+                let (cpu, rounds, whole) = (*cpu, key.rounds(), segments.is_empty());
+                let (run, authentic) = cpu.run::<SEAL>(&mut memory.shapes, rounds, rest, whole);
+                verdicts.merge(place, authentic);
                 run
             }
             _ => {
@@ -236,19 +249,12 @@ fn run_one<const SEAL: bool>(memory: &mut Memory, op: &mut Op<'_>, segments: &mu
         Expanded::X86(cpu, key) => {
             scratch.gather(op, segments);
             let Scratch { aad, payload } = scratch;
-            let mut whole = Op {
-                key: op.key,
-                nonce: op.nonce,
-                aad,
-                payload,
-                tag: &mut *op.tag,
-                aad_more: 0..0,
-                payload_more: 0..0,
+            let Some(mut whole) = Op::new(op.key, op.nonce(), aad, payload, op.tag) else {
+                unreachable!("a burst takes no message that is too long")
             };
-            let authentic = {
-                let ops = std::slice::from_mut(&mut whole);
-                cpu.run::<SEAL>(&mut memory.shapes, key.rounds(), ops) & 1 == 1
-            };
+            let ops = std::slice::from_mut(&mut whole);
+            let (_, authentic) = cpu.run::<SEAL>(&mut memory.shapes, key.rounds(), ops, true);
+            let authentic = authentic & 1 == 1;
             if SEAL || authentic {
                 scratch.scatter(op, segments);
             }

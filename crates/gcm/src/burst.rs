@@ -3,7 +3,9 @@
 use crate::{Key, NONCE_LEN, TAG_LEN};
 use arrayvec::ArrayVec;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
+use std::ptr::{self, NonNull};
 
 /// Operations in a burst at most.
 pub const MAX_BURST: usize = 64;
@@ -12,35 +14,164 @@ pub const MAX_SEGMENTS: usize = 16 * MAX_BURST;
 
 /// The burst has no room for the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the burst is full: {MAX_BURST} operations and {MAX_SEGMENTS} segments")]
+#[error("the burst is full: {MAX_BURST} operations and {MAX_SEGMENTS} segments of less than 4 GiB")]
 pub struct Full;
 
-/// One message to seal or open in place.
+/// One message to seal or open in place, in one cache line.
 ///
-/// The AAD is `aad` followed by the burst's segments `aad_more`, the payload `payload` followed by
-/// `payload_more`. Both ranges are empty for a frame in one piece.
+/// The AAD is what `aad` points to followed by the burst's segments `aad_more`, the payload what `payload` points to
+/// followed by `payload_more`. Both ranges are empty for a frame in one piece.
+#[repr(C, align(64))]
 pub struct Op<'a> {
     pub(crate) key: &'a Key,
-    /// The nonce, then zeroes, where counts go.
-    pub(crate) nonce: [u8; 16],
-    pub(crate) aad: &'a [u8],
-    pub(crate) payload: &'a mut [u8],
+    lengths: Lengths,
+    aad: NonNull<u8>,
+    payload: NonNull<u8>,
     pub(crate) tag: &'a mut [u8; TAG_LEN],
     pub(crate) aad_more: Range<u16>,
     pub(crate) payload_more: Range<u16>,
+    nonce: Nonce,
+    pieces: PhantomData<(&'a [u8], &'a mut [u8])>,
 }
 
-#[inline(always)]
-fn padded(nonce: [u8; NONCE_LEN]) -> [u8; 16] {
-    let mut padded = [0; 16];
-    padded[..NONCE_LEN].copy_from_slice(&nonce);
-    padded
+const _: () = assert!(size_of::<Op<'_>>() == 64 || cfg!(not(target_pointer_width = "64")));
+
+/// Octets of AAD and payload, in the first pieces of both, in one number, so that they are compared at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lengths(u64);
+
+impl Lengths {
+    /// Of no message: no piece of memory is so long.
+    pub(crate) const NONE: Lengths = Lengths(u64::MAX);
+
+    #[inline(always)]
+    fn new(aad: usize, payload: usize) -> Option<Self> {
+        let (aad, payload) = (aad as u64, payload as u64);
+        if (aad | payload) >> 32 == 0 { Some(Lengths(aad << 32 | payload)) } else { None }
+    }
+
+    #[inline(always)]
+    pub(crate) fn aad(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn payload(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// A number of so many bits that looks random.
+    #[inline(always)]
+    pub(crate) fn hash(self, bits: u32) -> usize {
+        // 2^64 over the golden ratio.
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+    }
 }
 
-impl Op<'_> {
+/// A nonce, then zeroes, where counts go. On x86-64 it is written at once: what is written in pieces and read whole
+/// soon after has to wait until it is in the cache.
+#[derive(Clone, Copy)]
+struct Nonce(
+    #[cfg(target_arch = "x86_64")] core::arch::x86_64::__m128i,
+    #[cfg(not(target_arch = "x86_64"))] [u64; 2],
+);
+
+impl Nonce {
+    #[inline(always)]
+    fn new(nonce: [u8; NONCE_LEN]) -> Self {
+        let [a, b, c, d, e, f, g, h, rest @ ..] = nonce;
+        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let high = u64::from(u32::from_le_bytes(rest));
+        #[cfg(target_arch = "x86_64")]
+        {
+            // SAFETY: SSE2 is part of x86-64.
+            Nonce(unsafe { core::arch::x86_64::_mm_set_epi64x(high as i64, low as i64) })
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            Nonce([low.to_le(), high.to_le()])
+        }
+    }
+}
+
+impl<'a> Op<'a> {
+    /// A message in one piece, or the first pieces of one; none where they are too long.
+    #[inline(always)]
+    pub(crate) fn new(
+        key: &'a Key,
+        nonce: [u8; NONCE_LEN],
+        aad: &'a [u8],
+        payload: &'a mut [u8],
+        tag: &'a mut [u8; TAG_LEN],
+    ) -> Option<Self> {
+        Some(Op {
+            key,
+            lengths: Lengths::new(aad.len(), payload.len())?,
+            aad: NonNull::from(aad).cast(),
+            payload: NonNull::from(payload).cast(),
+            tag,
+            aad_more: 0..0,
+            payload_more: 0..0,
+            nonce: Nonce::new(nonce),
+            pieces: PhantomData,
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn lengths(&self) -> Lengths {
+        self.lengths
+    }
+
+    /// The first piece of the AAD.
+    #[inline(always)]
+    pub(crate) fn aad(&self) -> &'a [u8] {
+        // SAFETY: made of a slice of this length that is borrowed for as long.
+        unsafe { std::slice::from_raw_parts(self.aad.as_ptr(), self.lengths.aad()) }
+    }
+
+    /// The first piece of the payload.
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> &[u8] {
+        // SAFETY: made of a slice of this length that is borrowed for longer.
+        unsafe { std::slice::from_raw_parts(self.payload.as_ptr(), self.lengths.payload()) }
+    }
+
+    /// The first piece of the payload.
+    #[inline(always)]
+    pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
+        // SAFETY: made of a slice of this length that is borrowed mutably for longer, by this operation alone.
+        unsafe { std::slice::from_raw_parts_mut(self.payload.as_ptr(), self.lengths.payload()) }
+    }
+
+    /// Where the AAD begins.
+    #[inline(always)]
+    pub(crate) fn aad_at(&self) -> *const u8 {
+        self.aad.as_ptr()
+    }
+
+    /// Where the payload begins. Whoever writes there has the operation to itself.
+    #[inline(always)]
+    pub(crate) fn payload_at(&self) -> *mut u8 {
+        self.payload.as_ptr()
+    }
+
+    /// The nonce, then zeroes.
+    #[inline(always)]
+    pub(crate) fn padded_nonce(&self) -> &[u8; 16] {
+        // SAFETY: it is sixteen octets without padding.
+        unsafe { &*ptr::from_ref(&self.nonce.0).cast() }
+    }
+
     /// The nonce.
     pub(crate) fn nonce(&self) -> [u8; NONCE_LEN] {
-        *self.nonce.first_chunk().expect("twelve of sixteen octets")
+        let [nonce @ .., _, _, _, _] = *self.padded_nonce();
+        nonce
+    }
+
+    /// Whether the message is in several pieces.
+    #[inline(always)]
+    pub(crate) fn is_scattered(&self) -> bool {
+        !(self.aad_more.is_empty() && self.payload_more.is_empty())
     }
 }
 
@@ -48,8 +179,8 @@ impl fmt::Debug for Op<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Lengths only: on seal the payload is plaintext.
         f.debug_struct("Op")
-            .field("aad_octets", &self.aad.len())
-            .field("payload_octets", &self.payload.len())
+            .field("aad_octets", &self.lengths.aad())
+            .field("payload_octets", &self.lengths.payload())
             .field("aad_more", &self.aad_more)
             .field("payload_more", &self.payload_more)
             .finish_non_exhaustive()
@@ -93,8 +224,7 @@ impl<'a> Burst<'a> {
         payload: &'a mut [u8],
         tag: &'a mut [u8; TAG_LEN],
     ) -> Result<(), Full> {
-        let nonce = padded(nonce);
-        let op = Op { key, nonce, aad, payload, tag, aad_more: 0..0, payload_more: 0..0 };
+        let op = Op::new(key, nonce, aad, payload, tag).ok_or(Full)?;
         self.ops.try_push(op).map_err(|_| Full)
     }
 
@@ -118,13 +248,16 @@ impl<'a> Burst<'a> {
                 self.segments.try_push(piece).map_err(|_| Full)?;
             }
             // MAX_SEGMENTS fits 16 bits.
+            let all = self.segments[start..].iter().map(|s| s.len()).fold(first.len(), usize::saturating_add);
+            if u32::try_from(all).is_err() {
+                return Err(Full);
+            }
             Ok((first, start as u16..self.segments.len() as u16))
         };
         let pushed = gather(&mut aad.into_iter()).and_then(|(aad, aad_more)| {
             let (payload, payload_more) = gather(&mut payload.into_iter())?;
-            let nonce = padded(nonce);
-            let op = Op { key, nonce, aad, payload, tag, aad_more, payload_more };
-            self.ops.try_push(op).map_err(|_| Full)
+            let op = Op::new(key, nonce, aad, payload, tag).ok_or(Full)?;
+            self.ops.try_push(Op { aad_more, payload_more, ..op }).map_err(|_| Full)
         });
         if pushed.is_err() {
             self.segments.truncate(mark);

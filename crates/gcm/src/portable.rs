@@ -67,13 +67,13 @@ impl Scratch {
             into.extend_from_slice(first);
             more.for_each(|s| into.extend_from_slice(s));
         }
-        fill(&mut self.aad, op.aad, segments[span(&op.aad_more)].iter());
-        fill(&mut self.payload, op.payload, segments[span(&op.payload_more)].iter());
+        fill(&mut self.aad, op.aad(), segments[span(&op.aad_more)].iter());
+        fill(&mut self.payload, op.payload(), segments[span(&op.payload_more)].iter());
     }
 
     pub(crate) fn scatter(&self, op: &mut Op<'_>, segments: &mut [&mut [u8]]) {
-        let (first, mut rest) = self.payload.split_at(op.payload.len());
-        op.payload.copy_from_slice(first);
+        let (first, mut rest) = self.payload.split_at(op.payload().len());
+        op.payload_mut().copy_from_slice(first);
         for segment in &mut segments[span(&op.payload_more)] {
             let (now, later) = rest.split_at(segment.len());
             segment.copy_from_slice(now);
@@ -86,19 +86,15 @@ fn span(range: &std::ops::Range<u16>) -> std::ops::Range<usize> {
     range.start.into()..range.end.into()
 }
 
-pub(crate) fn is_scattered(op: &Op<'_>) -> bool {
-    !(op.aad_more.is_empty() && op.payload_more.is_empty())
-}
-
 /// Seals one operation.
 pub(crate) fn seal(scratch: &mut Scratch, key: &PortableKey, op: &mut Op<'_>, segments: &mut [&mut [u8]]) {
-    let tag = if is_scattered(op) {
+    let tag = if op.is_scattered() {
         scratch.gather(op, segments);
         let tag = key.seal(&op.nonce(), &scratch.aad, scratch.payload.as_mut_slice().into());
         scratch.scatter(op, segments);
         tag
     } else {
-        key.seal(&op.nonce(), op.aad, (&mut *op.payload).into())
+        key.seal(&op.nonce(), op.aad(), op.payload_mut().into())
     };
     // No slice that fits memory here reaches GCM's limit of 2^36 octets.
     *op.tag = tag.unwrap_or_else(|| unreachable!("a message of more than 2^36 octets"));
@@ -111,8 +107,9 @@ pub(crate) fn open(
     op: &mut Op<'_>,
     segments: &mut [&mut [u8]],
 ) -> bool {
-    if !is_scattered(op) {
-        return key.open(&op.nonce(), op.aad, (&mut *op.payload).into(), op.tag);
+    if !op.is_scattered() {
+        let (nonce, tag) = (op.nonce(), *op.tag);
+        return key.open(&nonce, op.aad(), op.payload_mut().into(), &tag);
     }
     scratch.gather(op, segments);
     let authentic = key.open(&op.nonce(), &scratch.aad, scratch.payload.as_mut_slice().into(), op.tag);

@@ -16,165 +16,16 @@
 //! the instructions: there are none with vectors in them.
 
 use super::key::{ExpandedKey, POLY, POWERS};
+use super::shape::{BIG, Counts, Group, Shape, Shapes};
 use super::vector::{Vector, WIDTH, octets};
-use crate::backend::expanded;
+use crate::Key;
+use crate::backend::{expanded, like};
 use crate::burst::Op;
+use core::arch::asm;
 use core::arch::x86_64::*;
-use core::mem::MaybeUninit;
-use core::ptr;
-
-/// Shapes that are remembered. A power of two.
-const SHAPES: usize = 256;
-
-/// What follows from lengths alone.
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Shape {
-    /// What makes nonces counter blocks of the first register.
-    counts: [[u8; 16]; 4],
-    aad: usize,
-    payload: usize,
-    /// Blocks of a register.
-    blocks: usize,
-    /// Registers of payload, with J0 before it where that leads.
-    registers: usize,
-    /// The octets of the first and of the last register that are payload. The same where there is one register.
-    first: u64,
-    last: u64,
-    /// Where the power of the first register's first block stands.
-    powers: usize,
-    /// J0 leads.
-    packed: bool,
-    /// More blocks than there are powers.
-    long: bool,
-    /// The AAD's last block, where J0 leads: its octets, a bit each, and where it is.
-    lead: u16,
-    lead_at: usize,
-    /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
-    aad_octets: usize,
-    bulk: usize,
-    left: usize,
-    /// Where the power of the first block of AAD stands.
-    aad_powers: usize,
-    /// The length block, reversed.
-    lengths: [u64; 2],
-}
-
-impl Shape {
-    /// Nothing at all.
-    const IDLE: Shape = Shape {
-        counts: [[0; 16]; 4],
-        aad: usize::MAX,
-        payload: usize::MAX,
-        blocks: 0,
-        registers: 0,
-        first: 0,
-        last: 0,
-        powers: 0,
-        packed: true,
-        long: false,
-        lead: 0,
-        lead_at: 0,
-        aad_octets: 0,
-        bulk: 0,
-        left: 0,
-        aad_powers: 0,
-        lengths: [0; 2],
-    };
-
-    #[inline(always)]
-    fn fits(&self, register: usize, op: &Op<'_>) -> bool {
-        self.payload == op.payload.len() && self.aad == op.aad.len() && self.blocks == register
-    }
-
-    /// With so many blocks in a register.
-    #[inline(never)]
-    fn of(register: usize, aad: usize, payload: usize) -> Self {
-        let (aad_blocks, blocks) = (aad.div_ceil(16), payload.div_ceil(16));
-        // Room for J0, whose place takes a power, and for the length block.
-        if aad_blocks + blocks + 2 > POWERS {
-            return Shape { aad, payload, blocks: register, long: true, ..Shape::IDLE };
-        }
-        let packed = !blocks.is_multiple_of(register);
-        let lead = usize::from(packed);
-        let in_lead = usize::from(packed && aad_blocks > 0);
-        let head = aad_blocks - in_lead;
-        let registers = (blocks + lead).div_ceil(register);
-        let step = 16 * register;
-        let (first, last) = (
-            u64::MAX << (16 * lead),
-            octets((payload + 16 * lead).saturating_sub(step * registers.saturating_sub(1))),
-        );
-        let mut counts = [[0; 16]; 4];
-        for (i, block) in counts.iter_mut().enumerate() {
-            block[15] = (2 - lead + i) as u8;
-        }
-        Shape {
-            counts,
-            aad,
-            payload,
-            blocks: register,
-            registers,
-            first: if registers == 1 { first & last } else { first },
-            last: if registers == 1 { first & last } else { last },
-            powers: POWERS - 1 - blocks - lead,
-            packed,
-            long: false,
-            lead: if in_lead == 1 { octets(aad - 16 * head) as u16 } else { 0 },
-            lead_at: 16 * head * in_lead,
-            aad_octets: aad.min(16 * head),
-            bulk: head - head % register,
-            left: head % register,
-            aad_powers: POWERS - 1 - aad_blocks - blocks,
-            lengths: [(payload as u64) << 3, (aad as u64) << 3],
-        }
-    }
-}
-
-const _: () = assert!(POWERS <= 256, "the last octet of a count does not overflow within a frame");
-
-static IDLE: &Shape = &Shape::IDLE;
-
-/// Shapes by their lengths: traffic has few, and comes back to them.
-pub(crate) struct Shapes([Shape; SHAPES]);
-
-impl std::fmt::Debug for Shapes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Shapes")
-    }
-}
-
-impl Shapes {
-    pub(crate) fn new() -> Box<Self> {
-        Box::new(Shapes([Shape::IDLE; SHAPES]))
-    }
-
-    #[inline(always)]
-    fn place(aad: usize, payload: usize) -> usize {
-        // 2^64 over the golden ratio.
-        let hash = (payload as u64 ^ (aad as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (hash >> (64 - SHAPES.trailing_zeros())) as usize
-    }
-
-    /// Where the shape of these lengths is, if it is there.
-    #[inline(always)]
-    fn get(&self, op: &Op<'_>) -> &Shape {
-        &self.0[Self::place(op.aad.len(), op.payload.len())]
-    }
-
-    /// Remembers the shapes of these operations.
-    #[cold]
-    #[inline(never)]
-    fn learn(&mut self, register: usize, ops: &[Op<'_>]) {
-        for op in ops {
-            let (aad, payload) = (op.aad.len(), op.payload.len());
-            let shape = &mut self.0[Self::place(aad, payload)];
-            if !shape.fits(register, op) {
-                *shape = Shape::of(register, aad, payload);
-            }
-        }
-    }
-}
+use core::marker::PhantomData;
+use core::mem::{self, MaybeUninit};
+use core::{ptr, slice};
 
 /// Blocks times powers, which are given with the sums of their halves: low, middle, high.
 #[inline(always)]
@@ -220,8 +71,9 @@ struct Pass<'k, V> {
     registers: usize,
     first: u64,
     last: u64,
-    /// The first register's counter blocks.
-    counters: V,
+    /// The nonce in every block, already with the first round key; and the counts that belong there.
+    nonces: V,
+    counts: *const u8,
     /// Where the power of its first block stands.
     powers: usize,
     /// Hashed with the first register.
@@ -261,12 +113,9 @@ impl<V: Vector> Pass<'_, V> {
                 None => V::load(at.wrapping_add(w * step)),
             };
             let round_key = |round: usize| V::load(key.round_key(round));
-            let whiten = round_key(0);
             let mut state = [V::zero(); WIDTH];
-            for state in &mut state[..W] {
-                *state = self.counters.xor(whiten);
-                // As if the numbers were little-endian, which does while their last octets do not overflow.
-                self.counters = self.counters.add(V::stride());
+            for (w, state) in state.iter_mut().enumerate().take(W) {
+                *state = self.nonces.xor(V::load(self.counts.wrapping_add((z + w) * step)));
             }
             if !SEAL {
                 for (w, pending) in pending.iter_mut().enumerate().take(W) {
@@ -337,24 +186,22 @@ impl<V: Vector> Pass<'_, V> {
         }
     }
 
-    /// All registers, of which there is one at least. Hands out what became of the first, whose first block is E(J0)
-    /// where that leads.
+    /// All registers of a frame that has more than [`WIDTH`], or of a piece of one. Hands out what became of the first,
+    /// whose first block is E(J0) where that leads.
     #[inline(always)]
     unsafe fn run<const ROUNDS: usize, const SEAL: bool>(&mut self, sums: &mut [V; 3]) -> V {
         // SAFETY: as for `batch`.
         unsafe {
             let mut pending = [V::zero(); WIDTH];
             let p = &mut pending;
-            match self.registers {
-                1 => return self.batch::<ROUNDS, SEAL, 1, 0, true, true>(0, p, sums),
-                2 => return self.batch::<ROUNDS, SEAL, 2, 0, true, true>(0, p, sums),
-                3 => return self.batch::<ROUNDS, SEAL, 3, 0, true, true>(0, p, sums),
-                4 => return self.batch::<ROUNDS, SEAL, 4, 0, true, true>(0, p, sums),
-                5 => return self.batch::<ROUNDS, SEAL, 5, 0, true, true>(0, p, sums),
-                6 => return self.batch::<ROUNDS, SEAL, 6, 0, true, true>(0, p, sums),
-                7 => return self.batch::<ROUNDS, SEAL, 7, 0, true, true>(0, p, sums),
-                8 => return self.batch::<ROUNDS, SEAL, 8, 0, true, true>(0, p, sums),
-                _ => {}
+            if self.registers <= WIDTH {
+                // The end of a long frame, one at a time: there are few.
+                for z in 0..self.registers {
+                    self.first = if z + 1 == self.registers { self.last } else { u64::MAX };
+                    self.batch::<ROUNDS, SEAL, 1, 0, true, true>(z, p, sums);
+                    self.carry = V::zero();
+                }
+                return V::zero();
             }
             let lead = self.batch::<ROUNDS, SEAL, 8, 0, true, false>(0, p, sums);
             let mut z = 8;
@@ -379,42 +226,58 @@ impl<V: Vector> Pass<'_, V> {
 
 const _: () = assert!(WIDTH == 8, "batches are unrolled for eight");
 
-/// One frame: its sums over all blocks of the registers, still to be added up, without what [`finish`] adds; and
-/// E(J0), where that leads. Of a long frame the sums are all there is to reduce, in the first block.
+/// One frame of so many registers, or of more where that is [`BIG`]: its sums over all blocks of the registers, still to
+/// be added up, without what [`finish`] adds; and E(J0), where that leads. Of a long frame the sums are all there is to
+/// reduce, in the first block.
 #[inline(always)]
-unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool>(
+unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
     shape: &Shape,
+    key: &ExpandedKey,
     op: &mut Op<'_>,
 ) -> ([V; 3], __m128i) {
     // SAFETY: the caller has the instructions; the shape is that of the operation's lengths.
     unsafe {
-        let key = expanded(op);
         let mut sums = [V::zero(); 3];
         if shape.bulk > 0 {
             let octets = shape.aad_octets.min(16 * shape.bulk);
-            hash_bulk(key, shape.aad_powers, op.aad.as_ptr(), octets, &mut sums);
+            hash_bulk(key, shape.aad_powers, op.aad_at(), octets, &mut sums);
         }
-        if shape.registers == 0 && !shape.long {
+        if REGISTERS == 0 {
             return (sums, _mm_setzero_si128());
-        }
-        let (mut at, mut carry) = (op.payload.as_mut_ptr(), V::zero());
-        if shape.packed {
-            at = at.wrapping_sub(16);
-            carry = V::first(op.aad.as_ptr().wrapping_add(shape.lead_at), shape.lead);
         }
         let mut pass = Pass {
             key,
-            at,
+            at: op.payload_at().wrapping_sub(shape.before),
             registers: shape.registers,
             first: shape.first,
             last: shape.last,
-            counters: V::repeat(op.nonce.as_ptr()).xor(V::load(shape.counts.as_ptr().cast())),
+            nonces: V::repeat(op.padded_nonce().as_ptr()).xor(V::load(key.round_key(0))),
+            counts: Counts::at(shape.packed, if shape.packed { 1 } else { 2 }),
             powers: shape.powers,
-            carry,
+            carry: if shape.packed {
+                V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead)
+            } else {
+                V::zero()
+            },
         };
+        if REGISTERS < BIG {
+            let mut pending = [V::zero(); WIDTH];
+            let p = &mut pending;
+            let lead = match REGISTERS {
+                1 => pass.batch::<ROUNDS, SEAL, 1, 0, true, true>(0, p, &mut sums),
+                2 => pass.batch::<ROUNDS, SEAL, 2, 0, true, true>(0, p, &mut sums),
+                3 => pass.batch::<ROUNDS, SEAL, 3, 0, true, true>(0, p, &mut sums),
+                4 => pass.batch::<ROUNDS, SEAL, 4, 0, true, true>(0, p, &mut sums),
+                5 => pass.batch::<ROUNDS, SEAL, 5, 0, true, true>(0, p, &mut sums),
+                6 => pass.batch::<ROUNDS, SEAL, 6, 0, true, true>(0, p, &mut sums),
+                7 => pass.batch::<ROUNDS, SEAL, 7, 0, true, true>(0, p, &mut sums),
+                _ => pass.batch::<ROUNDS, SEAL, 8, 0, true, true>(0, p, &mut sums),
+            };
+            return (sums, lead.low());
+        }
         let mut long = Long { hash: _mm_setzero_si128(), done: 0 };
         if shape.long {
-            long.begin::<V>(key, op.aad);
+            long.begin::<V>(key, op.aad());
         }
         // Once, but for long frames. They share this call: `run` is much code.
         loop {
@@ -426,7 +289,7 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool>(
             if !shape.long {
                 return (sums, lead.low());
             }
-            long.add(key, blocks, core::mem::replace(&mut sums, [V::zero(); 3]));
+            long.add(key, blocks, mem::replace(&mut sums, [V::zero(); 3]));
         }
     }
 }
@@ -493,7 +356,8 @@ impl Long {
         unsafe {
             // Counts may wrap in 32 bits, as the standard has it, for payloads that no frame has.
             let count = (self.done / 16 + 2) as u32;
-            let rest = &mut op.payload[self.done..];
+            let nonce = *op.padded_nonce();
+            let rest = &mut op.payload_mut()[self.done..];
             // As many as have counts that differ in the last octet alone.
             let now = rest.len().min(16 * (256 - count as usize % 256).min(POWERS));
             let blocks = now.div_ceil(16);
@@ -502,11 +366,9 @@ impl Long {
             pass.registers = blocks.div_ceil(V::BLOCKS);
             pass.last = octets(now - 16 * V::BLOCKS * pass.registers.saturating_sub(1));
             pass.first = if pass.registers == 1 { pass.last } else { u64::MAX };
-            let mut four = [_mm_setzero_si128(); 4];
-            for (i, block) in four.iter_mut().enumerate() {
-                *block = counter_block(&op.nonce, count.wrapping_add(i as u32));
-            }
-            pass.counters = V::join(&four[..V::BLOCKS]);
+            let nonces = [counter_block(&nonce, count & !0xff); 4];
+            pass.nonces = V::join(&nonces[..V::BLOCKS]).xor(V::load(pass.key.round_key(0)));
+            pass.counts = Counts::at(false, count as usize % 256);
             pass.powers = POWERS - blocks;
             pass.carry = V::zero();
             blocks
@@ -530,7 +392,8 @@ impl Long {
         // SAFETY: the caller has the instructions.
         unsafe {
             let key = expanded(op);
-            let lengths = _mm_set_epi64x((op.aad.len() as i64) << 3, (op.payload.len() as i64) << 3);
+            let lengths =
+                _mm_set_epi64x((op.lengths().aad() as i64) << 3, (op.lengths().payload() as i64) << 3);
             let (h, k) = key.powers_at(POWERS - 1);
             let last = products(_mm_xor_si128(self.hash, lengths), Vector::load(h), Vector::load(k));
             let mut sums = [V::zero(); 3];
@@ -539,7 +402,7 @@ impl Long {
                 blocks[0] = last;
                 *sum = V::join(&blocks[..V::BLOCKS]);
             }
-            let mut j0: __m128i = counter_block(&op.nonce, 1).xor(Vector::load(key.round_key(0)));
+            let mut j0: __m128i = counter_block(op.padded_nonce(), 1).xor(Vector::load(key.round_key(0)));
             for round in 1..ROUNDS {
                 j0 = j0.round(Vector::load(key.round_key(round)));
             }
@@ -609,58 +472,84 @@ unsafe fn split<V: Vector>(quad: [V; 4]) -> [__m128i; 4] {
     }
 }
 
-/// Adds what is left of four frames' AAD, and the length blocks; makes E(J0) where that did not lead; and hands out the
-/// tags. `ALIKE` are frames of one shape and key.
-#[inline(always)]
-unsafe fn finish<V: Vector, const ROUNDS: usize, const ALIKE: bool>(group: &Group<V>) -> [__m128i; 4] {
-    // SAFETY: the caller has the instructions; the pointers are those of operations of these shapes.
-    unsafe {
-        let Group { found, keys, aads, nonces, sums: unfolded, mut masks, .. } = *group;
-        let shapes = [&*found[0], &*found[1], &*found[2], &*found[3]];
-        let keys = [&*keys[0], &*keys[1], &*keys[2], &*keys[3]];
-        let shape = shapes[0];
-        let mut sums = [[V::zero(); 4]; 3];
-        for (sum, unfolded) in sums.iter_mut().zip(unfolded) {
-            *sum = V::fold(unfolded);
-        }
-        let most = if ALIKE {
-            shape.left
-        } else {
-            shapes[0].left.max(shapes[1].left).max(shapes[2].left).max(shapes[3].left)
-        };
-        for number in 0..most {
-            let mut places = [0; 4];
-            let mut blocks = [_mm_setzero_si128(); 4];
-            for i in 0..4 {
-                let shape = if ALIKE { shape } else { shapes[i] };
-                if ALIKE || number < shape.left {
-                    let before = shape.bulk + number;
-                    places[i] = shape.aad_powers + before;
-                    blocks[i] = V::block(aads[i].add(16 * before), shape.aad_octets - 16 * before);
-                }
-            }
-            let mut blocks: [V; 4] = gather(blocks);
-            for blocks in blocks.iter_mut().take(4 / V::BLOCKS) {
-                *blocks = blocks.reverse();
-            }
-            accumulate_four::<V, ALIKE>(&mut sums, keys, places, blocks);
-        }
-        let lengths = if ALIKE {
-            [V::repeat(shape.lengths.as_ptr().cast()); 4]
-        } else {
-            let [a, b, c, d] = shapes;
-            gather(load_four([&a.lengths, &b.lengths, &c.lengths, &d.lengths]))
-        };
-        accumulate_four::<V, ALIKE>(&mut sums, keys, [POWERS - 1; 4], lengths);
+/// Four frames, a block of each in one register. `ALIKE` are frames of one shape and key.
+struct Four<'a, V, const ALIKE: bool> {
+    shapes: [&'a Shape; 4],
+    keys: [&'a ExpandedKey; 4],
+    ops: [&'a Op<'a>; 4],
+    register: PhantomData<V>,
+}
 
-        let all_packed = if ALIKE {
-            shape.packed
-        } else {
-            shapes[0].packed && shapes[1].packed && shapes[2].packed && shapes[3].packed
-        };
-        if !all_packed {
+impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
+    /// Adds the AAD that does not fill registers.
+    #[inline(always)]
+    unsafe fn rest_of_aad(&self, sums: &mut [[V; 4]; 3]) {
+        // SAFETY: the caller has the instructions; the shapes are those of the operations.
+        unsafe {
+            let Four { shapes, keys, ops, .. } = self;
+            let most = if ALIKE {
+                shapes[0].left
+            } else {
+                shapes[0].left.max(shapes[1].left).max(shapes[2].left).max(shapes[3].left)
+            };
+            for number in 0..most {
+                let mut places = [0; 4];
+                let mut blocks = [_mm_setzero_si128(); 4];
+                for i in 0..4 {
+                    let shape = if ALIKE { shapes[0] } else { shapes[i] };
+                    if ALIKE || number < shape.left {
+                        let before = shape.bulk + number;
+                        places[i] = shape.aad_powers + before;
+                        blocks[i] =
+                            V::block(ops[i].aad_at().add(16 * before), shape.aad_octets - 16 * before);
+                    }
+                }
+                let mut blocks: [V; 4] = gather(blocks);
+                for blocks in blocks.iter_mut().take(4 / V::BLOCKS) {
+                    *blocks = blocks.reverse();
+                }
+                accumulate_four::<V, ALIKE>(sums, *keys, places, blocks);
+            }
+        }
+    }
+
+    /// Adds the length blocks.
+    #[inline(always)]
+    unsafe fn lengths(&self, sums: &mut [[V; 4]; 3]) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let Four { shapes, keys, .. } = self;
+            let lengths = if ALIKE {
+                [V::repeat(shapes[0].lengths.as_ptr().cast()); 4]
+            } else {
+                let [a, b, c, d] = shapes;
+                gather(load_four([&a.lengths, &b.lengths, &c.lengths, &d.lengths]))
+            };
+            accumulate_four::<V, ALIKE>(sums, *keys, [POWERS - 1; 4], lengths);
+        }
+    }
+
+    /// Makes E(J0) where that does not lead.
+    #[inline(always)]
+    unsafe fn masks<const ROUNDS: usize>(&self, masks: &mut [__m128i; 4]) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let Four { shapes, keys, ops, .. } = self;
+            let all_packed = if ALIKE {
+                shapes[0].packed
+            } else {
+                shapes[0].packed && shapes[1].packed && shapes[2].packed && shapes[3].packed
+            };
+            if all_packed {
+                return;
+            }
             const ONE: [u8; 16] = 1u128.to_be_bytes();
-            let mut states: [V; 4] = gather(load_four([&nonces[0], &nonces[1], &nonces[2], &nonces[3]]));
+            let mut states: [V; 4] = gather(load_four([
+                ops[0].padded_nonce(),
+                ops[1].padded_nonce(),
+                ops[2].padded_nonce(),
+                ops[3].padded_nonce(),
+            ]));
             for state in &mut states {
                 *state = state.xor(V::repeat(ONE.as_ptr()));
             }
@@ -686,16 +575,209 @@ unsafe fn finish<V: Vector, const ROUNDS: usize, const ALIKE: bool>(group: &Grou
                 }
             }
         }
+    }
+}
 
-        let mut hashes = [V::zero(); 4];
-        for i in 0..4 / V::BLOCKS {
-            hashes[i] = reduce_all([sums[0][i], sums[1][i], sums[2][i]]).reverse();
+/// Of four frames all that there is to reduce, and E(J0).
+struct Ends<V> {
+    sums: [[V; 4]; 3],
+    masks: [__m128i; 4],
+}
+
+impl<V: Vector> Ends<V> {
+    /// Writes those registers that have blocks.
+    #[inline(always)]
+    unsafe fn write(this: *mut Self, ends: Self) {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe {
+            for (product, sums) in ends.sums.iter().enumerate() {
+                for (i, sum) in sums.iter().enumerate().take(4 / V::BLOCKS) {
+                    (&raw mut (*this).sums[product][i]).write(*sum);
+                }
+            }
+            (&raw mut (*this).masks).write(ends.masks);
         }
-        let mut tags = split(hashes);
-        for (tag, mask) in tags.iter_mut().zip(masks) {
-            *tag = _mm_xor_si128(*tag, mask);
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    #[inline(always)]
+    unsafe fn read(this: *const Self) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the pointer.
+        unsafe {
+            let mut ends = Ends { sums: [[V::zero(); 4]; 3], masks: (&raw const (*this).masks).read() };
+            for (product, sums) in ends.sums.iter_mut().enumerate() {
+                for (i, sum) in sums.iter_mut().enumerate().take(4 / V::BLOCKS) {
+                    *sum = (&raw const (*this).sums[product][i]).read();
+                }
+            }
+            ends
         }
-        tags
+    }
+
+    #[inline(always)]
+    unsafe fn tags(&self) -> [__m128i; 4] {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let [low, middle, high] = self.sums;
+            let mut hashes = [V::zero(); 4];
+            for i in 0..4 / V::BLOCKS {
+                hashes[i] = reduce_all([low[i], middle[i], high[i]]).reverse();
+            }
+            let mut tags = split(hashes);
+            for (tag, mask) in tags.iter_mut().zip(self.masks) {
+                *tag = _mm_xor_si128(*tag, mask);
+            }
+            tags
+        }
+    }
+
+    /// Writes the tags of these operations, or compares them; where they are wrong, the payload is
+    /// overwritten. A bit says which are right.
+    #[inline(always)]
+    unsafe fn close<const SEAL: bool>(&self, group: &Group, ops: *mut Op<'_>) -> u64 {
+        // SAFETY: the caller has the instructions, and vouches for the places.
+        unsafe {
+            let mut authentic = 0;
+            for (i, tag) in self.tags().into_iter().enumerate() {
+                if i >= group.len() {
+                    break;
+                }
+                let place = group.place(i);
+                let op = &mut *ops.add(place);
+                let at = op.tag.as_mut_ptr();
+                if SEAL {
+                    _mm_storeu_si128(at.cast(), tag);
+                } else {
+                    let wrong = _mm_xor_si128(tag, _mm_loadu_si128(at.cast()));
+                    let right = _mm_testz_si128(wrong, wrong) == 1;
+                    authentic |= u64::from(right) << place;
+                    if !right {
+                        op.payload_mut().fill(0);
+                    }
+                }
+            }
+            authentic
+        }
+    }
+}
+
+/// Four short frames of one shape and key, of so many registers each, side by side.
+///
+/// `lengths` is what the length block adds to each. Such frames are mostly beginning and end. Here nothing waits for anything else of another frame, and what they have
+/// in common is loaded once.
+#[inline(always)]
+unsafe fn quad<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+    shape: &Shape,
+    key: &ExpandedKey,
+    lengths: [V; 3],
+    ops: [*mut Op<'_>; 4],
+) -> Ends<V> {
+    // SAFETY: the caller has the instructions; the shape is that of the operations' lengths, and has so many registers.
+    unsafe {
+        let step = 16 * V::BLOCKS;
+        let mut sums = [[lengths[0]; 4], [lengths[1]; 4], [lengths[2]; 4]];
+        let mut masks = [_mm_setzero_si128(); 4];
+        let mut leads = [V::zero(); 4];
+        // All loads of AAD come before the stores of payload, which might lie on the same octets for all that the core
+        // can tell.
+        {
+            let four = Four::<V, true> {
+                shapes: [shape; 4],
+                keys: [key; 4],
+                ops: [&*ops[0], &*ops[1], &*ops[2], &*ops[3]],
+                register: PhantomData,
+            };
+            for number in 0..shape.bulk / V::BLOCKS {
+                let mut blocks = [V::zero(); 4];
+                // Not a whole register, where that is the end.
+                let octets = shape.aad_octets - number * step;
+                for (blocks, op) in blocks.iter_mut().zip(four.ops) {
+                    let at = op.aad_at().add(number * step);
+                    let aad =
+                        if octets >= step { V::load(at) } else { V::load_part(at, self::octets(octets)) };
+                    *blocks = aad.reverse();
+                }
+                accumulate_across(&mut sums, key, shape.aad_powers + number * V::BLOCKS, blocks);
+            }
+            four.rest_of_aad(&mut sums);
+            four.masks::<ROUNDS>(&mut masks);
+            if REGISTERS > 0 && shape.packed {
+                for (lead, op) in leads.iter_mut().zip(four.ops) {
+                    *lead = V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead);
+                }
+            }
+        }
+        if REGISTERS == 0 {
+            return Ends { sums, masks };
+        }
+        let mask = |register: usize| match register {
+            0 => Some(shape.first),
+            _ if register == REGISTERS - 1 => Some(shape.last),
+            _ => None,
+        };
+        let mut at = [ptr::null_mut::<u8>(); 4];
+        let mut states = [[V::zero(); 4]; REGISTERS];
+        let counts = Counts::at(shape.packed, if shape.packed { 1 } else { 2 });
+        for i in 0..4 {
+            at[i] = (*ops[i]).payload_at().wrapping_sub(shape.before);
+        }
+        for (register, states) in states.iter_mut().enumerate() {
+            let counts = V::load(counts.wrapping_add(register * step)).xor(V::load(key.round_key(0)));
+            for (state, op) in states.iter_mut().zip(ops) {
+                *state = V::repeat((*op).padded_nonce().as_ptr()).xor(counts);
+            }
+        }
+        for round in 1..ROUNDS {
+            let round_key = V::load(key.round_key(round));
+            for state in states.as_flattened_mut() {
+                *state = state.round(round_key);
+            }
+        }
+        let round_key = V::load(key.round_key(ROUNDS));
+        for (register, states) in states.into_iter().enumerate() {
+            let mut blocks = [V::zero(); 4];
+            for i in 0..4 {
+                let place = at[i].wrapping_add(register * step);
+                let data = match mask(register) {
+                    Some(mask) => V::load_part(place, mask),
+                    None => V::load(place),
+                };
+                let out = states[i].last_round(round_key.xor(data));
+                match mask(register) {
+                    Some(mask) => out.store_part(place, mask),
+                    None => out.store(place),
+                }
+                if register == 0 && shape.packed {
+                    masks[i] = out.low();
+                }
+                let mut hashed = if SEAL { out } else { data };
+                if SEAL && let Some(mask) = mask(register) {
+                    hashed = hashed.keep(mask);
+                }
+                if register == 0 {
+                    hashed = hashed.xor(leads[i]);
+                }
+                blocks[i] = hashed.reverse();
+            }
+            accumulate_across(&mut sums, key, shape.powers + register * V::BLOCKS, blocks);
+        }
+        Ends { sums, masks }
+    }
+}
+
+/// Adds a register of each of four frames, times the powers that stand from this place on.
+#[inline(always)]
+unsafe fn accumulate_across<V: Vector>(
+    sums: &mut [[V; 4]; 3],
+    key: &ExpandedKey,
+    place: usize,
+    registers: [V; 4],
+) {
+    // SAFETY: the caller has the instructions and vouches for the place.
+    unsafe {
+        for (block, blocks) in V::transpose(registers).into_iter().enumerate().take(V::BLOCKS) {
+            accumulate_four::<V, true>(sums, [key; 4], [place + block; 4], blocks);
+        }
     }
 }
 
@@ -729,108 +811,301 @@ unsafe fn accumulate_four<V: Vector, const ALIKE: bool>(
     }
 }
 
-/// Four operations between their two halves.
-struct Group<V> {
-    found: [*const Shape; 4],
-    /// Shapes that were not found.
-    own: [MaybeUninit<Shape>; 4],
+/// Up to four frames with less in common than [`quad`] asks for, between their two halves. What is missing of four has
+/// nothing to do.
+struct Loose<V> {
+    shapes: [*const Shape; 4],
     keys: [*const ExpandedKey; 4],
-    aads: [*const u8; 4],
-    nonces: [[u8; 16]; 4],
+    ops: [*const Op<'static>; 4],
     sums: [[V; 4]; 3],
     masks: [__m128i; 4],
 }
 
-/// Seals or opens the operations, whose keys all have `ROUNDS`. A bit says which operations were authentic; all that
-/// were sealed are.
+impl<V: Vector> Loose<V> {
+    /// Writes what a group of fewer than four lacks.
+    #[inline(always)]
+    unsafe fn begin(this: *mut Self, group: &Group, ops: *mut Op<'_>) {
+        // SAFETY: the caller has the instructions, and vouches for the pointers and the group.
+        unsafe {
+            if group.len() < 4 {
+                let first = ops.add(group.place(0));
+                (&raw mut (*this).shapes).write([Shape::IDLE; 4]);
+                (&raw mut (*this).keys).write([expanded(&*first); 4]);
+                (&raw mut (*this).ops).write([first.cast(); 4]);
+                (&raw mut (*this).sums).write([[V::zero(); 4]; 3]);
+                (&raw mut (*this).masks).write([_mm_setzero_si128(); 4]);
+            }
+        }
+    }
+
+    /// Writes a frame's first half.
+    #[inline(always)]
+    unsafe fn set(
+        this: *mut Self,
+        i: usize,
+        shape: &Shape,
+        key: &ExpandedKey,
+        op: *const Op<'_>,
+        [low, middle, high]: [V; 3],
+        mask: __m128i,
+    ) {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe {
+            (&raw mut (*this).shapes[i]).write(shape);
+            (&raw mut (*this).keys[i]).write(key);
+            (&raw mut (*this).ops[i]).write(op.cast());
+            (&raw mut (*this).sums[0][i]).write(low);
+            (&raw mut (*this).sums[1][i]).write(middle);
+            (&raw mut (*this).sums[2][i]).write(high);
+            (&raw mut (*this).masks[i]).write(mask);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const ROUNDS: usize>(&self) -> Ends<V> {
+        let Loose { shapes: s, keys: k, .. } = self;
+        let alike = ptr::eq(s[0], s[1])
+            && ptr::eq(s[0], s[2])
+            && ptr::eq(s[0], s[3])
+            && ptr::eq(k[0], k[1])
+            && ptr::eq(k[0], k[2])
+            && ptr::eq(k[0], k[3]);
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            if alike { self.finish_four::<ROUNDS, true>() } else { self.finish_four::<ROUNDS, false>() }
+        }
+    }
+
+    /// Adds up, and adds what is left of each.
+    #[inline(always)]
+    unsafe fn finish_four<const ROUNDS: usize, const ALIKE: bool>(&self) -> Ends<V> {
+        // SAFETY: the caller has the instructions; the pointers are those of operations of these shapes.
+        unsafe {
+            let Loose { shapes, keys, ops, sums: unfolded, mut masks } = *self;
+            let four = Four::<V, ALIKE> {
+                shapes: [&*shapes[0], &*shapes[1], &*shapes[2], &*shapes[3]],
+                keys: [&*keys[0], &*keys[1], &*keys[2], &*keys[3]],
+                ops: [&*ops[0], &*ops[1], &*ops[2], &*ops[3]],
+                register: PhantomData,
+            };
+            let mut sums = [[V::zero(); 4]; 3];
+            for (sum, unfolded) in sums.iter_mut().zip(unfolded) {
+                *sum = V::fold(unfolded);
+            }
+            four.rest_of_aad(&mut sums);
+            four.lengths(&mut sums);
+            four.masks::<ROUNDS>(&mut masks);
+            Ends { sums, masks }
+        }
+    }
+}
+
+/// Seals or opens the first operation, whose key has `ROUNDS`, and those after it up to one of another kind. Hands out how
+/// many these are, and a bit each that says whether it was authentic; all that were sealed are. `whole` says that no
+/// operation is scattered.
 #[inline(always)]
 pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
     shapes: &mut Shapes,
     ops: &mut [Op<'_>],
-) -> u64 {
-    static ZERO: [u8; 16] = [0; 16];
-    // SAFETY: the caller has the instructions; each operation is worked on with the shape of its lengths. Of a group is
-    // read what was written: all of it, for one of fewer than four.
+    whole: bool,
+) -> (usize, u64) {
+    let Some(first) = ops.first() else { return (0, 0) };
+    let (lengths, key) = (first.lengths(), ptr::from_ref(first.key));
+    shapes.prepare(V::BLOCKS, V::SHORT);
+    let place = Shapes::place(lengths);
+    // As long as each four are like the first, there is nothing to plan.
+    let short = whole && shapes.at(place).short && shapes.at(place).is_of(lengths);
+    let mut plan = None;
+    let mut done = 0;
+    let mut authentic = 0;
+    // SAFETY: the caller has the instructions. Groups consist of places of operations, each in one group. Of a loose
+    // group is read what was written: all of it, for one of fewer than four.
     unsafe {
-        let mut authentic = 0;
-        let Some(first) = ops.first() else { return 0 };
-        let key: *const ExpandedKey = expanded(first);
-        let mut shape = ptr::from_ref(IDLE);
-        let mut all_found = true;
-        let mut groups = [const { MaybeUninit::<Group<V>>::uninit() }; 2];
-        let groups = groups.as_mut_ptr().cast::<Group<V>>();
-        let count = ops.len().div_ceil(4);
-        // A group is finished when the next one is under way: by then there is nothing to wait for.
-        for number in 0..=count {
-            if number < count {
-                let group = groups.add(number % 2);
-                let end = ops.len().min(4 * number + 4);
-                let ops = &mut ops[4 * number..end];
-                if ops.len() < 4 {
-                    (&raw mut (*group).found).write([IDLE; 4]);
-                    (&raw mut (*group).keys).write([key; 4]);
-                    (&raw mut (*group).aads).write([ZERO.as_ptr(); 4]);
-                    (&raw mut (*group).nonces).write([ZERO; 4]);
-                    (&raw mut (*group).sums).write([[V::zero(); 4]; 3]);
-                    (&raw mut (*group).masks).write([_mm_setzero_si128(); 4]);
+        let (all, count) = (ops.as_mut_ptr(), ops.len());
+        // One that is worked on, and the one before.
+        let mut pending = [const { MaybeUninit::<Pending<V>>::uninit() }; 2];
+        let pending = pending.as_mut_ptr().cast::<Pending<V>>();
+        let mut worker = Worker::<V>::new();
+        for number in 0.. {
+            let in_turn = short && plan.is_none() && count - done >= 4 && {
+                let like_first = |i: usize| {
+                    let op = &*all.add(done + i);
+                    op.lengths() == lengths && ptr::eq(op.key, key)
+                };
+                like_first(0) && like_first(1) && like_first(2) && like_first(3)
+            };
+            let group = if in_turn {
+                done += 4;
+                Some(Group::in_turn(shapes.at(place).class.into(), done - 4, 4))
+            } else {
+                if plan.is_none() {
+                    let ops = slice::from_raw_parts(all, count);
+                    let kind = ops[done..].iter().position(|op| !like(&ops[0], op));
+                    let end = kind.map_or(count, |kind| done + kind);
+                    plan = Some(end);
+                    shapes.plan(&ops[..end], done);
                 }
-                for (i, op) in ops.iter_mut().enumerate() {
-                    // The one before, nearly always.
-                    if !(*shape).fits(V::BLOCKS, op) {
-                        shape = shapes.get(op);
-                        if !(*shape).fits(V::BLOCKS, op) {
-                            let own = &mut (*group).own[i];
-                            shape = own.write(Shape::of(V::BLOCKS, op.aad.len(), op.payload.len()));
-                            all_found = false;
-                        }
+                shapes.next()
+            };
+            let next = pending.add(number % 2);
+            if let Some(group) = group {
+                let alike = in_turn || worker.alike(&group, shapes, all);
+                (&raw mut (*next).group).write(group);
+                (&raw mut (*next).alike).write(alike);
+                if alike {
+                    let op = |i| all.add(group.place(i));
+                    let four = [op(0), op(1), op(2), op(3)];
+                    worker.meet(
+                        if in_turn { place } else { shapes.place_of(group.place(0)) },
+                        &*four[0],
+                        shapes,
+                    );
+                    let ends = match group.class {
+                        0 => worker.quad::<ROUNDS, SEAL, 0>(four),
+                        1 => worker.quad::<ROUNDS, SEAL, 1>(four),
+                        _ => worker.quad::<ROUNDS, SEAL, 2>(four),
+                    };
+                    Ends::write(&raw mut (*next).ends, ends);
+                } else {
+                    let loose = &raw mut (*next).loose;
+                    Loose::begin(loose, &group, all);
+                    for i in 0..group.len() {
+                        let place = group.place(i);
+                        let op = &mut *all.add(place);
+                        let (shape, key) = worker.look_up(shapes.place_of(place), op, shapes);
+                        let (sums, mask) = match group.class {
+                            0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op),
+                            1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op),
+                            2 => frame::<V, ROUNDS, SEAL, 2>(shape, key, op),
+                            3 => frame::<V, ROUNDS, SEAL, 3>(shape, key, op),
+                            4 => frame::<V, ROUNDS, SEAL, 4>(shape, key, op),
+                            5 => frame::<V, ROUNDS, SEAL, 5>(shape, key, op),
+                            6 => frame::<V, ROUNDS, SEAL, 6>(shape, key, op),
+                            7 => frame::<V, ROUNDS, SEAL, 7>(shape, key, op),
+                            8 => frame::<V, ROUNDS, SEAL, 8>(shape, key, op),
+                            _ => frame::<V, ROUNDS, SEAL, BIG>(shape, key, op),
+                        };
+                        Loose::set(loose, i, shape, key, op, sums, mask);
                     }
-                    let ([low, middle, high], mask) = frame::<V, ROUNDS, SEAL>(&*shape, op);
-                    (&raw mut (*group).found[i]).write(shape);
-                    (&raw mut (*group).keys[i]).write(expanded(op));
-                    (&raw mut (*group).aads[i]).write(op.aad.as_ptr());
-                    (&raw mut (*group).nonces[i]).write(op.nonce);
-                    (&raw mut (*group).sums[0][i]).write(low);
-                    (&raw mut (*group).sums[1][i]).write(middle);
-                    (&raw mut (*group).sums[2][i]).write(high);
-                    (&raw mut (*group).masks[i]).write(mask);
-                }
-                // Those of the group before may be written over.
-                if !all_found {
-                    shape = IDLE;
                 }
             }
+            // When the next are under way, there is nothing to wait for in these.
             if number > 0 {
-                let group = &*groups.add((number - 1) % 2);
-                let end = ops.len().min(4 * number);
-                let ops = &mut ops[4 * (number - 1)..end];
-                let (f, k) = (&group.found, &group.keys);
-                let alike = ops.len() == 4
-                    && ptr::eq(f[0], f[1])
-                    && ptr::eq(f[0], f[2])
-                    && ptr::eq(f[0], f[3])
-                    && ptr::eq(k[0], k[1])
-                    && ptr::eq(k[0], k[2])
-                    && ptr::eq(k[0], k[3]);
-                let tags =
-                    if alike { finish::<V, ROUNDS, true>(group) } else { finish::<V, ROUNDS, false>(group) };
-                for (i, op) in ops.iter_mut().enumerate() {
-                    let place = op.tag.as_mut_ptr();
-                    if SEAL {
-                        _mm_storeu_si128(place.cast(), tags[i]);
-                    } else {
-                        let wrong = _mm_xor_si128(tags[i], _mm_loadu_si128(place.cast()));
-                        let right = _mm_testz_si128(wrong, wrong) == 1;
-                        authentic |= u64::from(right) << (4 * (number - 1) + i);
-                        if !right {
-                            op.payload.fill(0);
-                        }
-                    }
+                let last = pending.add((number + 1) % 2);
+                if !(*last).alike {
+                    Ends::write(&raw mut (*last).ends, (*last).loose.finish::<ROUNDS>());
                 }
+                authentic |= Ends::read(&raw const (*last).ends).close::<SEAL>(&(*last).group, all);
+            }
+            if group.is_none() {
+                break;
             }
         }
-        if !all_found {
-            shapes.learn(V::BLOCKS, ops);
+    }
+    shapes.learn();
+    (plan.unwrap_or(done), if SEAL { u64::MAX } else { authentic })
+}
+
+/// A group of which the tags are left to do.
+struct Pending<V> {
+    group: Group,
+    /// They were worked on by [`quad`]; else they are in `loose`, and `ends` is not yet written.
+    alike: bool,
+    ends: Ends<V>,
+    loose: Loose<V>,
+}
+
+/// What frames that come after each other mostly share.
+///
+/// It is compared before it is used, not loaded anew: so the core foresees where the comparison leads and goes on with
+/// what it has, in place of waiting for one load after the other before it can begin with a frame.
+struct Worker<V> {
+    /// Where the shape is.
+    place: usize,
+    shape: *const Shape,
+    key: *const Key,
+    expanded: *const ExpandedKey,
+    /// The length block times H, of which shape and key.
+    lengths_of: (usize, *const Key),
+    lengths: [V; 3],
+}
+
+/// Keeps the compiler from computing what a branch leads to without the branch.
+#[inline(always)]
+fn by_branch<T>(mut pointer: *const T) -> *const T {
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {} */", inout(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
+impl<V: Vector> Worker<V> {
+    #[inline(always)]
+    unsafe fn new() -> Self {
+        // SAFETY: the caller has the instructions.
+        let zero = unsafe { V::zero() };
+        Worker {
+            place: usize::MAX,
+            shape: Shape::IDLE,
+            key: ptr::null(),
+            expanded: ptr::null(),
+            lengths_of: (usize::MAX, ptr::null()),
+            lengths: [zero; 3],
         }
-        if SEAL { u64::MAX } else { authentic }
+    }
+
+    /// The shape and the key of an operation.
+    #[inline(always)]
+    unsafe fn look_up<'a>(
+        &mut self,
+        place: usize,
+        op: &Op<'a>,
+        shapes: &'a Shapes,
+    ) -> (&'a Shape, &'a ExpandedKey) {
+        if self.place != place {
+            (self.place, self.shape) = (place, by_branch(shapes.at(place)));
+        }
+        if !ptr::eq(self.key, op.key) {
+            (self.key, self.expanded) = (op.key, by_branch(expanded(op)));
+        }
+        // SAFETY: they point to what was last looked up.
+        unsafe { (&*self.shape, &*self.expanded) }
+    }
+
+    /// Makes the shape and the key of this operation the shared ones of quads.
+    #[inline(always)]
+    unsafe fn meet(&mut self, place: usize, op: &Op<'_>, shapes: &Shapes) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let (shape, key) = self.look_up(place, op, shapes);
+            if self.lengths_of != (place, ptr::from_ref(op.key)) {
+                self.lengths_of = (place, op.key);
+                let lengths = V::repeat(shape.lengths.as_ptr().cast());
+                let (h, k) = key.powers_at(POWERS - 1);
+                self.lengths = products(lengths, V::repeat(h), V::repeat(k));
+            }
+        }
+    }
+
+    /// Whether these are operations for [`quad`].
+    #[inline(always)]
+    unsafe fn alike(&self, group: &Group, shapes: &Shapes, ops: *mut Op<'_>) -> bool {
+        let shape = |i| shapes.place_of(group.place(i));
+        // SAFETY: the caller vouches for the places.
+        let key = |i| unsafe { ptr::from_ref((*ops.add(group.place(i))).key) };
+        let has = |i| shape(i) == shape(0) && ptr::eq(key(i), key(0));
+        group.len() == 4 && shapes.at(shape(0)).short && has(1) && has(2) && has(3)
+    }
+
+    #[inline(always)]
+    unsafe fn quad<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+        &self,
+        ops: [*mut Op<'_>; 4],
+    ) -> Ends<V> {
+        const { assert!(V::SHORT <= 2, "quads of more registers have no code") };
+        if REGISTERS > V::SHORT {
+            unreachable!("not a short frame");
+        }
+        // SAFETY: the caller has the instructions, and met one of the operations, which are alike.
+        unsafe { quad::<V, ROUNDS, SEAL, REGISTERS>(&*self.shape, &*self.expanded, self.lengths, ops) }
     }
 }

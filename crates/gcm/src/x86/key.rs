@@ -17,7 +17,6 @@ pub(crate) const POWERS: usize = 256;
 /// Zeroes after H^1, so that a wide load at the end of the table stays inside it.
 const PAD: usize = 4;
 const _: () = assert!(POWERS.is_multiple_of(8), "powers are made eight at a time");
-const _: () = assert!(POWERS.is_multiple_of(8), "powers are made eight at a time");
 /// Round keys of AES-256.
 const MAX_ROUND_KEYS: usize = 15;
 /// x^63 + x^62 + x^57: what the reduction multiplies by.
@@ -108,9 +107,10 @@ impl ExpandedKey {
     }
 
     /// Where the power [`POWERS`]` - place` of H stands, followed by the next lower powers; and the sums of their halves.
+    /// There are a few zeroes after H^1.
     #[inline(always)]
     pub(crate) fn powers_at(&self, place: usize) -> (*const u8, *const u8) {
-        debug_assert!(place < POWERS);
+        debug_assert!(place < POWERS + PAD);
         let h = self.h.as_ptr().wrapping_add(place).cast();
         (h, self.k.as_ptr().wrapping_add(place).cast())
     }

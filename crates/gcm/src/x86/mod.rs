@@ -5,10 +5,11 @@
 
 mod frames;
 mod key;
+mod shape;
 mod vector;
 
-pub(crate) use frames::Shapes;
 pub(crate) use key::ExpandedKey;
+pub(crate) use shape::Shapes;
 
 use crate::burst::Op;
 use core::arch::x86_64::*;
@@ -35,28 +36,31 @@ macro_rules! back_end {
                 unsafe { ExpandedKey::new(octets) }
             }
 
-            /// Seals, or opens, operations in one piece each, whose keys an x86 back end expanded and have so many
-            /// rounds. A bit says which were authentic; all that were sealed are.
+            /// Seals, or opens, the first operation, which is in one piece and whose key an x86 back end expanded and has
+            /// so many rounds, and those after it up to one of another kind. Hands out how many these are, and a bit
+            /// each that says whether it was authentic; all that were sealed are. `whole` says that none is scattered.
             #[inline(always)]
             pub(crate) fn run<const SEAL: bool>(
                 self,
                 shapes: &mut Shapes,
                 rounds: u32,
                 ops: &mut [Op<'_>],
-            ) -> u64 {
+                whole: bool,
+            ) -> (usize, u64) {
                 #[target_feature(enable = $features)]
                 unsafe fn run<const ROUNDS: usize, const SEAL: bool>(
                     shapes: &mut Shapes,
                     ops: &mut [Op<'_>],
-                ) -> u64 {
+                    whole: bool,
+                ) -> (usize, u64) {
                     // SAFETY: the caller has the instructions.
-                    unsafe { frames::run::<$vector, ROUNDS, SEAL>(shapes, ops) }
+                    unsafe { frames::run::<$vector, ROUNDS, SEAL>(shapes, ops, whole) }
                 }
                 // SAFETY: `self` proves that the CPU has these instructions.
                 unsafe {
                     match rounds {
-                        10 => run::<10, SEAL>(shapes, ops),
-                        _ => run::<14, SEAL>(shapes, ops),
+                        10 => run::<10, SEAL>(shapes, ops, whole),
+                        _ => run::<14, SEAL>(shapes, ops, whole),
                     }
                 }
             }

@@ -14,6 +14,8 @@ pub(crate) const WIDTH: usize = 8;
 pub(crate) trait Vector: Copy {
     /// Blocks.
     const BLOCKS: usize;
+    /// Registers of each of four frames that are worked on at once, at most.
+    const SHORT: usize;
 
     /// No bit set.
     unsafe fn zero() -> Self;
@@ -35,10 +37,6 @@ pub(crate) trait Vector: Copy {
     unsafe fn low(self) -> __m128i;
     /// Zero in place of the octets that `mask` does not name.
     unsafe fn keep(self, mask: u64) -> Self;
-    /// What makes counter blocks of one register those of the next.
-    unsafe fn stride() -> Self;
-    /// Adds 32 bits at a time.
-    unsafe fn add(self, other: Self) -> Self;
     unsafe fn xor(self, other: Self) -> Self;
     /// An AES round.
     unsafe fn round(self, key: Self) -> Self;
@@ -56,6 +54,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn lower(self) -> Self;
     /// The sums of four registers' blocks, in as many registers as that takes.
     unsafe fn fold(four: [Self; 4]) -> [Self; 4];
+    /// Of four registers the first blocks, then their second ones, and so on, each in as many registers as that takes.
+    unsafe fn transpose(four: [Self; 4]) -> [[Self; 4]; 4];
     /// Blocks, side by side.
     unsafe fn join(blocks: &[__m128i]) -> Self;
     /// Writes the blocks side by side.
@@ -158,7 +158,7 @@ const REVERSED: [u8; 16] = [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0
 
 macro_rules! common {
     (
-        $vector:ty: $zero:ident $load:ident $store:ident $add:ident $xor:ident $round:ident $last:ident $multiply:ident
+        $vector:ty: $zero:ident $load:ident $store:ident $xor:ident $round:ident $last:ident $multiply:ident
         $swap:ident $reverse:ident $raise:ident $lower:ident
     ) => {
         #[inline(always)]
@@ -175,17 +175,6 @@ macro_rules! common {
         unsafe fn store(self, at: *mut u8) {
             // SAFETY: the caller has the instructions, and vouches for the octets.
             unsafe { $store(at.cast(), self) }
-        }
-        #[inline(always)]
-        unsafe fn stride() -> Self {
-            const STRIDE: [u32; 4] = [0, 0, 0, (<$vector as Vector>::BLOCKS as u32) << 24];
-            // SAFETY: the caller has the instructions; the constant has sixteen octets.
-            unsafe { Self::repeat(STRIDE.as_ptr().cast()) }
-        }
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: the caller has the instructions.
-            unsafe { $add(self, other) }
         }
         #[inline(always)]
         unsafe fn xor(self, other: Self) -> Self {
@@ -232,9 +221,10 @@ macro_rules! common {
 
 impl Vector for __m512i {
     const BLOCKS: usize = 4;
+    const SHORT: usize = 2;
 
     common!(
-        __m512i: _mm512_setzero_si512 _mm512_loadu_si512 _mm512_storeu_si512 _mm512_add_epi32 _mm512_xor_si512 _mm512_aesenc_epi128
+        __m512i: _mm512_setzero_si512 _mm512_loadu_si512 _mm512_storeu_si512 _mm512_xor_si512 _mm512_aesenc_epi128
         _mm512_aesenclast_epi128 _mm512_clmulepi64_epi128 _mm512_shuffle_epi32 _mm512_shuffle_epi8
         _mm512_bslli_epi128 _mm512_bsrli_epi128
     );
@@ -252,24 +242,12 @@ impl Vector for __m512i {
     #[inline(always)]
     unsafe fn load_part(at: *const u8, mask: u64) -> Self {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
-        unsafe {
-            if mask == u64::MAX {
-                _mm512_loadu_si512(at.cast())
-            } else {
-                _mm512_maskz_loadu_epi8(mask, at.cast())
-            }
-        }
+        unsafe { _mm512_maskz_loadu_epi8(mask, at.cast()) }
     }
     #[inline(always)]
     unsafe fn store_part(self, at: *mut u8, mask: u64) {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
-        unsafe {
-            if mask == u64::MAX {
-                _mm512_storeu_si512(at.cast(), self)
-            } else {
-                _mm512_mask_storeu_epi8(at.cast(), mask, self)
-            }
-        }
+        unsafe { _mm512_mask_storeu_epi8(at.cast(), mask, self) }
     }
     #[inline(always)]
     unsafe fn low(self) -> __m128i {
@@ -292,6 +270,20 @@ impl Vector for __m512i {
             let all =
                 _mm512_xor_si512(_mm512_shuffle_i64x2::<0x88>(ab, cd), _mm512_shuffle_i64x2::<0xdd>(ab, cd));
             [all; 4]
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose([a, b, c, d]: [Self; 4]) -> [[Self; 4]; 4] {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let (ab, cd) = (_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0x44>(c, d));
+            let (ab_high, cd_high) = (_mm512_shuffle_i64x2::<0xee>(a, b), _mm512_shuffle_i64x2::<0xee>(c, d));
+            [
+                [_mm512_shuffle_i64x2::<0x88>(ab, cd); 4],
+                [_mm512_shuffle_i64x2::<0xdd>(ab, cd); 4],
+                [_mm512_shuffle_i64x2::<0x88>(ab_high, cd_high); 4],
+                [_mm512_shuffle_i64x2::<0xdd>(ab_high, cd_high); 4],
+            ]
         }
     }
     #[inline(always)]
@@ -347,11 +339,15 @@ impl Vector for __m512i {
     }
 }
 
+/// The mask of the second block of two: the first leaves its place to J0.
+const SECOND: u32 = 0xffff_0000;
+
 impl Vector for __m256i {
     const BLOCKS: usize = 2;
+    const SHORT: usize = 2;
 
     common!(
-        __m256i: _mm256_setzero_si256 _mm256_loadu_si256 _mm256_storeu_si256 _mm256_add_epi32 _mm256_xor_si256 _mm256_aesenc_epi128
+        __m256i: _mm256_setzero_si256 _mm256_loadu_si256 _mm256_storeu_si256 _mm256_xor_si256 _mm256_aesenc_epi128
         _mm256_aesenclast_epi128 _mm256_clmulepi64_epi128 _mm256_shuffle_epi32 _mm256_shuffle_epi8
         _mm256_bslli_epi128 _mm256_bsrli_epi128
     );
@@ -373,6 +369,10 @@ impl Vector for __m256i {
             if mask as u32 == u32::MAX {
                 return Self::load(at);
             }
+            if mask as u32 == SECOND {
+                let second = _mm_loadu_si128(at.wrapping_add(16).cast());
+                return _mm256_inserti128_si256::<1>(_mm256_setzero_si256(), second);
+            }
             let low = load_block(at, in_block(mask, 0));
             let high = load_block(at.wrapping_add(16), in_block(mask, 1));
             _mm256_set_m128i(high, low)
@@ -384,6 +384,10 @@ impl Vector for __m256i {
         unsafe {
             if mask as u32 == u32::MAX {
                 return _mm256_storeu_si256(at.cast(), self);
+            }
+            if mask as u32 == SECOND {
+                let second = _mm256_extracti128_si256::<1>(self);
+                return _mm_storeu_si128(at.wrapping_add(16).cast(), second);
             }
             store_block(_mm256_castsi256_si128(self), at, in_block(mask, 0));
             store_block(_mm256_extracti128_si256::<1>(self), at.wrapping_add(16), in_block(mask, 1));
@@ -401,6 +405,9 @@ impl Vector for __m256i {
             if mask as u32 == u32::MAX {
                 return self;
             }
+            if mask as u32 == SECOND {
+                return _mm256_blend_epi32::<0xf0>(_mm256_setzero_si256(), self);
+            }
             let low = keep_block(_mm256_castsi256_si128(self), in_block(mask, 0));
             let high = keep_block(_mm256_extracti128_si256::<1>(self), in_block(mask, 1));
             _mm256_set_m128i(high, low)
@@ -417,6 +424,17 @@ impl Vector for __m256i {
             };
             let (ab, cd) = (pair(a, b), pair(c, d));
             [ab, cd, ab, cd]
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose([a, b, c, d]: [Self; 4]) -> [[Self; 4]; 4] {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let low = |a, b| _mm256_permute2x128_si256::<0x20>(a, b);
+            let high = |a, b| _mm256_permute2x128_si256::<0x31>(a, b);
+            let first = [low(a, b), low(c, d), low(a, b), low(c, d)];
+            let second = [high(a, b), high(c, d), high(a, b), high(c, d)];
+            [first, second, first, second]
         }
     }
     #[inline(always)]
@@ -468,9 +486,10 @@ impl Vector for __m256i {
 
 impl Vector for __m128i {
     const BLOCKS: usize = 1;
+    const SHORT: usize = 0;
 
     common!(
-        __m128i: _mm_setzero_si128 _mm_loadu_si128 _mm_storeu_si128 _mm_add_epi32 _mm_xor_si128 _mm_aesenc_si128
+        __m128i: _mm_setzero_si128 _mm_loadu_si128 _mm_storeu_si128 _mm_xor_si128 _mm_aesenc_si128
         _mm_aesenclast_si128 _mm_clmulepi64_si128 _mm_shuffle_epi32 _mm_shuffle_epi8
         _mm_bslli_si128 _mm_bsrli_si128
     );
@@ -507,6 +526,10 @@ impl Vector for __m128i {
     #[inline(always)]
     unsafe fn fold(four: [Self; 4]) -> [Self; 4] {
         four
+    }
+    #[inline(always)]
+    unsafe fn transpose(four: [Self; 4]) -> [[Self; 4]; 4] {
+        [four; 4]
     }
     #[inline(always)]
     unsafe fn join(blocks: &[__m128i]) -> Self {

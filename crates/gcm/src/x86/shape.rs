@@ -1,0 +1,350 @@
+//! What follows from lengths alone, and the order in which a burst is worked on.
+
+use super::key::POWERS;
+use super::vector::{WIDTH, octets};
+use crate::burst::{Lengths, MAX_BURST, Op};
+
+/// Shapes that are remembered. A power of two.
+const SHAPES: usize = 256;
+/// Counts from 0 on, as counter blocks have them, behind blocks to align them.
+#[repr(C, align(64))]
+pub(crate) struct Counts([[u8; 16]; 4 + 256 + 4]);
+
+/// With count 2 at a cache line's beginning, and with 1.
+static COUNTS: [Counts; 2] = [Counts::after(2), Counts::after(3)];
+
+impl Counts {
+    const fn after(blocks: usize) -> Self {
+        let mut counts = [[0; 16]; 4 + 256 + 4];
+        let mut count = 0;
+        while blocks + count < counts.len() {
+            counts[blocks + count] = (count as u128).to_be_bytes();
+            count += 1;
+        }
+        Counts(counts)
+    }
+
+    /// Where a count that is no more than 256 stands, followed by the next ones up to 256 at least.
+    #[inline(always)]
+    pub(crate) fn at(packed: bool, count: usize) -> *const u8 {
+        let blocks = if packed { 3 } else { 2 };
+        COUNTS[usize::from(packed)].0.as_ptr().wrapping_add(blocks + count).cast()
+    }
+}
+
+/// Stands for all numbers of registers that are more than are worked on at once.
+pub(crate) const BIG: usize = WIDTH + 1;
+
+/// What follows from lengths alone.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    lengths_are: Lengths,
+    /// Registers of payload, with J0 before it where that leads.
+    pub(crate) registers: usize,
+    /// Octets between the first register's beginning and the payload: 16 where J0 leads.
+    pub(crate) before: usize,
+    /// The octets of the first and of the last register that are payload. The same where there is one register.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// Where the power of the first register's first block stands.
+    pub(crate) powers: usize,
+    /// The AAD's last block, where J0 leads: where it is, and its octets, a bit each.
+    pub(crate) lead_at: usize,
+    pub(crate) lead: u16,
+    /// J0 leads.
+    pub(crate) packed: bool,
+    /// More blocks than there are powers.
+    pub(crate) long: bool,
+    /// The number of registers, or [`BIG`].
+    pub(crate) class: u8,
+    /// Few registers, and no AAD beside payload that fills any.
+    pub(crate) short: bool,
+    /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
+    pub(crate) aad_octets: usize,
+    pub(crate) bulk: usize,
+    pub(crate) left: usize,
+    /// Where the power of the first block of AAD stands.
+    pub(crate) aad_powers: usize,
+    /// The length block, reversed.
+    pub(crate) lengths: [u64; 2],
+}
+
+const NOTHING: Shape = Shape {
+    lengths_are: Lengths::NONE,
+    registers: 0,
+    before: 0,
+    first: 0,
+    last: 0,
+    powers: 0,
+    lead_at: 0,
+    lead: 0,
+    packed: true,
+    long: false,
+    class: 0,
+    short: false,
+    aad_octets: 0,
+    bulk: 0,
+    left: 0,
+    aad_powers: 0,
+    lengths: [0; 2],
+};
+
+impl Shape {
+    /// That of no operation, with nothing to do.
+    pub(crate) const IDLE: &'static Shape = &NOTHING;
+
+    #[inline(always)]
+    pub(crate) fn is_of(&self, lengths: Lengths) -> bool {
+        self.lengths_are == lengths
+    }
+
+    /// With so many blocks in a register; a short frame has at most `most` registers.
+    #[inline(never)]
+    fn of(register: usize, most: usize, lengths_are: Lengths) -> Self {
+        let (aad, payload) = (lengths_are.aad(), lengths_are.payload());
+        let (aad_blocks, blocks) = (aad.div_ceil(16), payload.div_ceil(16));
+        // Room for J0, whose place takes a power, and for the length block.
+        if aad_blocks + blocks + 2 > POWERS {
+            return Shape { lengths_are, long: true, class: BIG as u8, ..NOTHING };
+        }
+        let packed = !blocks.is_multiple_of(register);
+        let lead = usize::from(packed);
+        let in_lead = usize::from(packed && aad_blocks > 0);
+        let head = aad_blocks - in_lead;
+        let registers = (blocks + lead).div_ceil(register);
+        // Where it is little, none of it goes by registers.
+        let left = if head < 4 { head } else { head % register };
+        let step = 16 * register;
+        let (first, last) = (
+            u64::MAX << (16 * lead),
+            octets((payload + 16 * lead).saturating_sub(step * registers.saturating_sub(1))),
+        );
+        Shape {
+            lengths_are,
+            registers,
+            before: 16 * lead,
+            first: if registers == 1 { first & last } else { first },
+            last: if registers == 1 { first & last } else { last },
+            powers: POWERS - 1 - blocks - lead,
+            lead_at: 16 * head * in_lead,
+            lead: if in_lead == 1 { octets(aad - 16 * head) as u16 } else { 0 },
+            packed,
+            long: false,
+            class: registers.min(BIG) as u8,
+            short: registers <= most && (registers == 0 || head == left),
+            aad_octets: aad.min(16 * head),
+            bulk: head - left,
+            left,
+            aad_powers: POWERS - 1 - aad_blocks - blocks,
+            lengths: [(payload as u64) << 3, (aad as u64) << 3],
+        }
+    }
+}
+
+/// Bits of a count of operations of one class, of several.
+const BITS: u8 = 6;
+const MASK: u8 = (1 << BITS) - 1;
+const _: () = assert!(MAX_BURST <= 1 << BITS && BITS as usize * (BIG + 1) <= 64, "all counts in one number");
+const _: () = assert!(POWERS <= 256, "the last octet of a count does not overflow within a frame");
+
+/// Shapes by their lengths: traffic has few, and comes back to them.
+pub(crate) struct Shapes {
+    /// Blocks of the registers that they are for.
+    register: usize,
+    /// Registers of a short frame.
+    most: usize,
+    /// Those that are remembered, each at a place that follows from its lengths, then those of one burst that were not.
+    all: [Shape; SHAPES + MAX_BURST],
+    plan: Plan,
+}
+
+/// The order in which a burst is worked on: operations by the number of their registers.
+struct Plan {
+    /// Where the shape of each operation is.
+    shapes: [u16; MAX_BURST],
+    /// Places of operations, those of one class together, and what makes four of the last few.
+    order: [u8; MAX_BURST + 3],
+    /// All are of one class, and in turn: there is no `order`.
+    in_turn: bool,
+    /// How many there are of each class.
+    counts: [u8; BIG + 1],
+    /// How many shapes were not known.
+    new: usize,
+    /// The class that is being worked on, where in the order, and how many of it are left.
+    class: usize,
+    next: usize,
+    left: usize,
+}
+
+/// Up to four operations of one class, by their places in the burst.
+#[derive(Clone, Copy)]
+pub(crate) struct Group {
+    /// Their number of registers, or [`BIG`].
+    pub(crate) class: usize,
+    /// An octet each, in one number: octets that are written one by one and read together would have to be in the cache
+    /// first.
+    places: u32,
+    count: usize,
+}
+
+impl Group {
+    /// So many in a row, up to four.
+    #[inline(always)]
+    pub(crate) fn in_turn(class: usize, first: usize, count: usize) -> Self {
+        Group { class, places: (first as u32).wrapping_mul(0x0101_0101).wrapping_add(0x0302_0100), count }
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The place of operation `i` of four.
+    #[inline(always)]
+    pub(crate) fn place(&self, i: usize) -> usize {
+        (self.places >> (8 * i)) as usize % 256
+    }
+}
+
+impl std::fmt::Debug for Shapes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shapes")
+    }
+}
+
+impl Shapes {
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Shapes {
+            register: 0,
+            most: 0,
+            all: [NOTHING; SHAPES + MAX_BURST],
+            plan: Plan {
+                shapes: [0; MAX_BURST],
+                order: [0; MAX_BURST + 3],
+                in_turn: true,
+                counts: [0; BIG + 1],
+                new: 0,
+                class: BIG,
+                next: 0,
+                left: 0,
+            },
+        })
+    }
+
+    /// Before all else: the number of blocks in a register, which decides how many registers a short frame has at most.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, register: usize, most: usize) {
+        #[cold]
+        #[inline(never)]
+        fn forget(shapes: &mut Shapes, register: usize, most: usize) {
+            (shapes.register, shapes.most) = (register, most);
+            shapes.all.fill(NOTHING);
+        }
+        if self.register != register {
+            forget(self, register, most);
+        }
+        self.plan.new = 0;
+    }
+
+    /// Where a shape of these lengths is, if it is known.
+    #[inline(always)]
+    pub(crate) fn place(lengths: Lengths) -> usize {
+        lengths.hash(SHAPES.trailing_zeros())
+    }
+
+    #[inline(always)]
+    pub(crate) fn at(&self, place: usize) -> &Shape {
+        &self.all[place]
+    }
+
+    /// The shape of an operation of the plan, by the operation's place in the burst.
+    #[inline(always)]
+    pub(crate) fn place_of(&self, place: usize) -> usize {
+        self.plan.shapes[place % MAX_BURST].into()
+    }
+
+    /// Plans for the operations from `first` on, of which there are no more than [`MAX_BURST`].
+    #[inline(never)]
+    pub(crate) fn plan(&mut self, ops: &[Op<'_>], first: usize) {
+        let Plan { shapes, order, in_turn, counts, new, class, next, left } = &mut self.plan;
+        let (mut before, mut place) = (Lengths::NONE, 0);
+        // Counts stay in one register: in memory, each would wait for the one before.
+        let (mut shift, mut all, mut classes) = (0, 0u64, 0u64);
+        let mut shifts = [0u8; MAX_BURST];
+        for ((op, known), its_shift) in ops.iter().zip(shapes.iter_mut()).zip(&mut shifts).skip(first) {
+            let lengths = op.lengths();
+            if lengths != before {
+                before = lengths;
+                place = Self::place(lengths);
+                if !self.all[place].is_of(lengths) {
+                    place = SHAPES + *new;
+                    self.all[place] = Shape::of(self.register, self.most, lengths);
+                    *new += 1;
+                }
+                shift = BITS * self.all[place].class;
+                classes |= 1 << shift;
+            }
+            *known = place as u16;
+            *its_shift = shift;
+            all += 1 << shift;
+        }
+        counts.fill(0);
+        *in_turn = classes.is_power_of_two();
+        *next = 0;
+        if *in_turn {
+            // Their count may be too large for its bits.
+            counts[usize::from(shift / BITS)] = (ops.len() - first) as u8;
+            *next = first;
+        } else {
+            // Each class begins where those before it end.
+            let mut sum = 0;
+            let mut nexts = 0;
+            for (class, count) in (0..).zip(&mut *counts) {
+                nexts |= sum << (BITS * class);
+                *count = (all >> (BITS * class)) as u8 & MASK;
+                sum += u64::from(*count);
+            }
+            for (place, shift) in shifts.iter().enumerate().take(ops.len()).skip(first) {
+                order[usize::from((nexts >> shift) as u8 & MASK)] = place as u8;
+                nexts += 1 << shift;
+            }
+        }
+        (*class, *left) = (0, counts[0].into());
+    }
+
+    /// The next operations of the plan.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<Group> {
+        let Plan { order, in_turn, counts, class, next, left, .. } = &mut self.plan;
+        while *left == 0 {
+            *class += 1;
+            *left = counts.get(*class).copied()?.into();
+        }
+        let (first, count) = (*next, (*left).min(4));
+        *next += count;
+        *left -= count;
+        if *in_turn {
+            return Some(Group::in_turn(*class, first, count));
+        }
+        let places = u32::from_le_bytes(*order.get(first..)?.first_chunk()?);
+        Some(Group { class: *class, places, count })
+    }
+
+    /// Remembers the shapes of the plan that were not known, over those that had their places.
+    #[inline(always)]
+    pub(crate) fn learn(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn learn(shapes: &mut Shapes) {
+            for new in SHAPES..SHAPES + shapes.plan.new {
+                let shape = shapes.all[new];
+                shapes.all[Shapes::place(shape.lengths_are)] = shape;
+            }
+        }
+        if self.plan.new > 0 {
+            learn(self);
+        }
+    }
+}
