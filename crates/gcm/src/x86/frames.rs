@@ -1054,10 +1054,11 @@ struct Worker<V> {
 
 /// Keeps the compiler from computing what a branch leads to without the branch.
 #[inline(always)]
-fn by_branch<T>(mut pointer: *const T) -> *const T {
+fn by_branch<T>(pointer: *const T) -> *const T {
+    let mut address = pointer.addr();
     // SAFETY: no instruction at all.
-    unsafe { asm!("/* {} */", inout(reg) pointer, options(nomem, nostack, preserves_flags)) };
-    pointer
+    unsafe { asm!("/* {} */", inout(reg) address, options(nomem, nostack, preserves_flags)) };
+    pointer.with_addr(address)
 }
 
 impl<V: Vector> Worker<V> {
