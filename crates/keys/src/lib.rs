@@ -9,11 +9,13 @@
 mod file;
 mod hierarchy;
 mod secret;
+mod source;
 #[cfg(test)]
 mod tests;
 mod wrap;
 
-pub use file::{CakFile, KeyFileError, SakFile, read_cak_file, read_sak_file};
+pub use file::{CakFile, KeyFileError, Origin, SakFile, read_cak_file, read_sak_file};
 pub use hierarchy::MskTooShort;
 pub use secret::{Cak, Ckn, HexError, Ick, Kek, KeyId, RandomError, Sak, Salt};
+pub use source::CakSource;
 pub use wrap::{UnwrapError, WrappedKey};
