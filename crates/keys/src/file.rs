@@ -1,9 +1,10 @@
-//! Key files: TOML with hex strings, readable by their owner alone.
+//! Key files: TOML with hex strings, readable by their owner alone. Other sources of keys hold the same text.
 //!
 //! A parser's own message may quote the line it stumbled over, which here is a key. So only positions and
 //! names are taken from it.
 
 use crate::{Cak, Ckn, HexError, Sak, Salt};
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -13,7 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// Octets of the largest key file that is read.
 const MAX_LEN: u64 = 4096;
 
-/// What is wrong with a key file. Carries names and positions, never content.
+/// What is wrong with a key file or what stands for one. Carries names and positions, never content.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Opening or reading failed.
@@ -47,59 +48,139 @@ pub enum KeyFileError {
         owner: u32,
     },
     /// Larger than any key file.
-    #[error("{}: longer than {MAX_LEN} octets, so not a key file", path.display())]
+    #[error("{origin}: longer than {MAX_LEN} octets, so not a key file")]
     TooLong {
-        /// The file.
-        path: PathBuf,
+        /// File or variable.
+        origin: Origin,
     },
     /// Not TOML.
-    #[error("{}:{line}: not valid TOML; a key file holds lines such as  {example}", path.display())]
+    #[error("{}: not valid TOML; a key file holds lines such as  {example}", origin.line(*line))]
     Syntax {
-        /// The file.
-        path: PathBuf,
+        /// File or variable.
+        origin: Origin,
         /// Line, from 1.
         line: usize,
         /// A right line.
         example: &'static str,
     },
     /// A key that must be there is not.
-    #[error("{}: `{key}` is missing; write  {example}", path.display())]
+    #[error("{origin}: `{key}` is missing; write  {example}")]
     Missing {
-        /// The file.
-        path: PathBuf,
+        /// File or variable.
+        origin: Origin,
         /// The key.
         key: &'static str,
         /// A right line.
         example: &'static str,
     },
     /// A key that has no meaning here.
-    #[error("{}: unknown key `{key}`; known here: {known}", path.display())]
+    #[error("{origin}: unknown key `{key}`; known here: {known}")]
     Unknown {
-        /// The file.
-        path: PathBuf,
+        /// File or variable.
+        origin: Origin,
         /// The key.
         key: String,
         /// What may stand here.
         known: String,
     },
     /// A value that is not a string.
-    #[error("{}: `{key}` must be a string of hex digits in quotes", path.display())]
+    #[error("{origin}: `{key}` must be a string of hex digits in quotes")]
     NotAString {
-        /// The file.
-        path: PathBuf,
+        /// File or variable.
+        origin: Origin,
         /// The key.
         key: &'static str,
     },
     /// A value that is not the hex form of what it should be.
-    #[error("{}: `{key}`: {source}", path.display())]
+    #[error("{origin}: `{key}`: {source}")]
     Hex {
-        /// The file.
-        path: PathBuf,
+        /// File or variable.
+        origin: Origin,
         /// The key.
         key: &'static str,
         /// What is wrong with it.
         source: HexError,
     },
+    /// Not a name that an environment variable can have.
+    #[error(
+        "`{name}` is not the name of an environment variable; write letters, digits and _ only, no digit first"
+    )]
+    VariableName {
+        /// The name, unless it looks like a key.
+        name: String,
+    },
+    /// The environment has no such variable.
+    #[error(
+        "environment variable {name} is not set; give it the content of a key file: {name}=\"$(cat KEYFILE)\""
+    )]
+    NotSet {
+        /// The variable.
+        name: String,
+    },
+    /// A variable's octets are not UTF-8.
+    #[error(
+        "environment variable {name}: not text; give it the content of a key file: {name}=\"$(cat KEYFILE)\""
+    )]
+    NotText {
+        /// The variable.
+        name: String,
+    },
+    /// Not a name that a credential can have.
+    #[error(
+        "`{name}` is not the name of a credential; write what stands before the colon in LoadCredential=, without a slash"
+    )]
+    CredentialName {
+        /// The name, unless it looks like a key.
+        name: String,
+    },
+    /// Not started by systemd, or by a unit without credentials.
+    #[error(
+        "credential `{name}`: CREDENTIALS_DIRECTORY is not set, so this was started without credentials of systemd's; {}",
+        load(name)
+    )]
+    NoCredentials {
+        /// The credential.
+        name: String,
+    },
+    /// The unit has other credentials.
+    #[error("credential `{name}`: not in {}, so the unit has no such credential; {}", directory.display(), load(name))]
+    NoSuchCredential {
+        /// The credential.
+        name: String,
+        /// Where credentials are.
+        directory: PathBuf,
+    },
+}
+
+fn load(name: &str) -> String {
+    format!("write into the unit, below [Service]:  LoadCredential={name}:/path/of/the/key/file")
+}
+
+/// Where the text of a key was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+}
+
+impl Origin {
+    fn line(&self, line: usize) -> String {
+        match self {
+            Origin::File(_) => format!("{self}:{line}"),
+            Origin::Variable(_) => format!("{self}, line {line}"),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => path.display().fmt(f),
+            Origin::Variable(name) => write!(f, "environment variable {name}"),
+        }
+    }
 }
 
 /// Content of a link's static key file.
@@ -129,7 +210,8 @@ const CKN_EXAMPLE: &str = "ckn = \"2 to 64 hex digits\"";
 /// # Errors
 /// [`KeyFileError`]; also when others than the owner can access the file.
 pub fn read_sak_file(path: &Path) -> Result<SakFile, KeyFileError> {
-    let fields = Fields::read(path, ["sak", "salt"], SAK_EXAMPLE)?;
+    let text = read_private(path, Access::Owner)?;
+    let fields = Fields::parse(Origin::File(path.into()), &text, ["sak", "salt"], SAK_EXAMPLE)?;
     let sak = fields.required("sak", SAK_EXAMPLE, Sak::from_hex)?;
     let salt = fields.optional("salt", Salt::from_hex)?;
     Ok(SakFile { sak, salt })
@@ -140,36 +222,47 @@ pub fn read_sak_file(path: &Path) -> Result<SakFile, KeyFileError> {
 /// # Errors
 /// [`KeyFileError`]; also when others than the owner can access the file.
 pub fn read_cak_file(path: &Path) -> Result<CakFile, KeyFileError> {
-    let fields = Fields::read(path, ["cak", "ckn"], CAK_EXAMPLE)?;
+    parse_cak(Origin::File(path.into()), &read_private(path, Access::Owner)?)
+}
+
+/// Takes `cak` and `ckn` from a text that stood in `origin`.
+pub(crate) fn parse_cak(origin: Origin, text: &str) -> Result<CakFile, KeyFileError> {
+    let fields = Fields::parse(origin, text, ["cak", "ckn"], CAK_EXAMPLE)?;
     let cak = fields.required("cak", CAK_EXAMPLE, Cak::from_hex)?;
     let ckn = fields.required("ckn", CKN_EXAMPLE, Ckn::from_hex)?;
     Ok(CakFile { cak, ckn })
 }
 
 /// The strings of a key file by name; wiped when dropped.
-struct Fields<'a> {
-    path: &'a Path,
+struct Fields {
+    origin: Origin,
     table: toml::Table,
 }
 
-impl<'a> Fields<'a> {
-    fn read<const N: usize>(
-        path: &'a Path,
+impl Fields {
+    fn parse<const N: usize>(
+        origin: Origin,
+        text: &str,
         known: [&'static str; N],
         example: &'static str,
     ) -> Result<Self, KeyFileError> {
-        let text = read_private(path)?;
-        let table = text.parse::<toml::Table>().map_err(|e| {
-            let at = e.span().map_or(0, |s| s.start).min(text.len());
-            let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
-            KeyFileError::Syntax { path: path.into(), line, example }
-        })?;
-        let fields = Fields { path, table };
+        if text.len() as u64 > MAX_LEN {
+            return Err(KeyFileError::TooLong { origin });
+        }
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(e) => {
+                let at = e.span().map_or(0, |s| s.start).min(text.len());
+                let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+                return Err(KeyFileError::Syntax { origin, line, example });
+            }
+        };
+        let fields = Fields { origin, table };
         match fields.table.keys().find(|k| !known.contains(&k.as_str())) {
             Some(key) => {
                 // A key pasted without its name, or a part of it, would stand here as a bare word.
                 let key = if like_a_key(key) { "(a word like a key)".to_owned() } else { key.clone() };
-                Err(KeyFileError::Unknown { path: path.into(), key, known: known.join(", ") })
+                Err(KeyFileError::Unknown { origin: fields.origin.clone(), key, known: known.join(", ") })
             }
             None => Ok(fields),
         }
@@ -183,11 +276,11 @@ impl<'a> Fields<'a> {
         match self.table.get(key) {
             None => Ok(None),
             Some(toml::Value::String(text)) => parse(text).map(Some).map_err(|source| KeyFileError::Hex {
-                path: self.path.into(),
+                origin: self.origin.clone(),
                 key,
                 source,
             }),
-            Some(_) => Err(KeyFileError::NotAString { path: self.path.into(), key }),
+            Some(_) => Err(KeyFileError::NotAString { origin: self.origin.clone(), key }),
         }
     }
 
@@ -197,7 +290,7 @@ impl<'a> Fields<'a> {
         example: &'static str,
         parse: fn(&str) -> Result<T, HexError>,
     ) -> Result<T, KeyFileError> {
-        self.optional(key, parse)?.ok_or(KeyFileError::Missing { path: self.path.into(), key, example })
+        self.optional(key, parse)?.ok_or(KeyFileError::Missing { origin: self.origin.clone(), key, example })
     }
 }
 
@@ -206,7 +299,7 @@ fn like_a_key(word: &str) -> bool {
     word.len() > 24 || word.as_bytes().windows(5).any(|w| w.iter().all(u8::is_ascii_hexdigit))
 }
 
-impl Drop for Fields<'_> {
+impl Drop for Fields {
     fn drop(&mut self) {
         for (_, value) in self.table.iter_mut() {
             if let toml::Value::String(text) = value {
@@ -216,8 +309,26 @@ impl Drop for Fields<'_> {
     }
 }
 
-/// The text of a file that only its owner can access.
-fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+/// Who may have access to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Its owner alone.
+    Owner,
+    /// Its group may read too: so a credential of systemd's looks that an access list opens to the service's user.
+    OwnerAndGroup,
+}
+
+impl Access {
+    fn refused(self) -> u32 {
+        match self {
+            Access::Owner => 0o077,
+            Access::OwnerAndGroup => 0o037,
+        }
+    }
+}
+
+/// The text of a file that no others than `access` says can access.
+pub(crate) fn read_private(path: &Path, access: Access) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |reason| KeyFileError::Io { path: path.into(), reason };
     // Without O_NONBLOCK a FIFO would be waited for, which no signal ends.
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
@@ -227,7 +338,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     if !meta.is_file() {
         return Err(KeyFileError::NotAFile { path: path.into() });
     }
-    if meta.mode() & 0o077 != 0 {
+    if meta.mode() & access.refused() != 0 {
         return Err(KeyFileError::Exposed { path: path.into(), mode: meta.mode() & 0o7777 });
     }
     let me = rustix::process::geteuid().as_raw();
@@ -235,7 +346,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
         return Err(KeyFileError::Foreign { path: path.into(), owner: meta.uid() });
     }
     if meta.len() > MAX_LEN {
-        return Err(KeyFileError::TooLong { path: path.into() });
+        return Err(KeyFileError::TooLong { origin: Origin::File(path.into()) });
     }
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
     file.take(MAX_LEN).read_to_string(&mut text).map_err(io)?;

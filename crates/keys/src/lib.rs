@@ -1,12 +1,21 @@
-//! Keys of MACsec and MKA, and the files they are kept in.
+//! Keys of MACsec and MKA: what is derived from which, how they are wrapped, and the files they are kept in.
 //!
 //! Every secret is wiped when dropped, says nothing of itself in `Debug`, and is never part of an error. Key
-//! files are refused when others than their owner can read them. What keys are used *for* is elsewhere: frames
-//! in `gcm` and `secy`.
+//! files are refused when others than their owner can read them. The ICK and the KEK leave this crate only as
+//! what they make: ICVs and wrapped keys. When keys are made and passed on is elsewhere: `mka`; frames are
+//! the business of `gcm` and `secy`.
 #![forbid(unsafe_code)]
 
 mod file;
+mod hierarchy;
 mod secret;
+mod source;
+#[cfg(test)]
+mod tests;
+mod wrap;
 
-pub use file::{CakFile, KeyFileError, SakFile, read_cak_file, read_sak_file};
-pub use secret::{Cak, Ckn, HexError, KeyId, RandomError, Sak, Salt};
+pub use file::{CakFile, KeyFileError, Origin, SakFile, read_cak_file, read_sak_file};
+pub use hierarchy::MskTooShort;
+pub use secret::{Cak, Ckn, HexError, Ick, Kek, KeyId, RandomError, Sak, Salt};
+pub use source::CakSource;
+pub use wrap::{UnwrapError, WrappedKey};

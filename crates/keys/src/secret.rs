@@ -43,13 +43,13 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, RandomError> {
 
 /// A key of 16 or 32 octets.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-enum Key {
+pub(crate) enum Key {
     Aes128([u8; 16]),
     Aes256([u8; 32]),
 }
 
 impl Key {
-    fn from_octets(octets: &[u8]) -> Result<Self, HexError> {
+    pub(crate) fn from_octets(octets: &[u8]) -> Result<Self, HexError> {
         if let Ok(k) = octets.try_into() {
             Ok(Key::Aes128(k))
         } else if let Ok(k) = octets.try_into() {
@@ -59,7 +59,7 @@ impl Key {
         }
     }
 
-    fn octets(&self) -> &[u8] {
+    pub(crate) fn octets(&self) -> &[u8] {
         match self {
             Key::Aes128(k) => k,
             Key::Aes256(k) => k,
@@ -67,11 +67,28 @@ impl Key {
     }
 }
 
+macro_rules! redacted_key {
+    ($(#[$attribute:meta])* $name:ident) => {
+        $(#[$attribute])*
+        #[derive(Clone, ZeroizeOnDrop)]
+        pub struct $name(pub(crate) Key);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({} bits, redacted)"), self.0.octets().len() * 8)
+            }
+        }
+    };
+}
+
+/// A key that comes from outside: a file, an operator, another station.
 macro_rules! secret_key {
     ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
-        pub struct $name(Key);
+        redacted_key! {
+            $(#[$doc])*
+            #[derive(PartialEq, Eq)]
+            $name
+        }
 
         impl $name {
             /// Takes 16 or 32 octets.
@@ -108,12 +125,6 @@ macro_rules! secret_key {
                 Ok($name(if long { Key::Aes256(*random()?) } else { Key::Aes128(*random()?) }))
             }
         }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({} bits, redacted)"), self.octets().len() * 8)
-            }
-        }
     };
 }
 
@@ -125,6 +136,16 @@ secret_key! {
 secret_key! {
     /// Connectivity Association Key: what a pair or group of stations shares (802.1X clause 6.2).
     Cak
+}
+
+redacted_key! {
+    /// ICV Key: what MKPDUs are authenticated with. Made by [`Cak::ick`] alone (802.1X clause 9.3.3).
+    Ick
+}
+
+redacted_key! {
+    /// Key Encrypting Key: what SAKs and CAKs are wrapped with. Made by [`Cak::kek`] alone (802.1X clause 9.3.3).
+    Kek
 }
 
 impl Sak {
@@ -196,7 +217,7 @@ impl fmt::Debug for Salt {
 
 /// Connectivity association Key Name, 1 to 32 octets, not secret (802.1X clause 9.3.1).
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Ckn(Vec<u8>);
+pub struct Ckn(pub(crate) Vec<u8>);
 
 impl Ckn {
     /// Takes 2 to 64 hex digits.
@@ -204,7 +225,14 @@ impl Ckn {
     /// # Errors
     /// [`HexError`].
     pub fn from_hex(text: &str) -> Result<Self, HexError> {
-        let octets = decode(text)?;
+        Self::from_octets(&decode(text)?)
+    }
+
+    /// Takes 1 to 32 octets.
+    ///
+    /// # Errors
+    /// [`HexError::Length`] for any other number.
+    pub fn from_octets(octets: &[u8]) -> Result<Self, HexError> {
         match octets.len() {
             1..=32 => Ok(Ckn(octets.to_vec())),
             found => Err(HexError::Length { found, expected: "1 to 32" }),
