@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod captures;
+mod lan;
 mod vectors;
 
 pub use captures::{Capture, CapturedFrame, Channel, foreign_captures, static_captures};
+pub use lan::{Faults, Lan, Station};
 pub use vectors::{Vector, annex_c, dpdk, linux_kernel};

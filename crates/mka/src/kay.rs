@@ -1,0 +1,547 @@
+//! The KaY: one participant of one association.
+
+use crate::action::{Action, Event, Ignored, Reason, Refused};
+use crate::config::{Config, Random, RandomSource};
+use crate::cp::{Around, Cp, Out};
+use crate::key::{Key, KeyIdentifier, SharedKey, sscis_by_sci};
+use crate::peer::{MAX_PEERS, Peer};
+use crate::server::KeyServer;
+use crate::status::{Server, Status};
+use crate::timers::{Timer, Timers};
+use crate::{Time, mkpdu};
+use keys::{Ick, Kek, Salt};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use wire::{
+    BasicRepr, CipherSuite, DistributedSak, DistributedSakForm, MemberId, Mkpdu, ParameterSet, PeerList, Sci,
+    Ssci,
+};
+
+/// MKPDUs in quick succession after the start, so that others hear soon (milliseconds between them).
+const RAMP: [u64; 4] = [100, 200, 400, 800];
+
+/// One station's side of MKA on one link.
+#[derive(Debug)]
+pub struct Kay {
+    pub(crate) config: Config,
+    pub(crate) ick: Ick,
+    pub(crate) kek: Kek,
+    pub(crate) random: RandomSource,
+    pub(crate) mi: MemberId,
+    /// The number of the last MKPDU.
+    pub(crate) mn: u32,
+    /// When MKPDUs were sent, and their numbers, for a life time.
+    sent: VecDeque<(Time, u32)>,
+    pub(crate) ramp: usize,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) server: Option<Server>,
+    pub(crate) key_server: KeyServer,
+    pub(crate) cp: Cp,
+    pub(crate) timers: Timers,
+    pub(crate) out: Out,
+    /// By AN: what the SecY would next transmit with.
+    pub(crate) next_pns: [u64; 4],
+    /// Where lists of peers begin that do not fit a frame.
+    pub(crate) rotation: usize,
+    last_sent: Option<Time>,
+}
+
+impl Kay {
+    /// A KaY that begins now.
+    pub fn new(config: Config, random: Random, now: Time) -> Self {
+        let mut random = RandomSource(random);
+        let mut timers = Timers::default();
+        timers.set(Timer::Hello, now);
+        let mi = MemberId(random.octets());
+        Kay {
+            ick: config.cak.ick(&config.ckn),
+            kek: config.cak.kek(&config.ckn),
+            key_server: KeyServer::new(now),
+            config,
+            random,
+            mi,
+            mn: 0,
+            sent: VecDeque::new(),
+            ramp: 0,
+            peers: Vec::new(),
+            server: None,
+            cp: Cp::new(),
+            timers,
+            out: Out::default(),
+            next_pns: [1; 4],
+            rotation: 0,
+            last_sent: None,
+        }
+    }
+
+    /// A frame from the wire, from its destination address on. Frames that are no EAPOL may come too.
+    ///
+    /// # Errors
+    /// Why it was ignored; nothing has changed then.
+    pub fn handle_frame(&mut self, now: Time, frame: &[u8]) -> Result<(), Ignored> {
+        let pdu = Mkpdu::new_checked(frame).map_err(|_| Ignored::Malformed)?;
+        let basic = pdu.basic();
+        if basic.ckn.octets() != self.config.ckn.octets() {
+            return Err(Ignored::OtherCkn);
+        }
+        if basic.agility != BasicRepr::AGILITY {
+            return Err(Ignored::Agility);
+        }
+        if !self.ick.verify(&pdu.authenticated(), pdu.icv()) {
+            return Err(Ignored::Icv);
+        }
+        // What a bridge sends back, or what somebody kept from before: nothing to learn from.
+        if basic.sci == self.config.sci {
+            return Err(Ignored::Own);
+        }
+        if basic.mi == self.mi {
+            self.take_new_mi(now);
+            return Ok(());
+        }
+        let index = match self.peers.iter().position(|peer| peer.mi == basic.mi) {
+            Some(index) => {
+                let peer = &mut self.peers[index];
+                if basic.mn <= peer.mn || basic.sci != peer.sci {
+                    return Err(Ignored::Stale);
+                }
+                (peer.mn, peer.priority, peer.version, peer.heard) =
+                    (basic.mn, basic.priority, basic.version, now);
+                index
+            }
+            None => self.meet(now, &basic)?,
+        };
+        self.read_sets(now, index, &pdu);
+        self.after(now);
+        Ok(())
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let lost: Vec<Peer> = self.peers.extract_if(.., |peer| peer.expires <= now).collect();
+        for peer in lost {
+            self.out.events.push_back(Event::PeerLost { sci: peer.sci, mi: peer.mi });
+            if peer.live {
+                self.leave(now, peer.sci);
+            }
+        }
+        if self.timers.is_due(Timer::Rekey, now) {
+            self.timers.stop(Timer::Rekey);
+            self.want_key(Reason::Period);
+        }
+        self.after(now);
+    }
+
+    /// The SecY did all that was asked before [`Action::Confirm`] with this number.
+    pub fn handle_done(&mut self, now: Time, number: u64) {
+        if self.cp.confirmed(number, &mut self.out) {
+            self.hello_soon(now);
+        }
+        self.after(now);
+    }
+
+    /// This station has transmitted under this key before, in an earlier life perhaps, and must not do so again.
+    pub fn handle_refused(&mut self, now: Time, key: KeyIdentifier) {
+        let live = self.live_scis();
+        self.cp.refuse(key, &live, &mut self.out);
+        self.out.events.push_back(Event::SakRefused(Refused::UsedBefore));
+        self.after(now);
+    }
+
+    /// The SecY would next transmit with this packet number under this AN.
+    pub fn handle_next_pn(&mut self, now: Time, an: wire::An, pn: u64) {
+        self.next_pns[an.index()] = pn;
+        let used = self.cp.transmit_key().filter(|key| key.an == an);
+        if used.is_some_and(|key| pn >= pn_threshold(key.suite)) {
+            self.want_key(Reason::PacketNumbers);
+            self.after(now);
+        }
+    }
+
+    /// An operator wants a new SAK. Whether this station is one that can make it.
+    pub fn rekey(&mut self, now: Time) -> bool {
+        let is_server = self.server == Some(Server::Me);
+        self.want_key(Reason::Request);
+        self.after(now);
+        is_server
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) or [`poll_transmit`](Self::poll_transmit) is next to be called.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let ages = self.peers.iter().map(|peer| peer.expires);
+        self.timers.next().into_iter().chain(ages).min()
+    }
+
+    /// What the SecY is to do next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.out.actions.pop_front()
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.events.pop_front()
+    }
+
+    /// Writes an MKPDU into `buffer`, if it is time, and says how long it is.
+    pub fn poll_transmit(&mut self, now: Time, buffer: &mut [u8]) -> Option<usize> {
+        if !self.timers.is_due(Timer::Hello, now) {
+            return None;
+        }
+        let interval = match RAMP.get(self.ramp) {
+            Some(millis) => Time::from_millis(*millis),
+            None if self.is_bounded() => self.config.times.bounded_hello,
+            None => self.config.times.hello,
+        };
+        self.ramp += 1;
+        self.timers.set(Timer::Hello, now + interval.min(self.config.times.hello));
+        self.last_sent = Some(now);
+        // A number is never used twice.
+        let Some(mn) = self.mn.checked_add(1) else {
+            self.take_new_mi(now);
+            return None;
+        };
+        self.mn = mn;
+        self.sent.push_back((now, mn));
+        let life = self.config.times.life;
+        // The first one that is kept is the last that is older than a life time.
+        while self.sent.get(1).is_some_and(|(at, _)| *at + life <= now) {
+            self.sent.pop_front();
+        }
+        mkpdu::write(self, buffer)
+    }
+
+    /// How things are.
+    pub fn status(&self, now: Time) -> Status {
+        Status {
+            sci: self.config.sci,
+            mi: self.mi,
+            mn: self.mn,
+            server: self.server,
+            peers: self.peers.iter().map(|peer| peer.status(now)).collect(),
+            sas: self.cp.status(),
+            rekeys: self.cp.rekeys,
+        }
+    }
+
+    /// Somebody bounds the time that frames may be on their way.
+    fn is_bounded(&self) -> bool {
+        let peer_wants = |peer: &Peer| peer.sak_use.as_ref().is_some_and(|said| said.delay_protect);
+        self.config.delay_protect || self.peers.iter().any(|peer| peer.live && peer_wants(peer))
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(|peer| peer.live)
+    }
+
+    pub(crate) fn live_scis(&self) -> Vec<Sci> {
+        self.live().map(|peer| peer.sci).collect()
+    }
+
+    /// There is something to tell.
+    pub(crate) fn hello_soon(&mut self, now: Time) {
+        let earliest = self.last_sent.map_or(now, |last| (last + self.config.times.gap).max(now));
+        self.timers.set_no_later(Timer::Hello, earliest);
+    }
+
+    /// Somebody else has this one's MI, or had it: nothing that names it means this station.
+    fn take_new_mi(&mut self, now: Time) {
+        self.mi = MemberId(self.random.octets());
+        (self.mn, self.ramp) = (0, 0);
+        self.sent.clear();
+        // What is handed out goes by the old one.
+        self.key_server.kn = 0;
+        self.key_server.handing_out = None;
+        self.want_key(Reason::Members);
+        self.out.events.push_back(Event::NewMemberIdentifier(self.mi));
+        self.hello_soon(now);
+    }
+
+    /// A peer that was not heard before: where it is now.
+    fn meet(&mut self, now: Time, basic: &BasicRepr<'_>) -> Result<usize, Ignored> {
+        if self.peers.len() >= MAX_PEERS {
+            // Live ones stay, whatever comes.
+            let oldest = self.peers.iter().enumerate().filter(|(_, peer)| !peer.live);
+            let (oldest, _) = oldest.min_by_key(|(_, peer)| peer.heard).ok_or(Ignored::TooMany)?;
+            self.peers.remove(oldest);
+        }
+        self.peers.push(Peer {
+            mi: basic.mi,
+            mn: basic.mn,
+            sci: basic.sci,
+            priority: basic.priority,
+            version: basic.version,
+            live: false,
+            heard: now,
+            expires: now + self.config.times.life,
+            sak_use: None,
+            pn_high: [0; 2],
+        });
+        self.out.events.push_back(Event::PeerSeen { sci: basic.sci, mi: basic.mi });
+        // It is listed sooner, and knows sooner that it is heard.
+        self.hello_soon(now);
+        Ok(self.peers.len() - 1)
+    }
+
+    fn read_sets(&mut self, now: Time, index: usize, pdu: &Mkpdu<'_>) {
+        let mut lists_me = false;
+        let mut live_list = None;
+        let mut distributed = None;
+        for set in pdu.sets() {
+            match set {
+                ParameterSet::LivePeerList(list) => {
+                    lists_me |= self.lists_me(now, &list);
+                    live_list = Some(list);
+                }
+                ParameterSet::PotentialPeerList(list) => lists_me |= self.lists_me(now, &list),
+                // Some leave it out at times, and mean no change by that.
+                ParameterSet::SakUse(Some(said)) => self.peers[index].sak_use = Some(said),
+                ParameterSet::Xpn(xpn) => {
+                    self.peers[index].pn_high = [xpn.latest_lpn_high, xpn.old_lpn_high];
+                }
+                ParameterSet::DistributedSak(sak) => distributed = Some(sak),
+                _ => {}
+            }
+        }
+        let mi = self.peers[index].mi;
+        if lists_me {
+            self.be_live(now, index);
+        } else if !self.peers[index].live {
+            self.peers[index].expires = now + self.config.times.life;
+        }
+        self.elect(now);
+        // Those before it may be gone.
+        let Some(index) = self.peers.iter().position(|peer| peer.mi == mi) else { return };
+        if let Some(sak) = distributed
+            && lists_me
+            && self.server == Some(Server::Peer { sci: self.peers[index].sci, mi })
+        {
+            match self.accept_key(&self.peers[index], &sak, live_list.as_ref()) {
+                Ok(Some(key)) => {
+                    self.out.events.push_back(Event::SakReceived { key: key.identifier, an: key.an });
+                    self.key_server.last_kn = Some(key.identifier);
+                    self.cp.offer(key);
+                }
+                Ok(None) => {}
+                Err(refused) => self.out.events.push_back(Event::SakRefused(refused)),
+            }
+        }
+        self.bound_delay(index);
+        self.watch_packet_numbers(index);
+    }
+
+    /// Whether a list names this station, with a number that was used within a life time.
+    fn lists_me(&mut self, now: Time, list: &PeerList<'_>) -> bool {
+        let Some(mn) = list.find(self.mi) else { return false };
+        if mn > self.mn {
+            // Another station's, or this one's from before the last restart, which cannot be told apart.
+            self.take_new_mi(now);
+            return false;
+        }
+        let life = self.config.times.life;
+        self.sent.iter().any(|(at, sent)| *sent <= mn && *at + life > now)
+            || self.sent.back().is_some_and(|(_, last)| *last == mn)
+    }
+
+    /// A peer listed this station: it is there, and hears.
+    fn be_live(&mut self, now: Time, index: usize) {
+        let peer = &mut self.peers[index];
+        peer.expires = now + self.config.times.life;
+        if peer.live {
+            return;
+        }
+        peer.live = true;
+        let (sci, mi) = (peer.sci, peer.mi);
+        // One that restarted, or took another MI: its channel stays, with what was received from it, so that nothing from
+        // before is taken again, and nothing is lost of what it may still send.
+        let has_channel = self.peers.iter().any(|peer| peer.live && peer.sci == sci && peer.mi != mi);
+        let before = self.peers.len();
+        self.peers.retain(|peer| peer.sci != sci || peer.mi == mi);
+        if self.peers.len() < before {
+            self.out.events.push_back(Event::PeerRestarted { sci });
+        }
+        self.out.events.push_back(Event::PeerLive { sci, mi });
+        if !has_channel {
+            self.out.actions.push_back(Action::AddRxSc(sci));
+            // It may have been here before, under the same key: what it sent then is not taken again.
+            let said = |key: &SharedKey| {
+                let peer = self.peers.iter().find(|peer| peer.mi == mi)?;
+                peer.next_pn(key.identifier)
+            };
+            for key in self.cp.keys().filter(|key| key.is_for(sci)) {
+                let lowest_pn = said(key).unwrap_or(1).max(1);
+                self.out.actions.push_back(Action::InstallRxSa { sci, key: key.clone(), lowest_pn });
+            }
+        }
+        self.want_key(Reason::Members);
+        self.hello_soon(now);
+    }
+
+    /// A live peer is gone.
+    fn leave(&mut self, now: Time, sci: Sci) {
+        self.out.actions.push_back(Action::RemoveRxSc(sci));
+        self.want_key(Reason::Members);
+        self.hello_soon(now);
+    }
+
+    /// Elects the key server among the live (802.1X clause 9.5): the lowest priority, then the lowest SCI. 255 is not set
+    /// apart: deployed peers have it by default and elect themselves all the same, and where all have it, somebody must.
+    fn elect(&mut self, now: Time) {
+        let me = (self.config.priority, self.config.sci, Server::Me);
+        let peers = self.live().map(|p| (p.priority, p.sci, Server::Peer { sci: p.sci, mi: p.mi }));
+        let best = peers.min_by_key(|(priority, sci, _)| (*priority, *sci));
+        let server = best.map(|best| if (me.0, me.1) < (best.0, best.1) { me.2 } else { best.2 });
+        if server == self.server {
+            return;
+        }
+        self.server = server;
+        self.out.events.push_back(Event::KeyServer(server));
+        self.key_server.stop();
+        self.timers.stop(Timer::Rekey);
+        if server == Some(Server::Me) {
+            self.want_key(Reason::Elected);
+        }
+        self.hello_soon(now);
+    }
+
+    /// Everything that follows from what has changed.
+    fn after(&mut self, now: Time) {
+        self.elect(now);
+        if self.server.is_none() {
+            let had_keys = self.cp.disconnect(&mut self.timers, &mut self.out);
+            self.key_server.stop();
+            self.timers.stop(Timer::Distribute);
+            self.timers.stop(Timer::Rekey);
+            if had_keys {
+                // Others may not have noticed, and would not hand out a key anew to one that had it. The one before is
+                // gone with its packet numbers, and must not come back.
+                self.take_new_mi(now);
+            }
+            return;
+        }
+        self.serve_keys(now);
+        if self.step(now) {
+            self.hello_soon(now);
+        }
+        // A step may settle what a key server waits for, and make a key.
+        if self.serve_keys(now) && self.step(now) {
+            self.hello_soon(now);
+        }
+    }
+
+    fn step(&mut self, now: Time) -> bool {
+        let live = self.live_scis();
+        let next = self.cp.latest.as_ref().map(|key| key.identifier);
+        let all_receive = next.is_some_and(|key| self.live().all(|peer| peer.receives(key)));
+        let server_transmits = match (self.server, next) {
+            (Some(Server::Peer { mi, .. }), Some(key)) => {
+                self.live().any(|peer| peer.mi == mi && peer.transmits(key))
+            }
+            _ => false,
+        };
+        let around = Around {
+            now,
+            times: &self.config.times,
+            live: &live,
+            is_server: self.server == Some(Server::Me),
+            all_receive,
+            server_transmits,
+        };
+        self.cp.step(&around, &mut self.timers, &mut self.out)
+    }
+
+    /// A key from the key server; none, where it is here already.
+    fn accept_key(
+        &self,
+        server: &Peer,
+        sak: &DistributedSak<'_>,
+        live_list: Option<&PeerList<'_>>,
+    ) -> Result<Option<SharedKey>, Refused> {
+        let (kn, suite, wrapped) = match &sak.form {
+            DistributedSakForm::PlainText => return Err(Refused::PlainText),
+            DistributedSakForm::GcmAes128 { kn, wrapped } => (*kn, CipherSuite::GcmAes128, &wrapped[..]),
+            DistributedSakForm::Suite { kn, suite, wrapped } => {
+                (*kn, suite.map_err(|_| Refused::Suite(None))?, wrapped.octets())
+            }
+        };
+        let identifier = KeyIdentifier { mi: server.mi, kn };
+        // A key that was left behind is not taken up again.
+        let stale = self.key_server.last_kn.is_some_and(|last| last.mi == server.mi && kn <= last.kn);
+        if stale || self.cp.has(identifier) {
+            return Ok(None);
+        }
+        if !self.config.suites.contains(&suite) {
+            return Err(Refused::Suite(Some(suite)));
+        }
+        let sscis = if suite.is_xpn() { self.sscis_of(server, live_list)? } else { Vec::new() };
+        let unwrapped = self.kek.unwrap_sak(wrapped).map_err(|_| Refused::Unwrap)?;
+        if !unwrapped.fits(suite) {
+            return Err(Refused::Unwrap);
+        }
+        Ok(Some(Arc::new(Key {
+            identifier,
+            an: sak.an,
+            sak: unwrapped,
+            suite,
+            confidentiality: sak.confidentiality_offset,
+            salt: suite.is_xpn().then(|| Salt::for_sak(server.mi.0, kn)),
+            sscis,
+        })))
+    }
+
+    /// Who has which SSCI under a key that came beside this list: the list's order tells, where the key server says what
+    /// it has itself; else the order of SCIs does.
+    fn sscis_of(&self, server: &Peer, live_list: Option<&PeerList<'_>>) -> Result<Vec<(Sci, Ssci)>, Refused> {
+        let list = live_list.ok_or(Refused::Malformed)?;
+        let sci_of = |mi: MemberId| {
+            let peer = self.peers.iter().find(|peer| peer.mi == mi).map(|peer| peer.sci);
+            if mi == self.mi { Some(self.config.sci) } else { peer }
+        };
+        let mut scis = Vec::new();
+        for (mi, _) in list.iter() {
+            scis.push(sci_of(mi).ok_or(Refused::UnknownStation)?);
+        }
+        let of_server = u32::from(list.key_server_ssci());
+        let sscis: Vec<(Sci, Ssci)> = if of_server == 0 {
+            sscis_by_sci(scis.into_iter().chain([server.sci]))
+        } else {
+            let others = (1..).filter(|ssci| *ssci != of_server).map(Ssci);
+            let listed = scis.into_iter().zip(others);
+            listed.chain([(server.sci, Ssci(of_server))]).collect()
+        };
+        let mut seen: Vec<Sci> = sscis.iter().map(|(sci, _)| *sci).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        if seen.len() < sscis.len() {
+            return Err(Refused::SharedSsci);
+        }
+        Ok(sscis)
+    }
+
+    /// Delay protection: what the peer would no longer send is no longer taken.
+    fn bound_delay(&mut self, index: usize) {
+        if !self.config.delay_protect {
+            return;
+        }
+        let peer = &self.peers[index];
+        let bounds = self.cp.keys().filter_map(|key| Some((key.an, peer.next_pn(key.identifier)?)));
+        let raise =
+            bounds.filter(|(_, pn)| *pn > 1).map(|(an, pn)| Action::RaiseLowestPn { sci: peer.sci, an, pn });
+        self.out.actions.extend(raise);
+    }
+
+    /// A key server makes a new key in time for others too.
+    fn watch_packet_numbers(&mut self, index: usize) {
+        let peer = &self.peers[index];
+        let near_end =
+            |key: &SharedKey| peer.next_pn(key.identifier).is_some_and(|pn| pn >= pn_threshold(key.suite));
+        // Of the older of two it does not matter any more.
+        let newest = self.cp.latest.as_ref().or(self.cp.old.as_ref());
+        if newest.is_some_and(near_end) {
+            self.want_key(Reason::PacketNumbers);
+        }
+    }
+}
+
+/// From this packet number on there has to be another key (802.1X clause 9.8).
+pub(crate) fn pn_threshold(suite: CipherSuite) -> u64 {
+    if suite.is_xpn() { 0xc000_0000_0000_0000 } else { 0xc000_0000 }
+}

@@ -1,0 +1,138 @@
+//! What a KaY sends.
+
+use crate::Kay;
+use crate::key::SharedKey;
+use crate::status::Server;
+use wire::{
+    An, BasicRepr, Capability, CipherSuite, CknRef, DistributedSak, DistributedSakForm, EapolRepr, KeyUse,
+    MemberId, MkpduWriter, PAE_GROUP, SakUse, WrappedKey, XpnRepr,
+};
+
+/// Octets of an MKPDU with everything in it but entries of lists.
+const WITHOUT_LISTS: usize = 14 + 4 + (32 + 32) + 2 * 4 + 44 + 12 + 56 + 20;
+/// Octets of a peer in a list.
+const ENTRY: usize = 16;
+
+/// Whether a frame can name so many peers.
+pub(crate) fn fits_all(kay: &Kay, peers: usize) -> bool {
+    WITHOUT_LISTS + ENTRY * peers <= kay.config.max_frame
+}
+
+/// Writes the next MKPDU, which has its number already.
+pub(crate) fn write(kay: &mut Kay, buffer: &mut [u8]) -> Option<usize> {
+    let size = buffer.len().min(kay.config.max_frame);
+    let room = size.saturating_sub(WITHOUT_LISTS) / ENTRY;
+    let hand_out = kay.hands_out().filter(|hand_out| {
+        let key = hand_out.key.identifier;
+        // Until it is in use by all; who loses a frame finds it in the next.
+        !kay.live().all(|peer| peer.receives(key))
+            || !kay.cp.transmit_key().is_some_and(|k| k.identifier == key)
+    });
+    let entry = |peer: &crate::peer::Peer| (peer.mi, peer.mn);
+    let mut live: Vec<(MemberId, u32)> = kay.live().map(entry).collect();
+    let potential: Vec<(MemberId, u32)> = kay.peers.iter().filter(|peer| !peer.live).map(entry).collect();
+    let mut server_ssci = 0;
+    if let Some(hand_out) = hand_out.filter(|hand_out| hand_out.key.suite.is_xpn()) {
+        // The order of the list is that of SSCIs.
+        let ssci =
+            |mi: MemberId| kay.live().find(|peer| peer.mi == mi).and_then(|peer| hand_out.key.ssci(peer.sci));
+        live.sort_by_key(|(mi, _)| ssci(*mi));
+        server_ssci = hand_out.key.ssci(kay.config.sci).map_or(0, |ssci| ssci.0 as u8);
+    } else if live.len() > room && !live.is_empty() {
+        // Others find themselves in the next one.
+        let from = kay.rotation % live.len();
+        live.rotate_left(from);
+    }
+    live.truncate(room);
+    let rest = room - live.len();
+    let potential = &potential[..potential.len().min(rest)];
+
+    let distributed = match hand_out {
+        Some(hand_out) => Some((hand_out.key.clone(), kay.kek.wrap_sak(&hand_out.key.sak))),
+        None => None,
+    };
+    let version = version(kay);
+    let basic = BasicRepr {
+        version,
+        priority: kay.config.priority,
+        key_server: kay.server == Some(Server::Me),
+        macsec_desired: true,
+        capability: Capability::ConfidentialityOffsets,
+        sci: kay.config.sci,
+        mi: kay.mi,
+        mn: kay.mn,
+        agility: BasicRepr::AGILITY,
+        ckn: CknRef::new(kay.config.ckn.octets()).ok()?,
+    };
+    let mut writer =
+        MkpduWriter::new(&mut buffer[..size], kay.config.sci.mac(), PAE_GROUP, EapolRepr::VERSION, &basic)
+            .ok()?;
+    if !live.is_empty() {
+        writer.live_peers(server_ssci, live.iter().copied()).ok()?;
+    }
+    if !potential.is_empty() {
+        writer.potential_peers(potential.iter().copied()).ok()?;
+    }
+    // Before a peer is live it takes some amiss to hear of SAKs.
+    if !live.is_empty() && kay.cp.keys().next().is_some() {
+        let (said, xpn) = sak_use(kay);
+        writer.sak_use(Some(&said)).ok()?;
+        if version >= 3 && kay.cp.keys().any(|key| key.suite.is_xpn()) {
+            writer.xpn(&xpn).ok()?;
+        }
+    }
+    if let Some((key, wrapped)) = &distributed {
+        let kn = key.identifier.kn;
+        let wrapped = wrapped.as_ref();
+        // The form without a suite is the one that everybody takes.
+        let form = match (key.suite, wrapped.try_into()) {
+            (CipherSuite::GcmAes128, Ok(wrapped)) => DistributedSakForm::GcmAes128 { kn, wrapped },
+            (suite, _) => {
+                DistributedSakForm::Suite { kn, suite: Ok(suite), wrapped: WrappedKey::new(wrapped).ok()? }
+            }
+        };
+        let sak = DistributedSak { an: key.an, confidentiality_offset: key.confidentiality, form };
+        writer.distributed_sak(&sak).ok()?;
+    }
+    let ick = &kay.ick;
+    let frame = writer.finish(kay.config.icv_indicator, |parts| ick.icv(&parts));
+    let len = frame.len();
+    kay.rotation = kay.rotation.wrapping_add(room);
+    Some(len)
+}
+
+/// What the others speak, if all speak less than this one.
+fn version(kay: &Kay) -> u8 {
+    let others = kay.peers.iter().map(|peer| peer.version).max();
+    others.map_or(kay.config.version, |others| others.clamp(1, kay.config.version))
+}
+
+fn sak_use(kay: &Kay) -> (SakUse, XpnRepr) {
+    let next_pn = |an: An| kay.next_pns[an.index()];
+    let slot = |key: &Option<SharedKey>| match key {
+        Some(key) => {
+            let pn = next_pn(key.an);
+            let used = KeyUse { mi: key.identifier.mi, kn: key.identifier.kn, llpn: pn as u32 };
+            (key.an, used, (pn >> 32) as u32)
+        }
+        None => (An::ALL[0], KeyUse::default(), 0),
+    };
+    let (latest_an, latest, latest_lpn_high) = slot(&kay.cp.latest);
+    let (old_an, old, old_lpn_high) = slot(&kay.cp.old);
+    let (latest_rx, latest_tx) = kay.cp.latest_use();
+    let (old_rx, old_tx) = kay.cp.old_use();
+    let said = SakUse {
+        latest_an,
+        latest_tx,
+        latest_rx,
+        old_an,
+        old_tx,
+        old_rx,
+        plain_tx: false,
+        plain_rx: false,
+        delay_protect: kay.config.delay_protect,
+        latest,
+        old,
+    };
+    (said, XpnRepr { suspension_time: 0, latest_lpn_high, old_lpn_high })
+}

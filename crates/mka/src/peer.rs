@@ -1,0 +1,73 @@
+//! The other stations (802.1X clause 9.4.3).
+
+use crate::key::KeyIdentifier;
+use crate::{PeerStatus, Time};
+use wire::{MemberId, SakUse, Sci};
+
+/// Stations that are kept, live or potential, at most. More are ignored: they know the CAK, or replay one who did.
+pub(crate) const MAX_PEERS: usize = 256;
+
+/// Another station, as its MKPDUs say.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) mi: MemberId,
+    /// The number of its last MKPDU; only higher ones are taken.
+    pub(crate) mn: u32,
+    pub(crate) sci: Sci,
+    pub(crate) priority: u8,
+    pub(crate) version: u8,
+    /// It listed this station as it is now; else it is a potential peer.
+    pub(crate) live: bool,
+    /// When its last MKPDU came.
+    pub(crate) heard: Time,
+    /// When it is forgotten: a live peer a life time after it last listed this station.
+    pub(crate) expires: Time,
+    /// What it last said of SAKs, and the high parts of its packet numbers.
+    pub(crate) sak_use: Option<SakUse>,
+    pub(crate) pn_high: [u32; 2],
+}
+
+impl Peer {
+    /// Whether it said that it receives under this key. In which slot does not matter: some keep their only key in the
+    /// old one.
+    pub(crate) fn receives(&self, key: KeyIdentifier) -> bool {
+        self.uses(key).is_some_and(|(receives, _)| receives)
+    }
+
+    /// Whether it said that it transmits under this key.
+    pub(crate) fn transmits(&self, key: KeyIdentifier) -> bool {
+        self.uses(key).is_some_and(|(_, transmits)| transmits)
+    }
+
+    fn uses(&self, key: KeyIdentifier) -> Option<(bool, bool)> {
+        let said = self.sak_use.as_ref()?;
+        let is = |used: &wire::KeyUse| used.mi == key.mi && used.kn == key.kn;
+        match (is(&said.latest), is(&said.old)) {
+            (false, false) => None,
+            (latest, old) => Some((
+                latest && said.latest_rx || old && said.old_rx,
+                latest && said.latest_tx || old && said.old_tx,
+            )),
+        }
+    }
+
+    /// The packet number that it said it would next transmit with under this key.
+    pub(crate) fn next_pn(&self, key: KeyIdentifier) -> Option<u64> {
+        let said = self.sak_use.as_ref()?;
+        let slots = [(&said.latest, self.pn_high[0]), (&said.old, self.pn_high[1])];
+        let (used, high) = slots.into_iter().find(|(used, _)| used.mi == key.mi && used.kn == key.kn)?;
+        Some(u64::from(high) << 32 | u64::from(used.llpn))
+    }
+
+    pub(crate) fn status(&self, now: Time) -> PeerStatus {
+        PeerStatus {
+            sci: self.sci,
+            mi: self.mi,
+            mn: self.mn,
+            priority: self.priority,
+            version: self.version,
+            live: self.live,
+            age: now.saturating_sub(self.heard),
+        }
+    }
+}

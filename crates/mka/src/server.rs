@@ -1,0 +1,125 @@
+//! A key server's duties (802.1X clause 9.8).
+
+use crate::action::{Event, Reason, Refused};
+use crate::key::{Key, KeyIdentifier, SharedKey, sscis_by_sci};
+use crate::status::Server;
+use crate::timers::Timer;
+use crate::{Kay, Time, mkpdu};
+use keys::Salt;
+use std::sync::Arc;
+use wire::{An, MemberId, Sci};
+
+/// What a key server remembers.
+#[derive(Debug)]
+pub(crate) struct KeyServer {
+    /// Why another key is to be made, until it is.
+    pub(crate) wanted: Option<Reason>,
+    /// The number of the last key.
+    pub(crate) kn: u32,
+    /// The AN of the last key, whoever made it.
+    pub(crate) last_an: Option<An>,
+    /// The last key that another one made: older ones are not taken.
+    pub(crate) last_kn: Option<KeyIdentifier>,
+    /// What is being handed out, and to whom.
+    pub(crate) handing_out: Option<HandOut>,
+    /// When that began, or this station.
+    since: Time,
+}
+
+/// A key that is being handed out.
+#[derive(Debug)]
+pub(crate) struct HandOut {
+    pub(crate) key: SharedKey,
+    /// Peers that were live when it was made.
+    pub(crate) members: Vec<MemberId>,
+}
+
+impl KeyServer {
+    pub(crate) fn new(now: Time) -> Self {
+        KeyServer { wanted: None, kn: 0, last_an: None, last_kn: None, handing_out: None, since: now }
+    }
+
+    /// Somebody else is the key server now, or nobody.
+    pub(crate) fn stop(&mut self) {
+        self.wanted = None;
+        self.handing_out = None;
+    }
+}
+
+impl Kay {
+    /// A key server is to make another key.
+    pub(crate) fn want_key(&mut self, reason: Reason) {
+        if self.server == Some(Server::Me) {
+            self.key_server.wanted.get_or_insert(reason);
+        }
+    }
+
+    /// Whether what is handed out is still for exactly those who are there. One who came later, or came back, must not
+    /// get it: it may have used it in an earlier life.
+    pub(crate) fn hands_out(&self) -> Option<&HandOut> {
+        let hand_out = self.key_server.handing_out.as_ref()?;
+        let members = &hand_out.members;
+        let same = self.live().count() == members.len() && self.live().all(|p| members.contains(&p.mi));
+        same.then_some(hand_out)
+    }
+
+    /// Makes a key if one is wanted and it is time. Whether it was made.
+    pub(crate) fn serve_keys(&mut self, now: Time) -> bool {
+        self.timers.stop(Timer::Distribute);
+        if self.server != Some(Server::Me) {
+            return false;
+        }
+        let Some(reason) = self.key_server.wanted else { return false };
+        // One that was handed out to others than are there now is not worth waiting for.
+        let outdated = self.cp.is_open() && self.hands_out().is_none();
+        if !(self.cp.is_settled() || outdated) {
+            return false;
+        }
+        // Those who are about to come up are waited for, but not for ever.
+        let patience = self.key_server.since + self.config.times.life;
+        if self.peers.iter().any(|peer| !peer.live) && now < patience {
+            self.timers.set(Timer::Distribute, patience);
+            return false;
+        }
+        self.key_server.wanted = None;
+        self.make_key(now, reason);
+        true
+    }
+
+    fn make_key(&mut self, now: Time, reason: Reason) {
+        let Some(suite) = self.config.suites.first().copied() else { return };
+        let members: Vec<MemberId> = self.live().map(|peer| peer.mi).collect();
+        if suite.is_xpn() && !mkpdu::fits_all(self, members.len()) {
+            self.out.events.push_back(Event::SakRefused(Refused::TooManyStations));
+            return;
+        }
+        let Some(kn) = self.key_server.kn.checked_add(1) else { return };
+        self.key_server.kn = kn;
+        let newest = self.cp.latest.as_ref().or(self.cp.old.as_ref()).map(|key| key.an);
+        let an = newest.or(self.key_server.last_an).map_or(An::ALL[0], An::next);
+        let mut mis: Vec<[u8; 12]> = members.iter().map(|mi| mi.0).collect();
+        mis.push(self.mi.0);
+        let nonce: [u8; 32] = self.random.octets();
+        let sak = self.config.cak.derive_sak(suite, &nonce[..suite.sak_len()], &mis, kn);
+        let scis: Vec<Sci> = self.live().map(|peer| peer.sci).chain([self.config.sci]).collect();
+        let key = Arc::new(Key {
+            identifier: KeyIdentifier { mi: self.mi, kn },
+            an,
+            sak,
+            suite,
+            confidentiality: self.config.confidentiality,
+            salt: suite.is_xpn().then(|| Salt::for_sak(self.mi.0, kn)),
+            sscis: if suite.is_xpn() { sscis_by_sci(scis) } else { Vec::new() },
+        });
+        self.out.events.push_back(Event::SakMade { key: key.identifier, an, reason });
+        self.key_server.last_an = Some(an);
+        self.key_server.since = now;
+        self.key_server.handing_out = Some(HandOut { key: key.clone(), members });
+        match self.config.rekey_period {
+            Some(period) => self.timers.set(Timer::Rekey, now + period),
+            None => self.timers.stop(Timer::Rekey),
+        }
+        self.cp.offer(key);
+        self.hello_soon(now);
+    }
+}
