@@ -74,7 +74,16 @@ pub(crate) struct Out {
 
 impl Cp {
     pub(crate) fn new() -> Self {
-        Cp { state: State::Idle, next: None, latest: None, old: None, encoding: None, confirm: 0, delayed: false, rekeys: 0 }
+        Cp {
+            state: State::Idle,
+            next: None,
+            latest: None,
+            old: None,
+            encoding: None,
+            confirm: 0,
+            delayed: false,
+            rekeys: 0,
+        }
     }
 
     /// Whether a key server may make another key.

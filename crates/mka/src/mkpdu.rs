@@ -2,6 +2,7 @@
 
 use crate::Kay;
 use crate::key::SharedKey;
+use crate::peer::Peer;
 use crate::status::Server;
 use wire::{
     An, BasicRepr, Capability, CipherSuite, CknRef, DistributedSak, DistributedSakForm, EapolRepr, KeyUse,
@@ -28,24 +29,26 @@ pub(crate) fn write(kay: &mut Kay, buffer: &mut [u8]) -> Option<usize> {
         !kay.live().all(|peer| peer.receives(key))
             || !kay.cp.transmit_key().is_some_and(|k| k.identifier == key)
     });
-    let entry = |peer: &crate::peer::Peer| (peer.mi, peer.mn);
-    let mut live: Vec<(MemberId, u32)> = kay.live().map(entry).collect();
-    let potential: Vec<(MemberId, u32)> = kay.peers.iter().filter(|peer| !peer.live).map(entry).collect();
+    let named = |peer: &Peer| (peer.live, peer.mi, peer.mn);
+    let mut all: Vec<(bool, MemberId, u32)> = kay.peers.iter().map(named).collect();
     let mut server_ssci = 0;
     if let Some(hand_out) = hand_out.filter(|hand_out| hand_out.key.suite.is_xpn()) {
-        // The order of the list is that of SSCIs.
+        // The order of the list is that of SSCIs, and nobody may be missing.
         let ssci =
             |mi: MemberId| kay.live().find(|peer| peer.mi == mi).and_then(|peer| hand_out.key.ssci(peer.sci));
-        live.sort_by_key(|(mi, _)| ssci(*mi));
+        all.sort_by_key(|(live, mi, _)| (!live, ssci(*mi)));
         server_ssci = hand_out.key.ssci(kay.config.sci).map_or(0, |ssci| ssci.0 as u8);
-    } else if live.len() > room && !live.is_empty() {
-        // Others find themselves in the next one.
-        let from = kay.rotation % live.len();
-        live.rotate_left(from);
+    } else if all.len() > room {
+        // Others find themselves in the next one: those that are live already no sooner than those that wait for it.
+        let from = kay.rotation % all.len();
+        all.rotate_left(from);
     }
-    live.truncate(room);
-    let rest = room - live.len();
-    let potential = &potential[..potential.len().min(rest)];
+    all.truncate(room);
+    let list = |live: bool| {
+        let these = all.iter().filter(move |named| named.0 == live);
+        these.map(|(_, mi, mn)| (*mi, *mn)).collect::<Vec<_>>()
+    };
+    let (live, potential) = (list(true), list(false));
 
     let distributed = match hand_out {
         Some(hand_out) => Some((hand_out.key.clone(), kay.kek.wrap_sak(&hand_out.key.sak))),

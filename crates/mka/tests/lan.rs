@@ -122,3 +122,221 @@ fn storms_pass() {
         }
     }
 }
+
+/// A hundred, whose lists do not fit a frame: each names some, and others the next time.
+#[test]
+fn a_hundred_agree() {
+    let mut lan = Lan::new(11);
+    for number in 0..100 {
+        let mut config = Lan::config(number + 1);
+        config.suites = vec![CipherSuite::GcmAes128];
+        let number = lan.add(config);
+        lan.start(number);
+    }
+    lan.run(PATIENCE).unwrap();
+    lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+}
+
+fn two(a: impl FnOnce(&mut mka::Config), b: impl FnOnce(&mut mka::Config)) -> Lan {
+    let mut lan = Lan::new(1);
+    let (mut first, mut second) = (Lan::config(1), Lan::config(2));
+    a(&mut first);
+    b(&mut second);
+    for config in [first, second] {
+        let number = lan.add(config);
+        lan.start(number);
+    }
+    lan
+}
+
+fn server(lan: &Lan, number: usize) -> Option<mka::Server> {
+    lan.stations[number].kay.as_ref().unwrap().status(lan.now()).server
+}
+
+#[test]
+fn strangers_stay_strangers() {
+    use keys::{Cak, Ckn};
+    let other_cak = |config: &mut mka::Config| config.cak = Cak::from_octets(&[1; 16]).unwrap();
+    let other_ckn = |config: &mut mka::Config| config.ckn = Ckn::from_hex("01").unwrap();
+    for mut lan in [two(|_| (), other_cak), two(|_| (), other_ckn)] {
+        lan.run(60 * SECOND).unwrap();
+        for station in &lan.stations {
+            let status = station.kay.as_ref().unwrap().status(lan.now());
+            assert!(
+                status.peers.is_empty() && status.sas.is_empty() && status.server.is_none(),
+                "{status:?}"
+            );
+            assert_eq!(station.transmits(), None);
+        }
+    }
+}
+
+#[test]
+fn the_key_server_is_who_has_the_lowest_priority_then_the_lowest_sci() {
+    let with = |priority: u8| move |config: &mut mka::Config| config.priority = priority;
+    for (a, b, first_serves) in
+        [(16, 17, true), (17, 16, false), (16, 16, true), (255, 254, false), (0, 255, true), (255, 255, true)]
+    {
+        let mut lan = two(with(a), with(b));
+        lan.run(5 * SECOND).unwrap();
+        lan.agreed().unwrap_or_else(|why| panic!("{a} {b}: {why}"));
+        assert_eq!(server(&lan, 0) == Some(mka::Server::Me), first_serves, "{a} {b}");
+        assert_eq!(server(&lan, 1) == Some(mka::Server::Me), !first_serves, "{a} {b}");
+    }
+}
+
+#[test]
+fn every_suite_and_integrity_only() {
+    for suite in CipherSuite::ALL {
+        for confidentiality in [None, Some(Default::default())] {
+            let set = move |config: &mut mka::Config| {
+                (config.suites, config.confidentiality) = (vec![suite], confidentiality);
+            };
+            let mut lan = two(set, set);
+            lan.run(2 * SECOND).unwrap();
+            lan.agreed().unwrap_or_else(|why| panic!("{suite}: {why}"));
+        }
+    }
+}
+
+#[test]
+fn a_suite_that_is_not_configured_is_not_taken() {
+    let only = |suite| move |config: &mut mka::Config| config.suites = vec![suite];
+    let mut lan = two(only(CipherSuite::GcmAes128), only(CipherSuite::GcmAes256));
+    lan.run(60 * SECOND).unwrap();
+    assert_eq!(lan.stations[1].transmits(), None);
+    assert!(lan.tale().contains("SakRefused(Suite(Some(GcmAes128)))"), "{}", lan.tale());
+}
+
+#[test]
+fn other_ports_of_a_mac_address_are_other_stations() {
+    let mut lan = two(|_| (), |config| config.sci = wire::Sci::new(Lan::config(1).sci.mac(), 2));
+    lan.run(5 * SECOND).unwrap();
+    lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+}
+
+#[test]
+fn a_station_that_goes_is_noticed_after_its_life_time_and_welcome_again() {
+    for (gone, stays) in [(0, 1), (1, 0)] {
+        let mut lan = lan_of(2, 5);
+        lan.run(20 * SECOND).unwrap();
+        let before = lan.agreed().unwrap();
+        lan.stop(gone);
+        lan.run(4 * SECOND).unwrap();
+        assert_eq!(lan.stations[stays].transmits(), Some(before), "not at once");
+        lan.run(3 * SECOND).unwrap();
+        assert_eq!(lan.stations[stays].transmits(), None, "but then nothing goes out any more");
+        lan.start(gone);
+        lan.run(3 * SECOND).unwrap();
+        let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+        assert_ne!(after, before);
+    }
+}
+
+/// At once, so that nobody notices that it was gone.
+#[test]
+fn a_station_that_starts_anew_gets_a_new_sak() {
+    for one in 0..3 {
+        let mut lan = lan_of(3, 6);
+        lan.run(20 * SECOND).unwrap();
+        let before = lan.agreed().unwrap();
+        lan.start(one);
+        lan.run(30 * SECOND).unwrap();
+        let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+        assert_ne!(after, before);
+    }
+}
+
+#[test]
+fn without_its_key_server_a_group_goes_on_without_a_gap() {
+    let mut lan = lan_of(4, 8);
+    lan.run(40 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    lan.stop(0);
+    for _ in 0..200 {
+        lan.run(Time::from_millis(100)).unwrap();
+        for station in &lan.stations[1..] {
+            let key = station.transmits().expect("they never stop");
+            for other in lan.stations[1..].iter().filter(|other| other.sci() != station.sci()) {
+                assert!(other.receives(station.sci(), key), "{}", lan.tale());
+            }
+        }
+    }
+    assert_ne!(lan.agreed().unwrap(), before);
+    assert_eq!(server(&lan, 1), Some(mka::Server::Me));
+}
+
+#[test]
+fn frames_whose_icv_is_wrong_change_nothing() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let kay = |number| {
+        let mut random = fastrand::Rng::with_seed(u64::from(number));
+        mka::Kay::new(Lan::config(number), Box::new(move |octets: &mut [u8]| random.fill(octets)), Time::ZERO)
+    };
+    let (mut one, mut other) = (kay(1), kay(2));
+    let mut frames = Vec::new();
+    let mut now = Time::ZERO;
+    for _ in 0..400 {
+        now += Time::from_millis(50);
+        for this_one in [true, false] {
+            let (from, to) = if this_one { (&mut one, &mut other) } else { (&mut other, &mut one) };
+            from.handle_timeout(now);
+            let mut buffer = [0; 1514];
+            while let Some(action) = from.poll_action() {
+                if let mka::Action::Confirm(number) = action {
+                    from.handle_done(now, number);
+                }
+            }
+            while let Some(len) = from.poll_transmit(now, &mut buffer) {
+                to.handle_frame(now, &buffer[..len]).unwrap();
+                frames.push(buffer[..len].to_vec());
+            }
+        }
+    }
+    assert!(frames.len() > 10);
+    while one.poll_event().is_some() || one.poll_action().is_some() {}
+    let before = format!("{:?} {:?}", one.status(now), one.poll_timeout());
+    let runs = std::env::var("MKA_MUTATIONS").map_or(100_000, |runs| runs.parse().unwrap());
+    for _ in 0..runs {
+        let mut frame = frames[random.usize(0..frames.len())].clone();
+        match random.u8(0..4) {
+            0 => frame.truncate(random.usize(0..frame.len())),
+            1 => frame.extend((0..random.usize(1..40)).map(|_| random.u8(..))),
+            _ => {}
+        }
+        for _ in 0..random.usize(1..4) {
+            if frame.len() > 14 {
+                let at = random.usize(0..frame.len());
+                frame[at] ^= 1 << random.u8(0..8);
+            }
+        }
+        // What was added behind the body is padding; a frame that is as it was is stale.
+        assert!(one.handle_frame(now, &frame).is_err());
+    }
+    assert!(one.poll_event().is_none() && one.poll_action().is_none());
+    assert_eq!(format!("{:?} {:?}", one.status(now), one.poll_timeout()), before);
+}
+
+/// Stations without number, all of which know the CAK, or are played back: memory stays bounded, and who is live stays.
+#[test]
+fn a_flood_of_stations_is_borne() {
+    let mut lan = two(|_| (), |_| ());
+    lan.run(20 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    let now = lan.now();
+    let mut buffer = [0; 1514];
+    for number in 100..2100 {
+        let mut random = fastrand::Rng::with_seed(number.into());
+        let fill = Box::new(move |octets: &mut [u8]| random.fill(octets));
+        let mut stranger = mka::Kay::new(Lan::config(number), fill, now);
+        let len = stranger.poll_transmit(now, &mut buffer).unwrap();
+        let kay = lan.stations[0].kay.as_mut().unwrap();
+        kay.handle_frame(now, &buffer[..len]).unwrap();
+        while kay.poll_event().is_some() {}
+    }
+    let status = lan.stations[0].kay.as_ref().unwrap().status(now);
+    assert!(status.peers.len() <= 256, "{}", status.peers.len());
+    assert_eq!(status.peers.iter().filter(|peer| peer.live).count(), 1);
+    lan.run(60 * SECOND).unwrap();
+    assert_eq!(lan.agreed().unwrap(), before);
+}
