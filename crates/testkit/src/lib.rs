@@ -7,5 +7,7 @@
 mod captures;
 mod vectors;
 
-pub use captures::{Capture, CapturedFrame, Channel, foreign_captures, static_captures};
+pub use captures::{
+    Capture, CapturedFrame, Channel, MkaCapture, MkaSak, foreign_captures, mka_captures, static_captures,
+};
 pub use vectors::{Vector, annex_c, dpdk, linux_kernel};
