@@ -41,6 +41,11 @@ impl<'a> Fields<'a> {
         self.prefix = prefix;
     }
 
+    /// Whether `key` is there, asked for or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// The value of `key`, which is known from here on.
     pub(crate) fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
         if !self.known.contains(&key) {

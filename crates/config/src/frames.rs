@@ -59,12 +59,12 @@ impl FrameFields {
     pub(crate) fn read(fields: &mut Fields<'_>, suite: Option<CipherSuite>) -> Option<Self> {
         let encrypt = fields.or("encrypt", true, |v| v.boolean("encrypt = true"));
         let confidentiality_offset = offset(fields, suite, encrypt);
-        let replay_protect = fields.or("replay_protect", true, |v| v.boolean("replay_protect = true"));
+        let replay_protect = replay_protect(fields);
         let replay_window = window(fields, suite);
         let send_sci = fields.or("send_sci", true, |v| v.boolean("send_sci = true"));
         let end_station = without_sci(fields, "end_station", send_sci);
         let single_copy_broadcast = without_sci(fields, "single_copy_broadcast", send_sci);
-        let clear_vlan_tags = fields.or("clear_vlan_tags", 0, |v| v.whole(0..=2, "clear_vlan_tags = 0"));
+        let clear_vlan_tags = clear_vlan_tags(fields);
         Some(FrameFields {
             cipher_suite: suite?,
             encrypt: encrypt?,
@@ -77,6 +77,44 @@ impl FrameFields {
             clear_vlan_tags: clear_vlan_tags? as usize,
         })
     }
+}
+
+/// The keys that say how frames are checked whose suite is not known beforehand.
+pub(crate) struct CheckFields {
+    pub(crate) validate_frames: ValidateFrames,
+    pub(crate) replay_protect: bool,
+    pub(crate) replay_window: u64,
+    pub(crate) clear_vlan_tags: usize,
+}
+
+impl CheckFields {
+    /// Reads them.
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let validate_frames = validate_frames(fields);
+        let replay_protect = replay_protect(fields);
+        // What fits an XPN suite fits the others too.
+        let replay_window = window(fields, Some(CipherSuite::GcmAesXpn128));
+        let clear_vlan_tags = clear_vlan_tags(fields);
+        Some(CheckFields {
+            validate_frames: validate_frames?,
+            replay_protect: replay_protect?,
+            replay_window: replay_window?,
+            clear_vlan_tags: clear_vlan_tags? as usize,
+        })
+    }
+}
+
+/// Reads `validate_frames`.
+pub(crate) fn validate_frames(fields: &mut Fields<'_>) -> Option<ValidateFrames> {
+    fields.or("validate_frames", ValidateFrames::Strict, |v| v.one_of(&ValidateFrames::WORDS))
+}
+
+fn replay_protect(fields: &mut Fields<'_>) -> Option<bool> {
+    fields.or("replay_protect", true, |v| v.boolean("replay_protect = true"))
+}
+
+fn clear_vlan_tags(fields: &mut Fields<'_>) -> Option<u64> {
+    fields.or("clear_vlan_tags", 0, |v| v.whole(0..=2, "clear_vlan_tags = 0"))
 }
 
 /// Reads `cipher_suite`.

@@ -6,13 +6,12 @@ use crate::ValidateFrames;
 use crate::document::{Report, Source};
 use crate::error::Errors;
 use crate::fields::Fields;
-use crate::frames::{self, FrameFields};
+use crate::frames::{self, CheckFields, FrameFields};
 use crate::static_keys::{self, Misfit, SaNumbers, XpnParams, check_sak};
 use crate::value::Value;
-use keys::{HexError, Sak, Salt};
+use keys::{Cak, Ckn, HexError, Sak, Salt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use toml::de::DeTable;
 use wire::{An, CipherSuite, ConfidentialityOffset, Sci};
 
 /// An SA of a KEYS file, for protecting or verifying.
@@ -31,9 +30,35 @@ pub struct StaticSa {
     pub next_pn: u64,
 }
 
-/// Content of a KEYS file. The fields that a [`Link`](crate::Link) has too mean the same here.
+/// Content of a KEYS file, in one of its two forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeysFile {
+pub enum KeysFile {
+    /// `cipher_suite` and `[[sa]]`: the keys themselves.
+    Static(Box<StaticSas>),
+    /// `cak` and `ckn`: what the keys in a capture of MKA were distributed under.
+    Mka(MkaKeys),
+}
+
+/// A CAK and its name, and how to check frames. The fields that a [`Link`](crate::Link) has too mean the same here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MkaKeys {
+    /// The key.
+    pub cak: Cak,
+    /// Its name.
+    pub ckn: Ckn,
+    /// What becomes of frames that are not authentic.
+    pub validate_frames: ValidateFrames,
+    /// Whether frames that are late are dropped.
+    pub replay_protect: bool,
+    /// How far behind the greatest packet number a frame may be, in frames.
+    pub replay_window: u64,
+    /// VLAN tags left in the clear in front of the SecTAG: 0 to 2.
+    pub clear_vlan_tags: usize,
+}
+
+/// SAs, and how to form and check frames. The fields that a [`Link`](crate::Link) has too mean the same here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticSas {
     /// The cipher suite.
     pub cipher_suite: CipherSuite,
     /// What becomes of frames that are not authentic.
@@ -60,40 +85,63 @@ pub struct KeysFile {
 }
 
 impl KeysFile {
-    /// Reads and checks the file at `path`, whoever else can read it.
+    /// Reads and checks the file at `path`. SAs are read whoever else can read them; a CAK, like that of a link, is
+    /// for its owner alone.
     ///
     /// # Errors
     /// All problems that could be found; none shows a value of the file.
     pub fn load(path: &Path) -> Result<KeysFile, Errors> {
         let source = Source::read(path)?;
         let report = Report::new(&source, true);
-        let exposed = source.meta.is_file() && source.meta.mode() & 0o077 != 0;
-        let keys = report.parse(&source.text).and_then(|table| read(&report, &table, exposed));
+        let exposed = Some(source.meta.mode() & 0o7777).filter(|m| source.meta.is_file() && m & 0o077 != 0);
+        let keys = report.parse(&source.text).and_then(|table| {
+            let root = Fields::new(&report, String::new(), None, &table);
+            if root.has("cak") || root.has("ckn") {
+                read_mka(root, exposed, path).map(KeysFile::Mka)
+            } else {
+                read_static(root, exposed.is_some()).map(|sas| KeysFile::Static(Box::new(sas)))
+            }
+        });
         report.finish()?;
         keys.ok_or_else(|| Report::unexplained(path))
     }
 
     /// Whether others than its owner can access the file, which deserves a warning.
     pub fn exposed(&self) -> bool {
-        self.exposed
+        matches!(self, KeysFile::Static(sas) if sas.exposed)
     }
 }
 
-fn read(report: &Report, table: &DeTable<'_>, exposed: bool) -> Option<KeysFile> {
-    let mut root = Fields::new(report, String::new(), None, table);
-    let mut mka = false;
-    for key in ["cak", "ckn"] {
-        mka |= root.get(key).is_some();
-        let what = "capture files protected by MKA keys come in a later release";
-        root.not_yet(key, what, "write cipher_suite and [[sa]] with sci, an and sak");
+fn read_mka(mut root: Fields<'_>, exposed: Option<u32>, path: &Path) -> Option<MkaKeys> {
+    let example = "cak = \"32 or 64 hex digits\"";
+    let cak = root.required("cak", example).and_then(|v| secret(&v, Cak::from_hex, example));
+    let example = "ckn = \"2 to 64 hex digits\"";
+    let ckn = root.required("ckn", example).and_then(|v| secret(&v, Ckn::from_hex, example));
+    let frames = CheckFields::read(&mut root);
+    for key in [
+        "cipher_suite",
+        "encrypt",
+        "confidentiality_offset",
+        "send_sci",
+        "end_station",
+        "single_copy_broadcast",
+        "sa",
+    ] {
+        root.refuse(key, "does not go with cak and ckn, under which it comes with each SAK", "remove it");
     }
-    if mka {
-        return None;
+    if let Some(mode) = exposed {
+        let what = format!("others than its owner can access this file (mode {mode:04o}), which holds a CAK");
+        root.fail("cak", what, format!("run: chmod 600 {}", path.display()));
     }
+    root.finish();
+    let CheckFields { validate_frames, replay_protect, replay_window, clear_vlan_tags } = frames?;
+    Some(MkaKeys { cak: cak?, ckn: ckn?, validate_frames, replay_protect, replay_window, clear_vlan_tags })
+}
+
+fn read_static(mut root: Fields<'_>, exposed: bool) -> Option<StaticSas> {
     let suite = frames::suite(&mut root, None);
     let frames = FrameFields::read(&mut root, suite);
-    let validate_frames =
-        root.or("validate_frames", ValidateFrames::Strict, |v| v.one_of(&ValidateFrames::WORDS));
+    let validate_frames = frames::validate_frames(&mut root);
     let mut seen = Vec::new();
     let sas: Vec<_> = root
         .tables("sa", "write [[sa]] with sci, an and sak")
@@ -102,7 +150,7 @@ fn read(report: &Report, table: &DeTable<'_>, exposed: bool) -> Option<KeysFile>
         .collect();
     root.finish();
     let frames = frames?;
-    Some(KeysFile {
+    Some(StaticSas {
         cipher_suite: frames.cipher_suite,
         validate_frames: validate_frames?,
         encrypt: frames.encrypt,

@@ -1,6 +1,6 @@
 //! Configuration files: what a user writes, checked, with defaults filled in.
 //!
-//! [`Config`] is the gateway's file, [`KeysFile`] the keys of `macsec-gw pcap`. Both are read in one pass that
+//! [`Config`] is the gateway's file, [`KeysFile`] the keys of `macsec-gw pcap` and `inspect`. Both are read in one pass that
 //! reports every problem it finds, each with file, line, key path, what is wrong and what to write instead.
 //! What comes out holds types, not texts: whoever has a [`Config`] need not check it again.
 //!
@@ -26,7 +26,7 @@ pub use device::Device;
 pub use error::{ConfigError, Errors};
 pub use frames::ValidateFrames;
 pub use gateway::{Dpdk, Gateway, Poll};
-pub use keys_file::{KeysFile, StaticSa};
+pub use keys_file::{KeysFile, MkaKeys, StaticSa, StaticSas};
 pub use link::{Link, Policy};
 pub use port::Port;
 pub use static_keys::{RxKey, StaticKeys, TxKey, XpnParams};

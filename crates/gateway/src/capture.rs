@@ -1,14 +1,12 @@
 //! `macsec-gw pcap protect|verify`: the same SecY over capture files.
 
-use crate::link::{validate_frames, xpn};
+use crate::link::xpn;
+use crate::verify::Verifier;
 use crate::{BadUsage, KeyUse, Row};
 use anyhow::{Context, Result, anyhow, bail};
-use config::{KeysFile, StaticSa};
+use config::{KeysFile, StaticSa, StaticSas};
 use datapath::pcap::{CaptureReader, CaptureWriter};
-use secy::{
-    Burst, Command, Engine, FrameBuf, MemFrame, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig,
-    TxSa, TxSecY,
-};
+use secy::{Burst, Command, Engine, MemFrame, SaParams, SciMode, TxConfig, TxSa, TxSecY};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -34,9 +32,13 @@ pub enum Direction {
 /// # Errors
 /// [`BadUsage`] for bad KEYS; anything else for files. `output` is then as it was.
 pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -> Result<Vec<Row>> {
-    let keys_file = KeysFile::load(keys).map_err(|e| BadUsage(e.to_string()))?;
-    if keys_file.exposed() {
-        tracing::warn!("{}: others than its owner can read these keys; run: chmod 600", keys.display());
+    let keys_file = load_keys(keys)?;
+    if let (Direction::Protect, KeysFile::Mka(_)) = (direction, &keys_file) {
+        let file = keys.display();
+        let text = format!(
+            "{file}: cak: frames are protected with a SAK, which each key server makes anew; write cipher_suite and [[sa]]"
+        );
+        return Err(BadUsage(text).into());
     }
     let mut reader = CaptureReader::open(input)?;
     let replaced = fs::metadata(output).ok();
@@ -47,7 +49,7 @@ pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -
     if replaced.as_ref().is_some_and(|o| !o.is_file()) {
         // A pipe or device is written as it comes; it is no file that could be left half done.
         let mut writer = CaptureWriter::create(output, reader.header())?;
-        let rows = pump(direction, &keys_file, &mut reader, &mut writer)?;
+        let rows = pump(direction, &keys_file, input, &mut reader, &mut writer)?;
         writer.finish()?;
         return Ok(rows);
     }
@@ -63,29 +65,43 @@ pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -
         .tempfile_in(dir)
         .map_err(failed)?;
     let mut writer = CaptureWriter::create(unfinished.path(), reader.header())?;
-    let rows = pump(direction, &keys_file, &mut reader, &mut writer)?;
+    let rows = pump(direction, &keys_file, input, &mut reader, &mut writer)?;
     writer.finish()?;
     unfinished.persist(output).map_err(|e| failed(e.error))?;
     Ok(rows)
 }
 
+/// Reads KEYS, and warns of what deserves it.
+///
+/// # Errors
+/// [`BadUsage`].
+pub(crate) fn load_keys(path: &Path) -> Result<KeysFile, BadUsage> {
+    let keys = KeysFile::load(path).map_err(|e| BadUsage(e.to_string()))?;
+    if keys.exposed() {
+        tracing::warn!("{}: others than its owner can read these keys; run: chmod 600", path.display());
+    }
+    Ok(keys)
+}
+
 fn pump(
     direction: Direction,
     keys: &KeysFile,
+    input: &Path,
     reader: &mut CaptureReader,
     writer: &mut CaptureWriter,
 ) -> Result<Vec<Row>> {
-    match direction {
-        Direction::Protect => protect(keys, reader, writer),
-        Direction::Verify => verify(keys, reader, writer),
+    match (direction, keys) {
+        (Direction::Verify, keys) => verify(keys, input, reader, writer),
+        (Direction::Protect, KeysFile::Static(keys)) => protect(keys, reader, writer),
+        (Direction::Protect, KeysFile::Mka(_)) => bail!("a CAK protects no frames"),
     }
 }
 
-fn params<'a>(keys: &KeysFile, sa: &'a StaticSa) -> SaParams<'a> {
+fn params<'a>(keys: &StaticSas, sa: &'a StaticSa) -> SaParams<'a> {
     SaParams { suite: keys.cipher_suite, sak: &sa.sak, sci: sa.sci, xpn: xpn(sa.xpn), first_pn: sa.next_pn }
 }
 
-fn protect(keys: &KeysFile, reader: &mut CaptureReader, writer: &mut CaptureWriter) -> Result<Vec<Row>> {
+fn protect(keys: &StaticSas, reader: &mut CaptureReader, writer: &mut CaptureWriter) -> Result<Vec<Row>> {
     let sci_mode = match keys {
         k if k.send_sci => SciMode::Explicit,
         k if k.end_station => SciMode::EndStation,
@@ -164,55 +180,23 @@ fn channel_of<C>(channels: &mut [(Sci, TxSecY, C)], source: Option<MacAddr>) -> 
     }
 }
 
-fn verify(keys: &KeysFile, reader: &mut CaptureReader, writer: &mut CaptureWriter) -> Result<Vec<Row>> {
-    let mut rx = RxSecY::new(RxConfig {
-        suite: keys.cipher_suite,
-        validate_frames: validate_frames(keys.validate_frames),
-        replay_protect: keys.replay_protect,
-        replay_window: keys.replay_window,
-        offset: keys.confidentiality_offset,
-        clear_vlan_tags: keys.clear_vlan_tags,
-    });
-    for sa in &keys.sas {
-        let rx_sa = RxSa::new(&params(keys, sa)).map_err(|e| BadUsage(e.to_string()))?;
-        if !rx.channels().iter().any(|c| c.sci() == sa.sci)
-            && rx.apply(Command::AddRxSc(RxSc::new(sa.sci))).is_some()
-        {
-            return Err(BadUsage(format!("more than {} channels", secy::MAX_RECEIVE_SCS)).into());
-        }
-        rx.apply(Command::InstallRxSa { sci: sa.sci, an: sa.an, sa: Box::new(rx_sa) });
-    }
-    let mut engine = Engine::new();
-    let mut set_aside = Burst::new();
+fn verify(
+    keys: &KeysFile,
+    input: &Path,
+    reader: &mut CaptureReader,
+    writer: &mut CaptureWriter,
+) -> Result<Vec<Row>> {
+    let mut verifier = Verifier::new(keys, input)?;
     let (mut frames, mut verified) = (0u64, 0u64);
     while let Some(frame) = reader.next_frame()? {
-        let mut burst: Burst<MemFrame> = Burst::new();
-        burst.push(MemFrame::new(&frame.octets));
-        rx.verify(&mut engine, &mut burst, &mut set_aside);
-        set_aside.clear();
         frames += 1;
-        if let Some(out) = burst.first() {
+        if let Some(octets) = verifier.verify(frames, &frame.octets) {
             verified += 1;
-            debug_assert!(out.len() <= frame.octets.len());
-            writer.write(frame.time, &out.to_vec())?;
+            writer.write(frame.time, &octets)?;
         }
     }
     if frames > 0 && verified == 0 {
         tracing::warn!("none of {frames} frames verified: the counters say why; are these the right keys?");
     }
-    let mut rows = vec![Row::new("capture", "secy").counts(rx.counters().values())];
-    for sc in rx.channels() {
-        for sa in keys.sas.iter().filter(|sa| sa.sci == sc.sci()) {
-            let Some(counters) = sc.sa(sa.an).map(RxSa::counters) else { continue };
-            let row = Row::new("capture", "rx_sa").text("sci", sa.sci).number("an", sa.an.as_u8().into());
-            rows.push(row.counts(counters.values()));
-        }
-        for (an, counters) in wire::An::ALL.iter().zip(&sc.counters().without_sa) {
-            if counters.values().any(|(_, n)| n > 0) {
-                let row = Row::new("capture", "rx_sa").text("sci", sc.sci()).number("an", an.as_u8().into());
-                rows.push(row.counts(counters.values()));
-            }
-        }
-    }
-    Ok(rows)
+    Ok(verifier.rows())
 }

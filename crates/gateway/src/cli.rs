@@ -2,7 +2,7 @@
 
 use crate::capture::Direction;
 use crate::keygen::KeyKind;
-use crate::{BadUsage, VERSION, bench, capture, check, keygen, table};
+use crate::{BadUsage, VERSION, bench, capture, check, inspect, keygen, table};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -39,6 +39,8 @@ enum CliCommand {
     },
     /// Print a fresh key file: a CAK and CKN, or with --sak a static key
     Keygen(KeygenArgs),
+    /// Show the MKPDUs and SecTAGs of a capture file, field by field; with keys, say which are authentic
+    Inspect(InspectArgs),
     /// Protect or verify the frames of a capture file
     #[command(subcommand)]
     Pcap(PcapCommand),
@@ -81,8 +83,23 @@ enum PcapCommand {
 }
 
 #[derive(Debug, Args)]
+struct InspectArgs {
+    /// TOML: `cak` and `ckn`, to check MKPDUs, unwrap SAKs and verify what they protect; or, for frames alone,
+    /// `cipher_suite` and [[sa]] as for `pcap`. No key is ever shown
+    #[arg(long)]
+    keys: Option<PathBuf>,
+    /// Print JSON, an object a frame, one a line
+    #[arg(long)]
+    json: bool,
+    /// A pcap or pcapng file of Ethernet frames
+    #[arg(value_name = "FILE.pcap")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct PcapArgs {
-    /// TOML: `cipher_suite` and [[sa]] with `sci`, `an`, `sak`, and for XPN `salt` and `ssci`
+    /// TOML: `cipher_suite` and [[sa]] with `sci`, `an`, `sak`, and for XPN `salt` and `ssci`; to verify also
+    /// `cak` and `ckn`, when the capture has the MKPDUs that distribute its SAKs
     #[arg(long)]
     keys: PathBuf,
     /// Print the counters as JSON, one object a line
@@ -150,6 +167,13 @@ fn execute(command: CliCommand) -> Result<()> {
                 None => KeyKind::Cak { long: !args.short },
             };
             print(&keygen::keygen(kind)?)
+        }
+        CliCommand::Inspect(args) => {
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            match inspect::inspect(&args.file, args.keys.as_deref(), args.json, &mut out) {
+                Err(e) if inspect::nobody_reads(&e) => Ok(()),
+                ended => ended,
+            }
         }
         CliCommand::Pcap(PcapCommand::Protect(args)) => convert(Direction::Protect, &args),
         CliCommand::Pcap(PcapCommand::Verify(args)) => convert(Direction::Verify, &args),

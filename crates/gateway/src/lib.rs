@@ -4,6 +4,7 @@
 //! What runs per frame is in `datapath` and `secy`; this crate wires it up, watches it and reports.
 #![forbid(unsafe_code)]
 
+pub mod association;
 pub mod bench;
 pub mod capture;
 pub mod check;
@@ -13,6 +14,7 @@ pub mod demo;
 #[cfg(feature = "dpdk")]
 mod dpdk_ports;
 mod gateway;
+pub mod inspect;
 pub mod keygen;
 mod link;
 mod ports;
@@ -22,6 +24,7 @@ pub mod run;
 #[cfg(feature = "dpdk")]
 mod signals;
 mod state;
+mod verify;
 
 #[cfg(test)]
 mod tests;

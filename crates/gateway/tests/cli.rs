@@ -12,8 +12,12 @@ mod support;
 mod bench;
 #[path = "cli/captures.rs"]
 mod captures;
+#[path = "cli/inspect.rs"]
+mod inspect;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/mka.rs"]
+mod mka;
 #[cfg(feature = "dpdk")]
 #[path = "cli/numbers.rs"]
 mod numbers;

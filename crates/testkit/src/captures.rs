@@ -1,6 +1,6 @@
 //! Captures of real links.
 
-use keys::{Sak, Salt};
+use keys::{Cak, Ckn, Sak, Salt};
 use pcap_file::pcap::PcapReader;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,38 @@ pub struct CapturedFrame {
     pub octets: Vec<u8>,
 }
 
+/// A captured CA: MKA, and the links that it keys.
+#[derive(Debug)]
+pub struct MkaCapture {
+    /// The capture file.
+    pub path: PathBuf,
+    /// What all MKPDUs are authenticated with.
+    pub cak: Cak,
+    /// Its name.
+    pub ckn: Ckn,
+    /// SAKs that a station of the CA wrote down; not of all captures.
+    pub saks: Vec<MkaSak>,
+    /// What was on the wire, in order.
+    pub frames: Vec<CapturedFrame>,
+}
+
+/// A SAK as a station of the CA knew it.
+#[derive(Debug)]
+pub struct MkaSak {
+    /// Its number.
+    pub kn: u32,
+    /// Its association number.
+    pub an: An,
+    /// What it is for.
+    pub suite: CipherSuite,
+    /// The key.
+    pub sak: Sak,
+    /// XPN suites: the salt.
+    pub salt: Option<Salt>,
+    /// XPN suites: the SSCI of each station.
+    pub sscis: Vec<(Sci, Ssci)>,
+}
+
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
 }
@@ -79,6 +111,47 @@ fn static_capture(name: &str) -> Capture {
     };
     let channels = keys["channels"].as_array().unwrap().iter().map(channel).collect();
     Capture { frames, path, suite, channels }
+}
+
+/// Captures of MKA between two stations or three.
+pub fn mka_captures() -> Vec<MkaCapture> {
+    let names = [
+        "eap-tls",
+        "mka-psk-128",
+        "mka-v1-gcm-256",
+        "mka-v1-restart",
+        "mka-v1-three-stations",
+        "mka-v1-xpn-128-rekey",
+        "mka-v3-xpn-256",
+    ];
+    names.into_iter().map(mka_capture).collect()
+}
+
+fn mka_capture(name: &str) -> MkaCapture {
+    let path = data(&format!("captures/{name}.pcap"));
+    let text = std::fs::read_to_string(path.with_extension("json")).unwrap();
+    let said: Value = serde_json::from_str(&text).unwrap();
+    MkaCapture {
+        cak: Cak::from_hex(said["cak"].as_str().unwrap()).unwrap(),
+        ckn: Ckn::from_hex(said["ckn"].as_str().unwrap()).unwrap(),
+        saks: said["saks"].as_array().map_or(Vec::new(), |saks| saks.iter().map(mka_sak).collect()),
+        frames: read_pcap(&path),
+        path,
+    }
+}
+
+fn mka_sak(said: &Value) -> MkaSak {
+    let suite = said["cipher"].as_str().unwrap();
+    let ssci = |(sci, n): (&String, &Value)| (sci.parse().unwrap(), Ssci(n.as_u64().unwrap() as u32));
+    MkaSak {
+        kn: said["kn"].as_u64().unwrap() as u32,
+        an: An::new(said["an"].as_u64().unwrap() as u8).unwrap(),
+        // The year tells the default suite's two identifiers apart.
+        suite: suite.trim_end_matches("(2006)").parse().unwrap(),
+        sak: Sak::from_hex(said["sak"].as_str().unwrap()).unwrap(),
+        salt: said["salt"].as_str().map(|salt| Salt::from_hex(salt).unwrap()),
+        sscis: said["ssci"].as_object().map_or(Vec::new(), |map| map.iter().map(ssci).collect()),
+    }
 }
 
 fn first_pn(frames: &[CapturedFrame], sci: Sci) -> u64 {

@@ -8,6 +8,8 @@ mod captures;
 mod lan;
 mod vectors;
 
-pub use captures::{Capture, CapturedFrame, Channel, foreign_captures, static_captures};
+pub use captures::{
+    Capture, CapturedFrame, Channel, MkaCapture, MkaSak, foreign_captures, mka_captures, static_captures,
+};
 pub use lan::{Faults, Lan, Station};
 pub use vectors::{Vector, annex_c, dpdk, linux_kernel};

@@ -1,11 +1,21 @@
 use super::*;
-use crate::ValidateFrames;
+use crate::{MkaKeys, StaticSas, ValidateFrames};
 use wire::{CipherSuite, Ssci};
+
+fn sas(keys: KeysFile) -> StaticSas {
+    let KeysFile::Static(sas) = keys else { panic!("{keys:?}") };
+    *sas
+}
+
+fn mka(keys: KeysFile) -> MkaKeys {
+    let KeysFile::Mka(keys) = keys else { panic!("{keys:?}") };
+    keys
+}
 
 #[test]
 fn a_keys_file_is_read() {
     let dir = Dir::new();
-    let keys = dir.keys(KEYS.as_bytes()).unwrap();
+    let keys = sas(dir.keys(KEYS.as_bytes()).unwrap());
     assert_eq!(keys.cipher_suite, CipherSuite::GcmAesXpn128);
     assert_eq!((keys.replay_window, keys.validate_frames), (16, ValidateFrames::Strict));
     assert!(keys.encrypt && keys.send_sci && keys.replay_protect);
@@ -26,12 +36,57 @@ fn it_is_known_who_else_can_read_it() {
     }
 }
 
+/// A directory whose `keys.toml` is its owner's alone, and keeps that when it is written again.
+fn private() -> Dir {
+    let dir = Dir::new();
+    dir.key("keys.toml", "");
+    dir
+}
+
 #[test]
-fn mka_keys_are_for_later() {
-    let error = only(Dir::new().keys(b"cak = \"c0ffee110badf00d5eedbeefca7a5afe\"\n")).to_string();
-    assert!(error.contains("keys.toml:1: cak: not yet: "), "{error}");
-    assert!(error.contains("MKA") && error.contains("write cipher_suite and [[sa]]"), "{error}");
-    assert!(!error.contains("c0ffee"), "{error}");
+fn a_cak_and_its_name_are_read() {
+    let dir = private();
+    let keys = mka(dir.keys(MKA.as_bytes()).unwrap());
+    assert_eq!((keys.cak.octets().len(), keys.ckn.octets()), (16, &[0x0b, 0xad][..]));
+    assert_eq!((keys.validate_frames, keys.replay_protect), (ValidateFrames::Strict, true));
+    assert_eq!((keys.replay_window, keys.clear_vlan_tags), (0, 0));
+    let more =
+        "validate_frames = \"check\"\nreplay_protect = false\nreplay_window = 9\nclear_vlan_tags = 1\n";
+    let keys = mka(dir.keys(format!("{MKA}{more}").as_bytes()).unwrap());
+    assert_eq!((keys.validate_frames, keys.replay_protect), (ValidateFrames::Check, false));
+    assert_eq!((keys.replay_window, keys.clear_vlan_tags), (9, 1));
+    assert!(!format!("{keys:?}").contains("c0ffee"));
+}
+
+#[test]
+fn a_cak_that_others_can_read_is_refused() {
+    let dir = private();
+    dir.key("keys.toml", MKA);
+    for mode in [0o640, 0o604, 0o660] {
+        fs::set_permissions(dir.path("keys.toml"), fs::Permissions::from_mode(mode)).unwrap();
+        let error = only(KeysFile::load(&dir.path("keys.toml"))).to_string();
+        for says in
+            ["keys.toml:1: cak: others than its owner", &format!("(mode {mode:04o})"), "run: chmod 600 "]
+        {
+            assert!(error.contains(says), "{error}");
+        }
+        assert_quiet(&error);
+    }
+}
+
+#[test]
+fn each_mistake_beside_a_cak_is_named_with_its_remedy() {
+    let dir = private();
+    for wrong in WRONG_MKA {
+        let text = edited(MKA, wrong.from, wrong.to);
+        let error = only(dir.keys(text.as_bytes()));
+        wrong.assert(&text, &error, "keys.toml");
+        assert_quiet(&error.to_string());
+    }
+    for (missing, there) in [("cak", CKN), ("ckn", &MKA[..MKA.len() - CKN.len()])] {
+        let error = only(dir.keys(there.as_bytes())).to_string();
+        assert!(error.contains(&format!("keys.toml: {missing}: is missing; write {missing} = ")), "{error}");
+    }
 }
 
 #[test]
@@ -165,6 +220,32 @@ const WRONG: &[Wrong] = &[
         &["32 octets where gcm-aes-xpn-128 needs 16", "\"gcm-aes-xpn-256\""],
     ),
     wrong(SAK, "", "[[sa]]", "sa[0].sak", &["is missing", "write sak ="]),
+];
+
+const MKA: &str = "cak = \"c0ffee110badf00d5eedbeefca7a5afe\"\nckn = \"0bad\"\n";
+const CKN: &str = "ckn = \"0bad\"\n";
+
+const WRONG_MKA: &[Wrong] = &[
+    wrong("cak = \"c0", "cak = \"", "cak", "cak", &["15 octets", "write cak = "]),
+    wrong("5afe\"", "5afg\"", "cak", "cak", &["not hex"]),
+    wrong(CKN, "ckn = \"\"\n", "ckn", "ckn", &["0 octets", "2 to 64 hex digits"]),
+    wrong(CKN, "ckn = 0\n", "ckn", "ckn", &["this number is not text"]),
+    wrong(CKN, "ckn = \"0bad\"\ncknn = 1\n", "cknn", "cknn", &["unknown key", "did you mean ckn?"]),
+    wrong(
+        CKN,
+        "ckn = \"0bad\"\ncipher_suite = \"gcm-aes-128\"\n",
+        "cipher",
+        "cipher_suite",
+        &["does not go with cak and ckn", "remove it"],
+    ),
+    wrong(CKN, "ckn = \"0bad\"\nsa = []\n", "sa =", "sa", &["does not go with cak and ckn"]),
+    wrong(
+        CKN,
+        "ckn = \"0bad\"\nreplay_window = 1073741824\n",
+        "replay",
+        "replay_window",
+        &["not within 0 to 1073741823"],
+    ),
 ];
 
 const fn wrong(

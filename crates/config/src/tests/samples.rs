@@ -36,7 +36,8 @@ fn trial_toml_needs_no_nic() {
 #[test]
 fn pcap_keys_toml_is_a_keys_file() {
     let keys = Dir::new().keys(sample("pcap-keys.toml").as_bytes()).unwrap();
-    assert_eq!(keys.sas.len(), 1);
+    let KeysFile::Static(sas) = keys else { panic!("{keys:?}") };
+    assert_eq!(sas.sas.len(), 1);
 }
 
 #[test]

@@ -119,7 +119,11 @@ fn bad_keys_are_bad_usage_and_not_repeated() {
         (SECRETS[0], SECRETS[3], &["keys.toml:6: ", "15 octets", "32 or 64 hex digits"]),
         (SECRETS[0], SECRETS[2], &["keys.toml:6: ", "32 octets where gcm-aes-128 needs 16"]),
         ("gcm-aes-128", "aes", &["keys.toml:1: cipher_suite: ", "gcm-aes-128"]),
-        ("cipher_suite", &format!("cak = \"{}\"\ncipher_suite", SECRETS[0]), &["keys.toml:1: cak: not yet"]),
+        (
+            "cipher_suite",
+            &format!("cak = \"{}\"\ncipher_suite", SECRETS[0]),
+            &["keys.toml: ckn: is missing", "keys.toml:2: cipher_suite: does not go with cak", "remove it"],
+        ),
     ] {
         dir.key("keys.toml", &edited(KEYS, from, to));
         let before = dir.list();

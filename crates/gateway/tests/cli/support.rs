@@ -36,6 +36,11 @@ fn fresh_key() -> String {
     key
 }
 
+/// Has all runs from here on checked for `key` too.
+pub(crate) fn conceal(key: &str) {
+    MADE.lock().unwrap().push(key.to_owned());
+}
+
 /// A configuration that is good, and needs neither NIC, hugepages nor root.
 pub(crate) const BASE: &str = r#"[gateway]
 worker_cores = [0]
