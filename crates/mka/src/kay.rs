@@ -44,6 +44,8 @@ pub struct Kay {
     /// Where lists of peers begin that do not fit a frame.
     pub(crate) rotation: usize,
     last_sent: Option<Time>,
+    /// An MKPDU went out, or is about to, only because packet numbers run out.
+    told_of_pn: bool,
 }
 
 impl Kay {
@@ -71,6 +73,7 @@ impl Kay {
             next_pns: [1; 4],
             rotation: 0,
             last_sent: None,
+            told_of_pn: false,
         }
     }
 
@@ -151,10 +154,19 @@ impl Kay {
     pub fn handle_next_pn(&mut self, now: Time, an: wire::An, pn: u64) {
         self.next_pns[an.index()] = pn;
         let used = self.cp.transmit_key().filter(|key| key.an == an);
-        if used.is_some_and(|key| pn >= pn_threshold(key.suite)) {
-            self.want_key(Reason::PacketNumbers);
-            self.after(now);
+        if used.is_none_or(|key| pn < pn_threshold(key.suite)) {
+            return;
         }
+        // A key that is on its way already will do.
+        if self.cp.is_settled() {
+            self.want_key(Reason::PacketNumbers);
+        }
+        // The key server may be another one, and sees it from what this one says.
+        if self.server != Some(Server::Me) && !self.told_of_pn {
+            self.told_of_pn = true;
+            self.hello_soon(now);
+        }
+        self.after(now);
     }
 
     /// An operator wants a new SAK. Whether this station is one that can make it.
@@ -316,6 +328,7 @@ impl Kay {
         {
             match self.accept_key(&self.peers[index], &sak, live_list.as_ref()) {
                 Ok(Some(key)) => {
+                    self.told_of_pn = false;
                     self.out.events.push_back(Event::SakReceived { key: key.identifier, an: key.an });
                     self.key_server.last_kn = Some(key.identifier);
                     self.cp.offer(key);

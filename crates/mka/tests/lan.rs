@@ -340,3 +340,30 @@ fn a_flood_of_stations_is_borne() {
     lan.run(60 * SECOND).unwrap();
     assert_eq!(lan.agreed().unwrap(), before);
 }
+
+/// Whoever's packet numbers run out, the key server makes one key.
+#[test]
+fn packet_numbers_that_run_out_make_one_new_key() {
+    for suite in CipherSuite::ALL {
+        let near_end = if suite.is_xpn() { 0xc000_0000_0000_0000 } else { 0xc000_0000 };
+        for one in [0, 1] {
+            let only = move |config: &mut mka::Config| config.suites = vec![suite];
+            let mut lan = two(only, only);
+            lan.run(20 * SECOND).unwrap();
+            let before = lan.agreed().unwrap();
+            let an = lan.stations[0].kay.as_ref().unwrap().status(lan.now()).sas[0].an;
+            lan.with(one, |kay, now| kay.handle_next_pn(now, an, near_end - 1));
+            lan.run(10 * SECOND).unwrap();
+            assert_eq!(lan.agreed().unwrap(), before, "not yet");
+            for _ in 0..20 {
+                lan.with(one, |kay, now| kay.handle_next_pn(now, an, near_end));
+                lan.run(Time::from_millis(20)).unwrap();
+            }
+            // The worker goes on under the next key, from 1.
+            lan.with(one, |kay, now| kay.handle_next_pn(now, an, 1));
+            lan.run(20 * SECOND).unwrap();
+            let after = lan.agreed().unwrap_or_else(|why| panic!("{suite}: {why}\n{}", lan.tale()));
+            assert_eq!((after.mi, after.kn), (before.mi, before.kn + 1), "{suite}, {one}\n{}", lan.tale());
+        }
+    }
+}

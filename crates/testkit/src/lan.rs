@@ -204,14 +204,21 @@ impl Lan {
         self.clean_since = self.now;
     }
 
+    /// Tells a station something.
+    pub fn with(&mut self, number: usize, tell: impl FnOnce(&mut Kay, Time)) {
+        let now = self.now;
+        if let Some(kay) = &mut self.stations[number].kay {
+            tell(kay, now);
+        }
+        self.drain(number);
+    }
+
     /// Asks a key server for a new SAK.
     pub fn rekey(&mut self) {
         for number in 0..self.stations.len() {
-            let now = self.now;
-            if let Some(kay) = &mut self.stations[number].kay {
+            self.with(number, |kay, now| {
                 kay.rekey(now);
-            }
-            self.drain(number);
+            });
         }
     }
 
