@@ -3,8 +3,13 @@
 //! One way to go over [frames], in registers of one, two or four blocks. A back end is a token that proves that the CPU
 //! has its instructions, and the functions that are compiled for them.
 
+mod four;
 mod frames;
+mod ghash;
 mod key;
+mod long;
+mod pass;
+mod quad;
 mod shape;
 mod vector;
 

@@ -1,0 +1,181 @@
+//! Registers of one frame in a row, eight at a time.
+
+use super::ghash::{accumulate, accumulate_pair, products};
+use super::key::ExpandedKey;
+use super::vector::{Vector, WIDTH};
+
+/// Consecutive registers of payload.
+pub(super) struct Pass<'k, V> {
+    pub(super) key: &'k ExpandedKey,
+    /// Where the first register begins: before the payload, where J0 leads.
+    pub(super) at: *mut u8,
+    pub(super) registers: usize,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// The nonce in every block, already with the first round key; and the counts that belong there.
+    pub(super) nonces: V,
+    pub(super) counts: *const u8,
+    /// Where the power of its first block stands.
+    pub(super) powers: usize,
+    /// Hashed with the first register.
+    pub(super) carry: V,
+}
+
+impl<V: Vector> Pass<'_, V> {
+    /// Works on registers `z..z + W`; of these the first may be the payload's first, and the last its last. On open
+    /// they are hashed too. On seal `PREVIOUS` registers are hashed, those before, which are `pending`; then these are.
+    #[inline(always)]
+    pub(super) unsafe fn batch<
+        const ROUNDS: usize,
+        const SEAL: bool,
+        const W: usize,
+        const PREVIOUS: usize,
+        const FIRST: bool,
+        const LAST: bool,
+    >(
+        &mut self,
+        z: usize,
+        pending: &mut [V; WIDTH],
+        sums: &mut [V; 3],
+    ) -> V {
+        // SAFETY: the caller has the instructions; the masks, and the number of registers, keep loads and stores
+        // within the payload that `at` was made from.
+        unsafe {
+            let (key, step) = (self.key, 16 * V::BLOCKS);
+            let at = self.at.wrapping_add(z * step);
+            let (first, last) = (self.first, self.last);
+            let mask = |w: usize| match (FIRST && w == 0, LAST && w == W - 1) {
+                (true, _) => Some(first),
+                (false, true) => Some(last),
+                (false, false) => None,
+            };
+            let load = |w: usize| match mask(w) {
+                Some(mask) => V::load_part(at.wrapping_add(w * step), mask),
+                None => V::load(at.wrapping_add(w * step)),
+            };
+            let round_key = |round: usize| V::load(key.round_key(round));
+            let mut state = [V::zero(); WIDTH];
+            for (w, state) in state.iter_mut().enumerate().take(W) {
+                *state = self.nonces.xor(V::load(self.counts.wrapping_add((z + w) * step)));
+            }
+            if !SEAL {
+                for (w, pending) in pending.iter_mut().enumerate().take(W) {
+                    *pending = load(w);
+                }
+            }
+            let from = if SEAL { (z * V::BLOCKS).wrapping_sub(PREVIOUS * V::BLOCKS) } else { z * V::BLOCKS };
+            let (h, k) = key.powers_at(self.powers.wrapping_add(from));
+            let hashed = if SEAL { PREVIOUS } else { W };
+            // Unrolled by hand: left to itself the compiler keeps the loop, or gathers all of one kind.
+            macro_rules! rounds {
+                ($($round:literal)*) => {$(
+                    if $round < ROUNDS {
+                        let k = round_key($round);
+                        for state in &mut state[..W] {
+                            *state = state.round(k);
+                        }
+                        hashes!($round: 0 1 2 3 4 5 6 7);
+                        if W == WIDTH {
+                            V::fence(&mut state, sums);
+                        }
+                    }
+                )*};
+            }
+            let block = |pending: &[V; WIDTH], i: usize| {
+                let blocks = if !SEAL && FIRST && i == 0 { pending[0].xor(self.carry) } else { pending[i] };
+                blocks.reverse()
+            };
+            let power = |at: *const u8, i: usize| V::load(at.wrapping_add(i * step));
+            macro_rules! hashes {
+                ($round:literal: $($i:literal)*) => {$(
+                    // Two at a time, so that three are added up at once; the last may be alone.
+                    if $i < hashed && $i * (ROUNDS - 1) / WIDTH + 1 == $round {
+                        if $i % 2 == 1 {
+                            let a = products(block(pending, $i - 1), power(h, $i - 1), power(k, $i - 1));
+                            let b = products(block(pending, $i), power(h, $i), power(k, $i));
+                            accumulate_pair(sums, a, b);
+                        } else if $i + 1 == hashed {
+                            accumulate(sums, block(pending, $i), power(h, $i), power(k, $i));
+                        }
+                    }
+                )*};
+            }
+            rounds!(1 2 3 4 5 6 7 8 9 10 11 12 13);
+            let last_key = round_key(ROUNDS);
+            let mut lead = V::zero();
+            for w in 0..W {
+                let data = if SEAL { load(w) } else { pending[w] };
+                let mut out = state[w].last_round(last_key.xor(data));
+                match mask(w) {
+                    Some(mask) => out.store_part(at.wrapping_add(w * step), mask),
+                    None => out.store(at.wrapping_add(w * step)),
+                }
+                if w == 0 {
+                    lead = out;
+                }
+                if SEAL {
+                    if let Some(mask) = mask(w) {
+                        out = out.keep(mask);
+                    }
+                    if FIRST && w == 0 {
+                        out = out.xor(self.carry);
+                    }
+                    pending[w] = out;
+                }
+            }
+            if SEAL && LAST {
+                let (h, k) = key.powers_at(self.powers + z * V::BLOCKS);
+                for w in 0..W {
+                    let power = |at: *const u8, w: usize| V::load(at.wrapping_add(w * step));
+                    if w % 2 == 1 {
+                        let a = products(pending[w - 1].reverse(), power(h, w - 1), power(k, w - 1));
+                        let b = products(pending[w].reverse(), power(h, w), power(k, w));
+                        accumulate_pair(sums, a, b);
+                    } else if w + 1 == W {
+                        accumulate(sums, pending[w].reverse(), power(h, w), power(k, w));
+                    }
+                }
+            }
+            lead
+        }
+    }
+
+    /// All registers of a frame that has more than [`WIDTH`], or of a piece of one. Hands out what became of the first,
+    /// whose first block is E(J0) where that leads.
+    #[inline(always)]
+    pub(super) unsafe fn run<const ROUNDS: usize, const SEAL: bool>(&mut self, sums: &mut [V; 3]) -> V {
+        // SAFETY: as for `batch`.
+        unsafe {
+            let mut pending = [V::zero(); WIDTH];
+            let p = &mut pending;
+            if self.registers <= WIDTH {
+                // The end of a long frame, one at a time: there are few.
+                for z in 0..self.registers {
+                    self.first = if z + 1 == self.registers { self.last } else { u64::MAX };
+                    self.batch::<ROUNDS, SEAL, 1, 0, true, true>(z, p, sums);
+                    self.carry = V::zero();
+                }
+                return V::zero();
+            }
+            let lead = self.batch::<ROUNDS, SEAL, 8, 0, true, false>(0, p, sums);
+            let mut z = 8;
+            while z + 8 < self.registers {
+                self.batch::<ROUNDS, SEAL, 8, 8, false, false>(z, p, sums);
+                z += 8;
+            }
+            match self.registers - z {
+                1 => self.batch::<ROUNDS, SEAL, 1, 8, false, true>(z, p, sums),
+                2 => self.batch::<ROUNDS, SEAL, 2, 8, false, true>(z, p, sums),
+                3 => self.batch::<ROUNDS, SEAL, 3, 8, false, true>(z, p, sums),
+                4 => self.batch::<ROUNDS, SEAL, 4, 8, false, true>(z, p, sums),
+                5 => self.batch::<ROUNDS, SEAL, 5, 8, false, true>(z, p, sums),
+                6 => self.batch::<ROUNDS, SEAL, 6, 8, false, true>(z, p, sums),
+                7 => self.batch::<ROUNDS, SEAL, 7, 8, false, true>(z, p, sums),
+                _ => self.batch::<ROUNDS, SEAL, 8, 8, false, true>(z, p, sums),
+            };
+            lead
+        }
+    }
+}
+
+const _: () = assert!(WIDTH == 8, "batches are unrolled for eight");
