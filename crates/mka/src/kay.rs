@@ -295,12 +295,15 @@ impl Kay {
 
     fn read_sets(&mut self, now: Time, index: usize, pdu: &Mkpdu<'_>) {
         let mut lists_me = false;
+        // As one that gets keys: whoever is only potential there may have had this key in an earlier life.
+        let mut lists_me_live = false;
         let mut live_list = None;
         let mut distributed = None;
         for set in pdu.sets() {
             match set {
                 ParameterSet::LivePeerList(list) => {
-                    lists_me |= self.lists_me(now, &list);
+                    lists_me_live = self.lists_me(now, &list);
+                    lists_me |= lists_me_live;
                     live_list = Some(list);
                 }
                 ParameterSet::PotentialPeerList(list) => lists_me |= self.lists_me(now, &list),
@@ -323,7 +326,7 @@ impl Kay {
         // Those before it may be gone.
         let Some(index) = self.peers.iter().position(|peer| peer.mi == mi) else { return };
         if let Some(sak) = distributed
-            && lists_me
+            && lists_me_live
             && self.server == Some(Server::Peer { sci: self.peers[index].sci, mi })
         {
             match self.accept_key(&self.peers[index], &sak, live_list.as_ref()) {

@@ -432,7 +432,7 @@ impl Lan {
                 if self.transmitters.contains_key(&used) {
                     let kay = self.stations[number].kay.as_mut();
                     kay.into_iter().for_each(|kay| kay.handle_refused(now, key.identifier));
-                    self.tell(number, format!("is offered {} again", key.identifier));
+                    self.tell(number, format!("WRONG: is offered {} a second time", key.identifier));
                 } else {
                     let an = key.an.index();
                     self.stations[number].secy.tx[an] = Some(key);
