@@ -31,7 +31,7 @@ pub struct Config {
     pub icv_indicator: bool,
     /// As a key server, makes a new SAK when one has been in use for so long.
     pub rekey_period: Option<Time>,
-    /// Octets of the longest frame that the port sends, without FCS.
+    /// Octets of the longest frame that the port sends, without FCS. No MKPDU has more than 1514 all the same.
     pub max_frame: usize,
     /// The protocol's times.
     pub times: Times,

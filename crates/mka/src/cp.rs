@@ -61,6 +61,8 @@ pub(crate) struct Cp {
     confirm: u64,
     /// The transmit delay is over.
     delayed: bool,
+    /// By AN: what the SecY would next transmit with.
+    pub(crate) next_pns: [u64; An::COUNT],
     /// Keys that were put to use.
     pub(crate) rekeys: u64,
 }
@@ -82,6 +84,7 @@ impl Cp {
             encoding: None,
             confirm: 0,
             delayed: false,
+            next_pns: [1; An::COUNT],
             rekeys: 0,
         }
     }
@@ -222,6 +225,8 @@ impl Cp {
             }
         }
         out.actions.push_back(Action::InstallTxSa(key.clone()));
+        // What was last heard of this AN is of another key.
+        self.next_pns[key.an.index()] = 1;
         self.confirm += 1;
         out.actions.push_back(Action::Confirm(self.confirm));
         self.delayed = false;

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use wire::{
     BasicRepr, CipherSuite, DistributedSak, DistributedSakForm, MemberId, Mkpdu, ParameterSet, PeerList, Sci,
-    Ssci,
+    Ssci, XpnRepr,
 };
 
 /// MKPDUs in quick succession after the start, so that others hear soon (milliseconds between them).
@@ -39,11 +39,13 @@ pub struct Kay {
     pub(crate) cp: Cp,
     pub(crate) timers: Timers,
     pub(crate) out: Out,
-    /// By AN: what the SecY would next transmit with.
-    pub(crate) next_pns: [u64; 4],
     /// Where lists of peers begin that do not fit a frame.
     pub(crate) rotation: usize,
+    /// Stations that went while these keys were in use: what they sent then must not be taken again when they come back.
+    gone: Vec<(Sci, KeyIdentifier)>,
     last_sent: Option<Time>,
+    /// What was last said of keys that did not do, and of whose.
+    refused: Option<(MemberId, Refused)>,
     /// An MKPDU went out, or is about to, only because packet numbers run out.
     told_of_pn: bool,
 }
@@ -70,9 +72,10 @@ impl Kay {
             cp: Cp::new(),
             timers,
             out: Out::default(),
-            next_pns: [1; 4],
             rotation: 0,
+            gone: Vec::new(),
             last_sent: None,
+            refused: None,
             told_of_pn: false,
         }
     }
@@ -147,12 +150,14 @@ impl Kay {
         let live = self.live_scis();
         self.cp.refuse(key, &live, &mut self.out);
         self.out.events.push_back(Event::SakRefused(Refused::UsedBefore));
+        // To the key server this is a new station then, which takes a new key.
+        self.take_new_mi(now);
         self.after(now);
     }
 
     /// The SecY would next transmit with this packet number under this AN.
     pub fn handle_next_pn(&mut self, now: Time, an: wire::An, pn: u64) {
-        self.next_pns[an.index()] = pn;
+        self.cp.next_pns[an.index()] = pn;
         let used = self.cp.transmit_key().filter(|key| key.an == an);
         if used.is_none_or(|key| pn < pn_threshold(key.suite)) {
             return;
@@ -193,7 +198,8 @@ impl Kay {
         self.out.events.pop_front()
     }
 
-    /// Writes an MKPDU into `buffer`, if it is time, and says how long it is.
+    /// Writes an MKPDU into `buffer`, if it is time, and says how long it is. `buffer` has room for 1514 octets, or as
+    /// many as [`Config::max_frame`] allows; in less, some MKPDUs have no room and are not sent.
     pub fn poll_transmit(&mut self, now: Time, buffer: &mut [u8]) -> Option<usize> {
         if !self.timers.is_due(Timer::Hello, now) {
             return None;
@@ -255,7 +261,7 @@ impl Kay {
     }
 
     /// Somebody else has this one's MI, or had it: nothing that names it means this station.
-    fn take_new_mi(&mut self, now: Time) {
+    pub(crate) fn take_new_mi(&mut self, now: Time) {
         self.mi = MemberId(self.random.octets());
         (self.mn, self.ramp) = (0, 0);
         self.sent.clear();
@@ -299,6 +305,8 @@ impl Kay {
         let mut lists_me_live = false;
         let mut live_list = None;
         let mut distributed = None;
+        // The high parts are those of the numbers beside them, and zero where a peer does not say them.
+        let (mut sak_use, mut xpn) = (None, XpnRepr::default());
         for set in pdu.sets() {
             match set {
                 ParameterSet::LivePeerList(list) => {
@@ -308,15 +316,17 @@ impl Kay {
                 }
                 ParameterSet::PotentialPeerList(list) => lists_me |= self.lists_me(now, &list),
                 // Some leave it out at times, and mean no change by that.
-                ParameterSet::SakUse(Some(said)) => self.peers[index].sak_use = Some(said),
-                ParameterSet::Xpn(xpn) => {
-                    self.peers[index].pn_high = [xpn.latest_lpn_high, xpn.old_lpn_high];
-                }
+                ParameterSet::SakUse(Some(said)) => sak_use = Some(said),
+                ParameterSet::Xpn(said) => xpn = said,
                 ParameterSet::DistributedSak(sak) => distributed = Some(sak),
                 _ => {}
             }
         }
-        let mi = self.peers[index].mi;
+        let peer = &mut self.peers[index];
+        let mi = peer.mi;
+        if sak_use.is_some() {
+            (peer.sak_use, peer.pn_high) = (sak_use, [xpn.latest_lpn_high, xpn.old_lpn_high]);
+        }
         if lists_me {
             self.be_live(now, index);
         } else if !self.peers[index].live {
@@ -332,13 +342,22 @@ impl Kay {
             match self.accept_key(&self.peers[index], &sak, live_list.as_ref()) {
                 Ok(Some(key)) => {
                     self.told_of_pn = false;
+                    self.refused = None;
                     self.out.events.push_back(Event::SakReceived { key: key.identifier, an: key.an });
-                    self.key_server.last_kn = Some(key.identifier);
+                    self.key_server.take(key.identifier);
                     self.cp.offer(key);
                 }
                 Ok(None) => {}
-                Err(refused) => self.out.events.push_back(Event::SakRefused(refused)),
+                // It comes again with every hello.
+                Err(refused) if self.refused == Some((mi, refused)) => {}
+                Err(refused) => {
+                    self.refused = Some((mi, refused));
+                    self.out.events.push_back(Event::SakRefused(refused));
+                }
             }
+        }
+        if self.peers[index].live {
+            self.take_back(index);
         }
         self.bound_delay(index);
         self.watch_packet_numbers(index);
@@ -377,22 +396,40 @@ impl Kay {
         self.out.events.push_back(Event::PeerLive { sci, mi });
         if !has_channel {
             self.out.actions.push_back(Action::AddRxSc(sci));
-            // It may have been here before, under the same key: what it sent then is not taken again.
-            let said = |key: &SharedKey| {
-                let peer = self.peers.iter().find(|peer| peer.mi == mi)?;
-                peer.next_pn(key.identifier)
-            };
-            for key in self.cp.keys().filter(|key| key.is_for(sci)) {
-                let lowest_pn = said(key).unwrap_or(1).max(1);
-                self.out.actions.push_back(Action::InstallRxSa { sci, key: key.clone(), lowest_pn });
+            for key in
+                self.cp.keys().filter(|key| key.is_for(sci) && !self.gone.contains(&(sci, key.identifier)))
+            {
+                self.out.actions.push_back(Action::InstallRxSa { sci, key: key.clone(), lowest_pn: 1 });
             }
         }
         self.want_key(Reason::Members);
         self.hello_soon(now);
     }
 
+    /// One that went and came back is received from again once it says where it is: what it sent before is not taken
+    /// again.
+    fn take_back(&mut self, index: usize) {
+        let peer = &self.peers[index];
+        let Kay { cp, gone, out, .. } = self;
+        gone.retain(|(sci, identifier)| {
+            let key = cp.keys().find(|key| key.identifier == *identifier && key.is_for(peer.sci));
+            let (Some(key), Some(pn)) = (key.filter(|_| *sci == peer.sci), peer.next_pn(*identifier)) else {
+                return true;
+            };
+            out.actions.push_back(Action::InstallRxSa {
+                sci: peer.sci,
+                key: key.clone(),
+                lowest_pn: pn.max(1),
+            });
+            false
+        });
+    }
+
     /// A live peer is gone.
     fn leave(&mut self, now: Time, sci: Sci) {
+        let keys: Vec<KeyIdentifier> = self.cp.keys().map(|key| key.identifier).collect();
+        self.gone.retain(|(_, key)| keys.contains(key));
+        self.gone.extend(keys.into_iter().map(|key| (sci, key)));
         self.out.actions.push_back(Action::RemoveRxSc(sci));
         self.want_key(Reason::Members);
         self.hello_soon(now);
@@ -479,10 +516,12 @@ impl Kay {
             }
         };
         let identifier = KeyIdentifier { mi: server.mi, kn };
-        // A key that was left behind is not taken up again.
-        let stale = self.key_server.last_kn.is_some_and(|last| last.mi == server.mi && kn <= last.kn);
-        if stale || self.cp.has(identifier) {
+        if self.cp.has(identifier) {
             return Ok(None);
+        }
+        // A key that was left behind is not taken up again: its packet numbers would begin anew.
+        if self.key_server.taken.iter().any(|taken| taken.mi == server.mi && kn <= taken.kn) {
+            return Err(Refused::UsedBefore);
         }
         if !self.config.suites.contains(&suite) {
             return Err(Refused::Suite(Some(suite)));

@@ -16,12 +16,12 @@ const ENTRY: usize = 16;
 
 /// Whether a frame can name so many peers.
 pub(crate) fn fits_all(kay: &Kay, peers: usize) -> bool {
-    WITHOUT_LISTS + ENTRY * peers <= kay.config.max_frame
+    WITHOUT_LISTS + ENTRY * peers <= kay.config.max_frame.min(MkpduWriter::MAX_FRAME_LEN)
 }
 
 /// Writes the next MKPDU, which has its number already.
 pub(crate) fn write(kay: &mut Kay, buffer: &mut [u8]) -> Option<usize> {
-    let size = buffer.len().min(kay.config.max_frame);
+    let size = buffer.len().min(kay.config.max_frame).min(MkpduWriter::MAX_FRAME_LEN);
     let room = size.saturating_sub(WITHOUT_LISTS) / ENTRY;
     let hand_out = kay.hands_out().filter(|hand_out| {
         let key = hand_out.key.identifier;
@@ -104,14 +104,16 @@ pub(crate) fn write(kay: &mut Kay, buffer: &mut [u8]) -> Option<usize> {
     Some(len)
 }
 
-/// What the others speak, if all speak less than this one.
+/// What the others speak, if all speak less than this one: those that are live, where there are any, since an old frame
+/// that somebody plays back makes a potential peer.
 fn version(kay: &Kay) -> u8 {
-    let others = kay.peers.iter().map(|peer| peer.version).max();
+    let live = kay.live().map(|peer| peer.version).max();
+    let others = live.or_else(|| kay.peers.iter().map(|peer| peer.version).max());
     others.map_or(kay.config.version, |others| others.clamp(1, kay.config.version))
 }
 
 fn sak_use(kay: &Kay) -> (SakUse, XpnRepr) {
-    let next_pn = |an: An| kay.next_pns[an.index()];
+    let next_pn = |an: An| kay.cp.next_pns[an.index()];
     let slot = |key: &Option<SharedKey>| match key {
         Some(key) => {
             let pn = next_pn(key.an);

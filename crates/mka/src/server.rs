@@ -9,7 +9,10 @@ use keys::Salt;
 use std::sync::Arc;
 use wire::{An, MemberId, Sci};
 
-/// What a key server remembers.
+/// Key servers whose keys are remembered, at most. Each has to have been live and elected.
+const MAX_SERVERS: usize = 256;
+
+/// What a key server remembers, and what of others.
 #[derive(Debug)]
 pub(crate) struct KeyServer {
     /// Why another key is to be made, until it is.
@@ -18,8 +21,8 @@ pub(crate) struct KeyServer {
     pub(crate) kn: u32,
     /// The AN of the last key, whoever made it.
     pub(crate) last_an: Option<An>,
-    /// The last key that another one made: older ones are not taken.
-    pub(crate) last_kn: Option<KeyIdentifier>,
+    /// Of each other key server the last key that was taken: neither that nor an older one is taken again.
+    pub(crate) taken: Vec<KeyIdentifier>,
     /// What is being handed out, and to whom.
     pub(crate) handing_out: Option<HandOut>,
     /// When that began, or this station.
@@ -36,7 +39,16 @@ pub(crate) struct HandOut {
 
 impl KeyServer {
     pub(crate) fn new(now: Time) -> Self {
-        KeyServer { wanted: None, kn: 0, last_an: None, last_kn: None, handing_out: None, since: now }
+        KeyServer { wanted: None, kn: 0, last_an: None, taken: Vec::new(), handing_out: None, since: now }
+    }
+
+    /// Another key server's key was taken.
+    pub(crate) fn take(&mut self, key: KeyIdentifier) {
+        self.taken.retain(|taken| taken.mi != key.mi);
+        if self.taken.len() == MAX_SERVERS {
+            self.taken.remove(0);
+        }
+        self.taken.push(key);
     }
 
     /// Somebody else is the key server now, or nobody.
@@ -93,10 +105,16 @@ impl Kay {
             self.out.events.push_back(Event::SakRefused(Refused::TooManyStations));
             return;
         }
-        let Some(kn) = self.key_server.kn.checked_add(1) else { return };
+        let Some(kn) = self.key_server.kn.checked_add(1) else {
+            self.take_new_mi(now);
+            return;
+        };
         self.key_server.kn = kn;
         let newest = self.cp.latest.as_ref().or(self.cp.old.as_ref()).map(|key| key.an);
         let an = newest.or(self.key_server.last_an).map_or(An::ALL[0], An::next);
+        // After keys that came to nothing, the next in turn may be the one that is in use.
+        let in_use = self.cp.old.as_ref().is_some_and(|old| old.an == an);
+        let an = if in_use { an.next() } else { an };
         let mut mis: Vec<[u8; 12]> = members.iter().map(|mi| mi.0).collect();
         mis.push(self.mi.0);
         let nonce: [u8; 32] = self.random.octets();

@@ -367,3 +367,86 @@ fn packet_numbers_that_run_out_make_one_new_key() {
         }
     }
 }
+
+/// A station that restarts while its key server still hands out a SAK has used it: its former self is the live member,
+/// and what it is now, a potential peer, does not take it.
+#[test]
+fn a_station_that_restarts_does_not_take_what_its_former_self_had() {
+    let mut lan = Lan::new(4);
+    for number in 1..=3 {
+        let mut config = Lan::config(number);
+        // Under XPN suites it would have no SSCI.
+        config.suites = vec![CipherSuite::GcmAes128];
+        let number = lan.add(config);
+        lan.start(number);
+    }
+    lan.run(20 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    // It never says that it receives: the key is handed out until it does, and in use once the delay is over.
+    lan.stations[1].mute = true;
+    lan.rekey();
+    lan.run(8 * SECOND).unwrap();
+    let used = lan.stations[2].transmits().unwrap();
+    assert_ne!(used, before);
+    lan.start(2);
+    for _ in 0..400 {
+        lan.run(Time::from_millis(50)).unwrap();
+        assert_ne!(lan.stations[2].transmits(), Some(used), "{}", lan.tale());
+    }
+    assert_eq!(lan.stations[2].transmits(), lan.stations[0].transmits(), "{}", lan.tale());
+}
+
+/// An AN comes around with every fourth key: what was said of the packet numbers of the one before is not said of it.
+#[test]
+fn packet_numbers_are_those_of_the_key_and_not_of_its_an() {
+    let bounded = |config: &mut mka::Config| {
+        (config.delay_protect, config.suites) = (true, vec![CipherSuite::GcmAes128]);
+    };
+    let mut lan = two(bounded, bounded);
+    lan.run(20 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    for number in 0..2 {
+        let an = lan.stations[number].kay.as_ref().unwrap().status(lan.now()).sas[0].an;
+        lan.with(number, |kay, now| kay.handle_next_pn(now, an, 0xbfff_ffff));
+    }
+    for _ in 0..4 {
+        lan.rekey();
+        lan.run(20 * SECOND).unwrap();
+    }
+    let after = lan.agreed().unwrap();
+    assert_eq!(after.kn, before.kn + 4, "{}", lan.tale());
+    for number in 0..2 {
+        assert_eq!(lan.stations[number].raised_to(), 1, "of the latest key nothing was sent\n{}", lan.tale());
+    }
+}
+
+/// Keys that come to nothing use up ANs; the one that is transmitted under keeps its own.
+#[test]
+fn a_new_key_never_takes_the_an_that_is_in_use() {
+    let mut lan = lan_of(3, 9);
+    lan.run(40 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    // Nothing that is made now comes into use before the delay is over, and with each restart it is made anew.
+    lan.stations[1].mute = true;
+    lan.rekey();
+    let made = lan.made;
+    for _ in 0..8 {
+        lan.start(2);
+        for _ in 0..20 {
+            lan.run(Time::from_millis(100)).unwrap();
+            assert_eq!(lan.stations[0].transmits(), Some(before), "{}", lan.tale());
+        }
+    }
+    assert!(lan.made > made + 4, "{}", lan.tale());
+}
+
+/// Whoever refuses a key for having used it is given another.
+#[test]
+fn a_refused_key_is_followed_by_another() {
+    let mut lan = lan_of(2, 10);
+    lan.stations[1].refuses = 1;
+    lan.run(40 * SECOND).unwrap();
+    assert_eq!(lan.stations[1].refuses, 0);
+    let key = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+    assert!(key.kn > 1);
+}

@@ -7,7 +7,7 @@
 //! - a SAK that one station transmits under in two lives, or twice in one: its packet numbers would begin anew;
 //! - a key server that transmits under a SAK while some peer that it takes for live has never put it in place, unless the
 //!   transmit delay ran out;
-//! - another station that does before its key server;
+//! - another station that does before the key server that made it;
 //! - on a LAN without faults, an SA that is taken away while somebody still transmits under it, or that is not there
 //!   when somebody begins to.
 
@@ -51,6 +51,10 @@ pub struct Station {
     pub kay: Option<Kay>,
     /// Where it is on a LAN in pieces.
     pub part: u8,
+    /// So many keys it will say it has used before.
+    pub refuses: u32,
+    /// Its SecY does what it is told, and never says so.
+    pub mute: bool,
     life: u32,
     secy: Secy,
 }
@@ -63,6 +67,8 @@ struct Secy {
     once: HashSet<(Sci, KeyIdentifier)>,
     tx: [Option<Arc<Key>>; 4],
     encoding: Option<An>,
+    /// The lowest PN that it was told to take lately, under the AN that it transmits with.
+    raised: [u64; An::COUNT],
 }
 
 impl Station {
@@ -75,6 +81,11 @@ impl Station {
     pub fn transmits(&self) -> Option<KeyIdentifier> {
         let key = self.secy.tx[self.secy.encoding?.index()].as_ref()?;
         Some(key.identifier)
+    }
+
+    /// The lowest PN that it takes under the AN that it transmits with itself, of those that delay protection bounds.
+    pub fn raised_to(&self) -> u64 {
+        self.secy.encoding.map_or(1, |an| self.secy.raised[an.index()].max(1))
     }
 
     /// Whether it receives what that station transmits under that key.
@@ -98,6 +109,8 @@ pub struct Lan {
     pub faults: Faults,
     /// Everything that happened to be worth a line, the latest last.
     pub story: std::collections::VecDeque<String>,
+    /// The first thing that must never happen and did.
+    wrong: Option<String>,
     /// SAKs that were made.
     pub made: u64,
     /// Times that somebody transmitted although not all had said that they receive.
@@ -109,6 +122,8 @@ pub struct Lan {
     /// Who transmitted under which SAK, and in which life.
     transmitters: HashMap<(Vec<u8>, Sci), (u32, u64)>,
     installs: u64,
+    /// Who began to transmit under which SAK.
+    began: HashSet<(Sci, KeyIdentifier)>,
     /// Since when nothing has been wrong with the LAN.
     clean_since: Time,
 }
@@ -120,6 +135,7 @@ impl Lan {
             stations: Vec::new(),
             faults: Faults::NONE,
             story: Default::default(),
+            wrong: None,
             made: 0,
             delayed: 0,
             now: Time::ZERO,
@@ -128,6 +144,7 @@ impl Lan {
             coming: BinaryHeap::new(),
             transmitters: HashMap::new(),
             installs: 0,
+            began: HashSet::new(),
             clean_since: Time::ZERO,
         }
     }
@@ -151,7 +168,15 @@ impl Lan {
 
     /// Adds a station that is down.
     pub fn add(&mut self, config: Config) -> usize {
-        self.stations.push(Station { config, kay: None, part: 0, life: 0, secy: Secy::default() });
+        self.stations.push(Station {
+            config,
+            kay: None,
+            part: 0,
+            refuses: 0,
+            mute: false,
+            life: 0,
+            secy: Secy::default(),
+        });
         self.stations.len() - 1
     }
 
@@ -256,7 +281,7 @@ impl Lan {
             if let Some(number) = number {
                 self.drain(number);
             }
-            if let Some(wrong) = self.story.back().filter(|line| line.contains("WRONG")) {
+            if let Some(wrong) = &self.wrong {
                 return Err(format!("{wrong}\n{}", self.tale()));
             }
         }
@@ -307,7 +332,12 @@ impl Lan {
 
     fn tell(&mut self, number: usize, line: String) {
         let (now, sci) = (self.now, self.stations[number].sci());
-        self.story.push_back(format!("{:10.3} {sci} {line}", now.as_secs_f64()));
+        let wrong = line.starts_with("WRONG");
+        let line = format!("{:10.3} {sci} {line}", now.as_secs_f64());
+        if wrong {
+            self.wrong.get_or_insert_with(|| line.clone());
+        }
+        self.story.push_back(line);
         if self.story.len() > 400 {
             self.story.pop_front();
         }
@@ -369,6 +399,14 @@ impl Lan {
         let station = &self.stations[number];
         let Some(status) = station.kay.as_ref().map(|kay| kay.status(self.now)) else { return };
         let mut wrong = None;
+        self.began.insert((status.sci, key));
+        if let Some(Server::Peer { sci, mi }) = status.server
+            && mi == key.mi
+            && !delayed
+            && !self.began.contains(&(sci, key))
+        {
+            wrong = Some(format!("WRONG: transmits under {key} before {sci}, which made it"));
+        }
         for peer in status.peers.iter().filter(|peer| peer.live) {
             let Some(other) = self.stations.iter().find(|s| s.sci() == peer.sci) else { continue };
             // It may be down, or in another life, and this station not know yet.
@@ -415,6 +453,7 @@ impl Lan {
             Action::InstallRxSa { sci, key, .. } => match self.stations[number].secy.rx.get_mut(&sci) {
                 Some(ans) => {
                     ans[key.an.index()] = Some(key.identifier);
+                    self.stations[number].secy.raised[key.an.index()] = 1;
                     self.stations[number].secy.once.insert((sci, key.identifier));
                 }
                 None => self.tell(number, format!("WRONG: an SA without a channel for {sci}")),
@@ -429,7 +468,12 @@ impl Lan {
             Action::InstallTxSa(key) => {
                 self.installs += 1;
                 let used = (key.sak.octets().to_vec(), me);
-                if self.transmitters.contains_key(&used) {
+                let station = &mut self.stations[number];
+                if station.refuses > 0 {
+                    station.refuses -= 1;
+                    let kay = station.kay.as_mut();
+                    kay.into_iter().for_each(|kay| kay.handle_refused(now, key.identifier));
+                } else if self.transmitters.contains_key(&used) {
                     let kay = self.stations[number].kay.as_mut();
                     kay.into_iter().for_each(|kay| kay.handle_refused(now, key.identifier));
                     self.tell(number, format!("WRONG: is offered {} a second time", key.identifier));
@@ -457,7 +501,8 @@ impl Lan {
                 }
                 self.stations[number].secy.encoding = Some(an);
             }
-            Action::RaiseLowestPn { .. } => {}
+            Action::RaiseLowestPn { an, pn, .. } => self.stations[number].secy.raised[an.index()] = pn,
+            Action::Confirm(_) if self.stations[number].mute => {}
             Action::Confirm(confirm) => {
                 let delay = Time::from_micros(self.random.u64(0..SECY_DELAY.as_micros() as u64));
                 let life = self.stations[number].life;

@@ -8,8 +8,6 @@ use super::{
 use crate::{EapolRepr, EapolType, EtherType, ICV_LEN, MacAddr};
 use core::fmt;
 
-/// Octets of the longest Ethernet frame without VLAN tags and FCS.
-const MAX_FRAME_LEN: usize = 1514;
 /// Octets of addresses and ethertype.
 const ETHERNET_LEN: usize = 14;
 /// Octets up to the first parameter set.
@@ -41,6 +39,9 @@ pub struct MkpduWriter<'b> {
 }
 
 impl<'b> MkpduWriter<'b> {
+    /// Octets of the longest MKPDU: those of an Ethernet frame without VLAN tags and FCS.
+    pub const MAX_FRAME_LEN: usize = 1514;
+
     /// Begins an MKPDU with its headers and the Basic Parameter Set. At most 1514 octets of `buffer` are used.
     ///
     /// # Errors
@@ -52,7 +53,7 @@ impl<'b> MkpduWriter<'b> {
         eapol_version: u8,
         basic: &BasicRepr<'_>,
     ) -> Result<Self, Full> {
-        let room = buffer.len().min(MAX_FRAME_LEN);
+        let room = buffer.len().min(Self::MAX_FRAME_LEN);
         let buffer = buffer.get_mut(..room).ok_or(Full)?;
         let eapol = EapolRepr { version: eapol_version, packet_type: EapolType::Mka, body_len: 0 };
         let mut headers = Body { room: buffer, len: 0 };
