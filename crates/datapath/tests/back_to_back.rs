@@ -24,7 +24,7 @@ fn sci(end: u16) -> Sci {
 /// A SAK that is fresh for each key number.
 fn params(key: u8, end: u16, sak: &Sak) -> SaParams<'_> {
     let xpn = Some(Xpn { ssci: Ssci(end.into()), salt: Salt([key; 12]) });
-    SaParams { suite: SUITE, sak, sci: sci(end), xpn, first_pn: 1 }
+    SaParams { suite: SUITE, sak, sci: sci(end), xpn, offset: ConfidentialityOffset::None, first_pn: 1 }
 }
 
 fn sak(key: u8) -> Sak {
@@ -55,7 +55,6 @@ fn gateway(own: u16, peer: u16, plain: (MemoryRx, MemoryTx), line: (MemoryRx, Me
         sci: sci(own),
         protect_frames: true,
         encrypt: true,
-        offset: ConfidentialityOffset::None,
         sci_mode: SciMode::Explicit,
         clear_vlan_tags: 0,
         max_frame: 9622,
@@ -68,7 +67,6 @@ fn gateway(own: u16, peer: u16, plain: (MemoryRx, MemoryTx), line: (MemoryRx, Me
         validate_frames: ValidateFrames::Strict,
         replay_protect: true,
         replay_window: 0,
-        offset: ConfidentialityOffset::None,
         clear_vlan_tags: 0,
     });
     assert!(rx.apply(Command::AddRxSc(RxSc::new(sci(peer)))).is_none());

@@ -31,7 +31,7 @@ fn sci() -> Sci {
 }
 
 fn params(sak: &Sak) -> SaParams<'_> {
-    SaParams { suite: SUITE, sak, sci: sci(), xpn: None, first_pn: 1 }
+    SaParams { suite: SUITE, sak, sci: sci(), xpn: None, offset: ConfidentialityOffset::None, first_pn: 1 }
 }
 
 fn tx(encrypt: bool) -> TxSecY {
@@ -39,7 +39,6 @@ fn tx(encrypt: bool) -> TxSecY {
         sci: sci(),
         protect_frames: true,
         encrypt,
-        offset: ConfidentialityOffset::None,
         sci_mode: SciMode::Explicit,
         clear_vlan_tags: 0,
         max_frame: 9700,
@@ -57,7 +56,6 @@ fn rx(replay_window: u64) -> RxSecY {
         validate_frames: ValidateFrames::Strict,
         replay_protect: true,
         replay_window,
-        offset: ConfidentialityOffset::None,
         clear_vlan_tags: 1,
     });
     let sak = Sak::from_octets(&[3; 16]).unwrap();

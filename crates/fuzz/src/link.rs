@@ -17,6 +17,7 @@ pub struct Link {
     /// How the receiver is set up.
     pub rx: RxConfig,
     an: An,
+    offset: ConfidentialityOffset,
     first_pn: u64,
 }
 
@@ -51,9 +52,10 @@ impl Link {
             if suite.is_xpn() { input.pick(&[0, 1 << 32, 0xffff_ffff << 32]) + first_pn } else { first_pn };
         let sci = Sci::new(wire::MacAddr([2, 0, 0, 0, 0, 1]), port);
         Link {
-            tx: TxConfig { sci, protect_frames: true, encrypt, offset, sci_mode, clear_vlan_tags, max_frame },
-            rx: RxConfig { suite, validate_frames, replay_protect, replay_window, offset, clear_vlan_tags },
+            tx: TxConfig { sci, protect_frames: true, encrypt, sci_mode, clear_vlan_tags, max_frame },
+            rx: RxConfig { suite, validate_frames, replay_protect, replay_window, clear_vlan_tags },
             an: input.pick(&An::ALL),
+            offset,
             first_pn,
         }
     }
@@ -62,7 +64,7 @@ impl Link {
         let suite = self.rx.suite;
         let sak = Sak::from_octets(&vec![0x5a; suite.sak_len()]).expect("the suite's length");
         let xpn = suite.is_xpn().then_some(Xpn { ssci: Ssci(1), salt: Salt([7; 12]) });
-        make(&SaParams { suite, sak: &sak, sci: self.tx.sci, xpn, first_pn: self.first_pn })
+        make(&SaParams { suite, sak: &sak, sci: self.tx.sci, xpn, offset: self.offset, first_pn: self.first_pn })
     }
 
     /// A transmitter and the counters of its SA.

@@ -98,7 +98,14 @@ fn pump(
 }
 
 fn params<'a>(keys: &StaticSas, sa: &'a StaticSa) -> SaParams<'a> {
-    SaParams { suite: keys.cipher_suite, sak: &sa.sak, sci: sa.sci, xpn: xpn(sa.xpn), first_pn: sa.next_pn }
+    SaParams {
+        suite: keys.cipher_suite,
+        sak: &sa.sak,
+        sci: sa.sci,
+        xpn: xpn(sa.xpn),
+        offset: keys.confidentiality_offset,
+        first_pn: sa.next_pn,
+    }
 }
 
 fn protect(keys: &StaticSas, reader: &mut CaptureReader, writer: &mut CaptureWriter) -> Result<Vec<Row>> {
@@ -129,7 +136,6 @@ fn protect(keys: &StaticSas, reader: &mut CaptureReader, writer: &mut CaptureWri
             sci: sa.sci,
             protect_frames: true,
             encrypt: keys.encrypt,
-            offset: keys.confidentiality_offset,
             sci_mode,
             clear_vlan_tags: keys.clear_vlan_tags,
             max_frame: MAX_FRAME,

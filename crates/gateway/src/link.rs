@@ -107,7 +107,6 @@ fn rx_config(link: &config::Link) -> RxConfig {
         validate_frames: validate_frames(link.validate_frames),
         replay_protect: link.replay_protect,
         replay_window: link.replay_window,
-        offset: link.confidentiality_offset,
         clear_vlan_tags: link.clear_vlan_tags,
     }
 }
@@ -206,7 +205,6 @@ where
         sci,
         protect_frames: link.protect_frames,
         encrypt: link.encrypt,
-        offset: link.confidentiality_offset,
         sci_mode: sci_mode(link),
         clear_vlan_tags: link.clear_vlan_tags,
         max_frame,
@@ -249,8 +247,14 @@ fn key_transmit(
     let xpn = xpn(key.xpn);
     let key_use = KeyUse { link: &link.name, sak: &key.sak, sci, xpn };
     let reservation = state.reserve(&key_use, key.next_pn)?;
-    let params =
-        SaParams { suite: link.cipher_suite, sak: &key.sak, sci, xpn, first_pn: reservation.first_pn() };
+    let params = SaParams {
+        suite: link.cipher_suite,
+        sak: &key.sak,
+        sci,
+        xpn,
+        offset: link.confidentiality_offset,
+        first_pn: reservation.first_pn(),
+    };
     let sa = TxSa::new(&params, reservation.limit())
         .map_err(|reason| LinkError::Sa { link: link.name.clone(), reason })?;
     tracing::info!(
@@ -278,6 +282,7 @@ fn key_receive(
         sak: &key.sak,
         sci: key.sci,
         xpn: xpn(key.xpn),
+        offset: link.confidentiality_offset,
         first_pn: key.next_pn,
     };
     let mut sa = RxSa::new(&params).map_err(|reason| LinkError::Sa { link: link.name.clone(), reason })?;

@@ -405,7 +405,7 @@ mod tests {
     use super::*;
     use secy::{SaParams, TxSa};
     use std::sync::Arc;
-    use wire::{CipherSuite, Ssci};
+    use wire::{CipherSuite, ConfidentialityOffset, Ssci};
 
     /// Keys are locked across directories: each test has its own.
     fn key<'a>(sak: &'a Sak, xpn: Option<Xpn>) -> KeyUse<'a> {
@@ -413,9 +413,12 @@ mod tests {
     }
 
     fn gate(r: &Reservation, sak: &Sak) -> Arc<PnGate> {
-        let suite = CipherSuite::GcmAes128;
-        let params = SaParams { suite, sak, sci: Sci::from_bytes([1; 8]), xpn: None, first_pn: r.first_pn() };
-        TxSa::new(&params, r.limit()).unwrap().gate()
+        TxSa::new(&params(sak, r.first_pn()), r.limit()).unwrap().gate()
+    }
+
+    fn params(sak: &Sak, first_pn: u64) -> SaParams<'_> {
+        let (suite, offset) = (CipherSuite::GcmAes128, ConfidentialityOffset::None);
+        SaParams { suite, sak, sci: Sci::from_bytes([1; 8]), xpn: None, offset, first_pn }
     }
 
     #[test]
@@ -553,11 +556,7 @@ mod tests {
         let sak = Sak::from_octets(&[10; 16]).unwrap();
         let state = StateDir::open(dir.path()).unwrap();
         let key = key(&sak, None);
-        let at = |pn| {
-            let suite = CipherSuite::GcmAes128;
-            let params = SaParams { suite, sak: &sak, sci: Sci::from_bytes([1; 8]), xpn: None, first_pn: pn };
-            secy::RxSa::new(&params).unwrap().progress()
-        };
+        let at = |pn| secy::RxSa::new(&params(&sak, pn)).unwrap().progress();
         let mut memory = state.recall(&key).unwrap();
         assert_eq!(memory.next_pn(), None);
         memory.store(&at(1)).unwrap();

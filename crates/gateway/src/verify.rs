@@ -13,7 +13,7 @@ use secy::{
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use wire::{An, CipherSuite, ConfidentialityOffset, EtherType, Ethernet, L2Header, Mkpdu, Sci, SecTag, Ssci};
+use wire::{An, CipherSuite, EtherType, Ethernet, L2Header, Mkpdu, Sci, SecTag, Ssci};
 
 /// Verifies the frames of a capture, in their order.
 pub(crate) enum Verifier {
@@ -157,7 +157,6 @@ impl StaticVerifier {
             validate_frames: validate_frames(keys.validate_frames),
             replay_protect: keys.replay_protect,
             replay_window: keys.replay_window,
-            offset: keys.confidentiality_offset,
             clear_vlan_tags: keys.clear_vlan_tags,
         });
         let rx = &mut half.rx;
@@ -167,6 +166,7 @@ impl StaticVerifier {
                 sak: &sa.sak,
                 sci: sa.sci,
                 xpn: xpn(sa.xpn),
+                offset: keys.confidentiality_offset,
                 first_pn: sa.next_pn,
             };
             let rx_sa = RxSa::new(&params).map_err(|e| BadUsage(e.to_string()))?;
@@ -251,7 +251,6 @@ impl MkaVerifier {
             validate_frames: validate_frames(keys.validate_frames),
             replay_protect: keys.replay_protect,
             replay_window: keys.replay_window,
-            offset: ConfidentialityOffset::None,
             clear_vlan_tags: keys.clear_vlan_tags,
         };
         let station = |sci| Ok((sci, Station::new(sci, &association, &config)?));
@@ -394,13 +393,10 @@ impl Station {
         Ok(station)
     }
 
-    /// The half for a SAK's suite and offset, made where it is missing.
+    /// The half for a SAK's suite, made where it is missing.
     fn half_for(&mut self, sci: Sci, distribution: &Distribution, config: &RxConfig) -> usize {
-        let config = distribution.config(config);
-        let same = |half: &Half| {
-            let c = half.rx.config();
-            (c.suite, c.offset) == (config.suite, config.offset)
-        };
+        let config = RxConfig { suite: distribution.suite, ..config.clone() };
+        let same = |half: &Half| half.rx.config().suite == config.suite;
         self.halves.iter().position(same).unwrap_or_else(|| {
             self.add_half(sci, config);
             self.halves.len() - 1
@@ -444,18 +440,13 @@ impl Sa {
     }
 }
 
-impl Distribution {
-    fn config(&self, config: &RxConfig) -> RxConfig {
-        // Where the key server wants no encryption, frames that are encrypted all the same have no offset.
-        RxConfig { suite: self.suite, offset: self.offset.unwrap_or_default(), ..config.clone() }
-    }
-}
-
 impl UsedSak {
     fn rx_sa(&self, sci: Sci) -> Result<RxSa> {
-        let Distribution { suite, sak, .. } = &self.distribution;
+        let Distribution { suite, sak, offset, .. } = &self.distribution;
+        // Where the key server wants no encryption, frames that are encrypted all the same have no offset.
+        let offset = offset.unwrap_or_default();
         let xpn = self.ssci.zip(self.distribution.salt()).map(|(ssci, salt)| Xpn { ssci, salt });
-        Ok(RxSa::new(&SaParams { suite: *suite, sak, sci, xpn, first_pn: 1 })?)
+        Ok(RxSa::new(&SaParams { suite: *suite, sak, sci, xpn, offset, first_pn: 1 })?)
     }
 
     /// Whether frames verify under both alike.

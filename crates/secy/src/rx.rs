@@ -10,8 +10,7 @@ use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::{
-    An, CipherSuite, ConfidentialityOffset, EtherType, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci,
-    SecTag, VLAN_TAG_LEN,
+    An, CipherSuite, EtherType, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci, SecTag, VLAN_TAG_LEN,
 };
 
 /// Receive SCs that one half has at most.
@@ -40,8 +39,6 @@ pub struct RxConfig {
     pub replay_protect: bool,
     /// replayWindow: how many packet numbers a frame may be behind the newest.
     pub replay_window: u64,
-    /// Octets that stay in the clear in an encrypted frame.
-    pub offset: ConfidentialityOffset,
     /// VLAN tags that may stand before the SecTAG, 0 to 2. Not authenticated.
     pub clear_vlan_tags: usize,
 }
@@ -381,9 +378,9 @@ impl RxSecY {
             // The AAD is addresses and SecTAG in one run; VLAN tags between them are put back in pass 3.
             frame.head_mut().copy_within(..ADDRESSES, vlan_len);
         }
-        let clear = if p.encrypted { self.config.offset.octets().min(user_data) } else { user_data };
+        let RxSa { key, offset, .. } = &**self.scs[p.sc].sas[p.an.index()].as_ref()?;
+        let clear = if p.encrypted { offset.octets().min(user_data) } else { user_data };
         let aad = ADDRESSES + tag_len + clear;
-        let key = &self.scs[p.sc].sas[p.an.index()].as_ref()?.key;
         if frame.is_contiguous() {
             let (aad, rest) = frame.head_mut()[vlan_len..].split_at_mut(aad);
             let (payload, rest) = rest.split_at_mut(user_data - clear);

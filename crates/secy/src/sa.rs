@@ -6,7 +6,7 @@ use keys::{Sak, Salt};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wire::{CipherSuite, Sci, Ssci};
+use wire::{CipherSuite, ConfidentialityOffset, Sci, Ssci};
 
 /// What an XPN suite needs beside the SAK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct SaParams<'a> {
     pub sci: Sci,
     /// For XPN suites, and only for these.
     pub xpn: Option<Xpn>,
+    /// Octets that stay in the clear in an encrypted frame: what goes with the SAK, not with the station.
+    pub offset: ConfidentialityOffset,
     /// Transmit: the first PN to use. Receive: the lowest acceptable PN. At least 1.
     pub first_pn: u64,
 }
@@ -74,6 +76,7 @@ impl SaParams<'_> {
 pub struct TxSa {
     pub(crate) key: gcm::Key,
     pub(crate) nonce: NonceBase,
+    pub(crate) offset: ConfidentialityOffset,
     pub(crate) pn: PnSource,
     pub(crate) counters: Arc<TxSaCounters>,
     pub(crate) soft_limit_told: bool,
@@ -91,6 +94,7 @@ impl TxSa {
         Ok(TxSa {
             key,
             nonce,
+            offset: params.offset,
             pn: PnSource::new(params.suite.is_xpn(), params.first_pn, limit),
             counters: Arc::default(),
             soft_limit_told: false,
@@ -119,6 +123,7 @@ impl fmt::Debug for TxSa {
 pub struct RxSa {
     pub(crate) key: gcm::Key,
     pub(crate) nonce: NonceBase,
+    pub(crate) offset: ConfidentialityOffset,
     pub(crate) counters: Arc<RxSaCounters>,
     xpn: bool,
     /// One more than the greatest PN that was authentic.
@@ -153,6 +158,7 @@ impl RxSa {
         Ok(RxSa {
             key,
             nonce,
+            offset: params.offset,
             counters: Arc::default(),
             xpn: params.suite.is_xpn(),
             next_pn: params.first_pn,

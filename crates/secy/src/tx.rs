@@ -36,8 +36,6 @@ pub struct TxConfig {
     pub protect_frames: bool,
     /// Confidentiality; off, integrity only.
     pub encrypt: bool,
-    /// Octets that stay in the clear in an encrypted frame.
-    pub offset: ConfidentialityOffset,
     /// How receivers learn the SCI.
     pub sci_mode: SciMode,
     /// VLAN tags left in the clear before the SecTAG, 0 to 2. Not authenticated.
@@ -152,10 +150,21 @@ impl TxSecY {
         let (mut sealed_frames, mut sealed_octets) = (0, 0);
         let mut clear_vlans: ArrayVec<ClearVlan, MAX_BURST> = ArrayVec::new_const();
         {
-            let TxSa { key, nonce, pn, .. } = &mut *sa;
+            let TxSa { key, nonce, offset, pn, .. } = &mut *sa;
             let mut burst = gcm::Burst::new();
             for (i, frame) in frames.iter_mut().enumerate() {
-                match prepare(&self.config, an, key, *nonce, pn, frame, i, &mut burst, &mut clear_vlans) {
+                match prepare(
+                    &self.config,
+                    an,
+                    key,
+                    *nonce,
+                    *offset,
+                    pn,
+                    frame,
+                    i,
+                    &mut burst,
+                    &mut clear_vlans,
+                ) {
                     Ok(octets) => {
                         kept |= 1 << i;
                         sealed_frames += 1;
@@ -239,6 +248,7 @@ fn prepare<'a, F: FrameBuf>(
     an: An,
     key: &'a gcm::Key,
     nonce: NonceBase,
+    offset: ConfidentialityOffset,
     pn: &mut PnSource,
     frame: &'a mut F,
     index: usize,
@@ -262,7 +272,7 @@ fn prepare<'a, F: FrameBuf>(
     let nonce = nonce.seal(pn);
     write_header(frame.head_mut(), header.len, &sectag, tag_len, index, clear_vlans);
 
-    let clear = if config.encrypt { config.offset.octets().min(user_data) } else { user_data };
+    let clear = if config.encrypt { offset.octets().min(user_data) } else { user_data };
     let aad = ADDRESSES + tag_len + clear;
     if frame.is_contiguous() {
         let (aad, rest) = frame.head_mut()[header.vlan_len()..].split_at_mut(aad);

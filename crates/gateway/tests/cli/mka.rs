@@ -226,12 +226,12 @@ impl Given {
             let salt = keys::Salt::for_sak(self.key_server.mi.0, self.kn);
             Xpn { ssci: Ssci(ssci), salt }
         });
-        let params = SaParams { suite: self.suite, sak: &self.sak, sci: from.sci, xpn, first_pn: 1 };
+        let Given { suite, ref sak, offset, .. } = *self;
+        let params = SaParams { suite, sak, sci: from.sci, xpn, offset, first_pn: 1 };
         let mut tx = TxSecY::new(TxConfig {
             sci: from.sci,
             protect_frames: true,
             encrypt: true,
-            offset: self.offset,
             sci_mode,
             clear_vlan_tags: 0,
             max_frame: 2000,

@@ -56,7 +56,8 @@ impl Setup {
     }
 
     fn params(&self, first_pn: u64) -> SaParams<'_> {
-        SaParams { suite: self.suite, sak: &self.sak, sci: self.sci, xpn: self.xpn, first_pn }
+        let Setup { suite, sci, xpn, offset, .. } = *self;
+        SaParams { suite, sak: &self.sak, sci, xpn, offset, first_pn }
     }
 
     fn tx_sa(&self) -> Box<TxSa> {
@@ -72,7 +73,6 @@ impl Setup {
             sci: self.sci,
             protect_frames: true,
             encrypt: self.encrypt,
-            offset: self.offset,
             sci_mode: self.sci_mode,
             clear_vlan_tags: self.clear_vlan_tags,
             max_frame: 9622,
@@ -88,7 +88,6 @@ impl Setup {
             validate_frames: self.validate_frames,
             replay_protect: self.replay_protect,
             replay_window: self.replay_window,
-            offset: self.offset,
             clear_vlan_tags: self.clear_vlan_tags,
         });
         assert!(rx.apply(Command::AddRxSc(RxSc::new(self.sci))).is_none());

@@ -416,8 +416,10 @@ fn sas_are_made_of_what_fits() {
     let sak16 = Sak::from_octets(&[1; 16]).unwrap();
     let sci = Setup::default().sci;
     let xpn = Some(Xpn { ssci: Ssci(1), salt: Salt([0; 12]) });
-    let make =
-        |suite, xpn, first_pn| RxSa::new(&SaParams { suite, sak: &sak16, sci, xpn, first_pn }).map(drop);
+    let offset = ConfidentialityOffset::None;
+    let make = |suite, xpn, first_pn| {
+        RxSa::new(&SaParams { suite, sak: &sak16, sci, xpn, offset, first_pn }).map(drop)
+    };
     use CipherSuite::{GcmAes128, GcmAes256, GcmAesXpn128};
     assert_eq!(make(GcmAes128, None, 1), Ok(()));
     assert_eq!(make(GcmAesXpn128, xpn, u64::MAX - 1), Ok(()));
