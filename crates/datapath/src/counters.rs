@@ -17,18 +17,21 @@ pub struct PathCounters {
     pub tx_dropped: Counter,
     /// Frames freed because they are longer than the port they should leave by carries.
     pub tx_too_long: Counter,
-    /// EAPOL frames set aside for key agreement and dropped, there being none.
+    /// EAPOL frames handed to key agreement, or sent for it. Not part of `tx_frames`.
+    pub eapol_frames: Counter,
+    /// EAPOL frames set aside for key agreement and dropped: there is none, or it has too many to read.
     pub eapol_dropped: Counter,
 }
 
 impl PathCounters {
     /// Each counter's name and value.
-    pub fn values(&self) -> [(&'static str, u64); 5] {
+    pub fn values(&self) -> [(&'static str, u64); 6] {
         [
             ("rx_frames", self.rx_frames.get()),
             ("tx_frames", self.tx_frames.get()),
             ("tx_dropped", self.tx_dropped.get()),
             ("tx_too_long", self.tx_too_long.get()),
+            ("eapol_frames", self.eapol_frames.get()),
             ("eapol_dropped", self.eapol_dropped.get()),
         ]
     }

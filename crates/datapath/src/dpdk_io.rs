@@ -1,7 +1,7 @@
 //! DPDK queues as ports of the frame path.
 
 use crate::{FrameRx, FrameTx};
-use dpdk::{Mbuf, RxQueue, TxQueue};
+use dpdk::{Mbuf, Pool, RxQueue, TxQueue};
 use secy::{Burst, FrameBuf};
 use wire::{EtherType, VLAN_TAG_LEN};
 
@@ -115,12 +115,15 @@ impl FrameRx for DpdkRx {
 }
 
 /// A DPDK transmit queue.
-pub struct DpdkTx(TxQueue);
+pub struct DpdkTx {
+    queue: TxQueue,
+    pool: Pool,
+}
 
 impl DpdkTx {
-    /// Takes the queue over.
-    pub fn new(queue: TxQueue) -> Self {
-        DpdkTx(queue)
+    /// Takes the queue over. Frames that are made here come from `pool`.
+    pub fn new(queue: TxQueue, pool: Pool) -> Self {
+        DpdkTx { queue, pool }
     }
 }
 
@@ -129,6 +132,11 @@ impl FrameTx for DpdkTx {
 
     #[inline(always)]
     fn tx_burst(&mut self, frames: &mut Burst<DpdkFrame>) {
-        self.0.tx_burst(frames);
+        self.queue.tx_burst(frames);
+    }
+
+    fn make_frame(&mut self, octets: &[u8]) -> Option<DpdkFrame> {
+        let mut mbuf = self.pool.alloc()?;
+        mbuf.extend_from_slice(octets).then(|| mbuf.into())
     }
 }

@@ -18,4 +18,7 @@ pub trait FrameTx: Send {
 
     /// Takes frames from the front of `frames`, in order, while the queue has room.
     fn tx_burst(&mut self, frames: &mut Burst<Self::Frame>);
+
+    /// A frame of these octets, to be transmitted here. `None` when there is no memory for it now.
+    fn make_frame(&mut self, octets: &[u8]) -> Option<Self::Frame>;
 }

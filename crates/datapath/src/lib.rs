@@ -6,10 +6,11 @@
 //! share nothing with each other.
 //!
 //! Ports are anything that receives and transmits bursts ([`FrameRx`], [`FrameTx`]): DPDK queues, memory,
-//! capture files. Configuration, keys and their agreement are elsewhere; commands come in and events go out
+//! capture files. EAPOL frames of the line go past the SecY by a path of their own ([`control_port`]). Configuration, keys and their agreement are elsewhere; commands come in and events go out
 //! over bounded lock-free rings.
 #![forbid(unsafe_code)]
 
+mod control;
 mod counters;
 #[cfg(feature = "dpdk")]
 mod dpdk_io;
@@ -19,6 +20,7 @@ mod path;
 pub mod pcap;
 mod worker;
 
+pub use control::{ControlInlet, ControlOutlet, ControlPort, control_port};
 pub use counters::PathCounters;
 #[cfg(feature = "dpdk")]
 pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};

@@ -28,6 +28,10 @@ impl FrameTx for MemoryTx {
             drop(self.0.push(frame));
         }
     }
+
+    fn make_frame(&mut self, octets: &[u8]) -> Option<MemFrame> {
+        Some(MemFrame::new(octets))
+    }
 }
 
 impl FrameRx for MemoryRx {

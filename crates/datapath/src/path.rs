@@ -1,6 +1,6 @@
 //! The two directions of a link.
 
-use crate::{FrameRx, FrameTx, PathCounters};
+use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters};
 use secy::{Burst, Command, Engine, Event, FrameBuf, RxSecY, TxSecY};
 use std::sync::Arc;
 
@@ -39,13 +39,38 @@ pub struct Protect<R: FrameRx, T> {
     tx: T,
     secy: TxSecY,
     frames: Burst<R::Frame>,
+    control: Option<ControlOutlet>,
     counters: Arc<PathCounters>,
 }
 
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
     /// Joins the plain port's receive queue, the SecY's transmit half and the line's transmit queue.
     pub fn new(rx: R, secy: TxSecY, tx: T) -> Self {
-        Protect { rx, tx, secy, frames: Burst::new(), counters: Arc::default() }
+        Protect { rx, tx, secy, frames: Burst::new(), control: None, counters: Arc::default() }
+    }
+
+    /// Sends what the control core has for the line, before all data.
+    #[must_use]
+    pub fn with_control(self, outlet: ControlOutlet) -> Self {
+        Protect { control: Some(outlet), ..self }
+    }
+
+    /// What finds no room now is offered again in the next round.
+    #[cold]
+    fn send_control(&mut self) -> usize {
+        let Protect { control, tx, frames, counters, .. } = self;
+        let sent = control.as_mut().map_or(0, |control| {
+            control.offer(|octets| {
+                frames.extend(tx.make_frame(octets));
+                let made = !frames.is_empty();
+                tx.tx_burst(frames);
+                let taken = made && frames.is_empty();
+                frames.clear();
+                taken
+            })
+        });
+        counters.eapol_frames.add(sent as u64);
+        sent
     }
 
     /// The direction's counters.
@@ -56,6 +81,8 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
 
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
     fn poll(&mut self, engine: &mut Engine) -> usize {
+        let waiting = self.control.as_ref().is_some_and(|control| !control.is_empty());
+        let sent = if waiting { self.send_control() } else { 0 };
         self.rx.rx_burst(&mut self.frames);
         let received = self.frames.len();
         if received > 0 {
@@ -63,7 +90,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
             self.secy.protect(engine, &mut self.frames);
             transmit(&mut self.tx, &mut self.frames, &self.counters);
         }
-        received
+        sent + received
     }
 
     fn apply(&mut self, command: Command) -> Option<Event> {
@@ -82,6 +109,7 @@ pub struct Verify<R: FrameRx, T> {
     secy: RxSecY,
     frames: Burst<R::Frame>,
     eapol: Burst<R::Frame>,
+    control: Option<ControlInlet>,
     max_frame: usize,
     counters: Arc<PathCounters>,
 }
@@ -91,7 +119,26 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     /// frames of up to `max_frame` octets, FCS not counted.
     pub fn new(rx: R, secy: RxSecY, tx: T, max_frame: usize) -> Self {
         let counters = Arc::default();
-        Verify { rx, tx, secy, frames: Burst::new(), eapol: Burst::new(), max_frame, counters }
+        let (frames, eapol) = (Burst::new(), Burst::new());
+        Verify { rx, tx, secy, frames, eapol, control: None, max_frame, counters }
+    }
+
+    /// Hands EAPOL frames of the line to the control core.
+    #[must_use]
+    pub fn with_control(self, inlet: ControlInlet) -> Self {
+        Verify { control: Some(inlet), ..self }
+    }
+
+    #[cold]
+    fn hand_over_eapol(&mut self) {
+        let Verify { control, eapol, .. } = self;
+        let taken = match control {
+            Some(control) => eapol.iter().filter(|frame| control.put(*frame)).count(),
+            None => 0,
+        };
+        self.counters.eapol_frames.add(taken as u64);
+        self.counters.eapol_dropped.add((self.eapol.len() - taken) as u64);
+        self.eapol.clear();
     }
 
     /// The direction's counters.
@@ -108,8 +155,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
             self.counters.rx_frames.add(received as u64);
             self.secy.verify(engine, &mut self.frames, &mut self.eapol);
             if !self.eapol.is_empty() {
-                self.counters.eapol_dropped.add(self.eapol.len() as u64);
-                self.eapol.clear();
+                self.hand_over_eapol();
             }
             let verified = self.frames.len();
             if self.frames.iter().any(|f| f.len() > self.max_frame) {

@@ -319,6 +319,10 @@ impl FrameTx for CaptureTx {
             self.writer = None;
         }
     }
+
+    fn make_frame(&mut self, octets: &[u8]) -> Option<MemFrame> {
+        Some(MemFrame::new(octets))
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,8 @@ pub struct Worker {
     idle: IdlePolicy,
     stop: Arc<AtomicBool>,
     commands: Consumer<TaskCommand>,
+    /// Commands that were carried out.
+    applied: Arc<AtomicU64>,
     events: Producer<TaskEvent>,
     /// Events that found the ring full. Rare, and only then is memory allocated.
     unsent: VecDeque<TaskEvent>,
@@ -108,6 +110,8 @@ pub struct Worker {
 pub struct WorkerHandle {
     stop: Arc<AtomicBool>,
     commands: Producer<TaskCommand>,
+    sent: u64,
+    applied: Arc<AtomicU64>,
     events: Consumer<TaskEvent>,
     thread: Option<JoinHandle<()>>,
 }
@@ -123,9 +127,17 @@ impl Worker {
         let (events, event_rx) = RingBuffer::new(RING_LEN);
         let (ready_tx, ready) = std::sync::mpsc::channel();
         let WorkerSetup { core, idle, thread_setup, tasks } = setup;
-        let unsent = VecDeque::new();
-        let worker =
-            Worker { tasks, engine: Engine::new(), idle, stop: stop.clone(), commands, events, unsent };
+        let applied = Arc::new(AtomicU64::new(0));
+        let worker = Worker {
+            tasks,
+            engine: Engine::new(),
+            idle,
+            stop: stop.clone(),
+            commands,
+            applied: applied.clone(),
+            events,
+            unsent: VecDeque::new(),
+        };
         let name = core.map_or_else(|| "worker".to_owned(), |c| format!("worker-{c}"));
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let prepared = prepare(core, thread_setup);
@@ -139,7 +151,14 @@ impl Worker {
                 worker.run();
             }
         })?;
-        let handle = WorkerHandle { stop, commands: command_tx, events: event_rx, thread: Some(thread) };
+        let handle = WorkerHandle {
+            stop,
+            commands: command_tx,
+            sent: 0,
+            applied,
+            events: event_rx,
+            thread: Some(thread),
+        };
         match ready.recv() {
             Ok(Ok(())) => Ok(handle),
             Ok(Err(e)) => Err(e),
@@ -176,6 +195,8 @@ impl Worker {
             if let Some(event) = event {
                 self.tell(TaskEvent { task, event });
             }
+            // Whoever reads it sees what the command did.
+            self.applied.fetch_add(1, Ordering::Release);
         }
         let mut frames = 0;
         for task in 0..self.tasks.len() {
@@ -226,7 +247,19 @@ impl WorkerHandle {
     /// The command, for a later try.
     #[allow(clippy::result_large_err)]
     pub fn send(&mut self, command: TaskCommand) -> Result<(), TaskCommand> {
-        self.commands.push(command).map_err(|PushError::Full(command)| command)
+        self.commands.push(command).map_err(|PushError::Full(command)| command)?;
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Commands that were sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Commands that were carried out, in the order in which they were sent.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
     }
 
     /// The next event.

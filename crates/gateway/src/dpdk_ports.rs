@@ -124,7 +124,7 @@ impl Ports for DpdkPorts {
             opened = self.open_with_room(port, mtu, room);
         }
         let named = || format!("port {:?}", port.name);
-        let (opened, _pool) = opened.map_err(needs_root).with_context(named)?;
+        let (opened, pool) = opened.map_err(needs_root).with_context(named)?;
         let queue = |q: Option<&str>| format!("port {:?}: no {} queue", port.name, q.unwrap_or("free"));
         let rx = opened.take_rx_queue(0).with_context(|| queue(Some("receive")))?;
         let tx = opened.take_tx_queue(0).with_context(|| queue(Some("transmit")))?;
@@ -148,7 +148,7 @@ impl Ports for DpdkPorts {
                 ("rx_no_buffer", s.rx_nombuf),
             ]
         });
-        Ok(OpenPort { rx: DpdkRx::new(rx), tx: DpdkTx::new(tx), mac, mtu, counters })
+        Ok(OpenPort { rx: DpdkRx::new(rx), tx: DpdkTx::new(tx, pool), mac, mtu, counters })
     }
 
     fn thread_setup(&self) -> Option<ThreadSetup> {

@@ -1,0 +1,89 @@
+//! Frames between a link's line and its control core: key agreement, past the SecY and all data.
+//!
+//! Two small rings of their own, so that neither waits behind data nor can fill memory.
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use secy::FrameBuf;
+
+/// Octets of the longest frame that is handed over: an Ethernet frame without VLAN tags and FCS.
+const MAX_LEN: usize = 1514;
+/// Frames that wait at most, each way. MKA sends less than ten a second.
+const RING_LEN: usize = 64;
+
+/// A copy of a frame, on its way.
+struct ControlFrame {
+    len: u16,
+    octets: [u8; MAX_LEN],
+}
+
+impl ControlFrame {
+    fn new(octets: &[u8]) -> Option<Self> {
+        let mut frame = ControlFrame { len: octets.len() as u16, octets: [0; MAX_LEN] };
+        frame.octets.get_mut(..octets.len())?.copy_from_slice(octets);
+        Some(frame)
+    }
+
+    fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+}
+
+/// The control core's end.
+pub struct ControlPort {
+    received: Consumer<ControlFrame>,
+    to_send: Producer<ControlFrame>,
+}
+
+/// Where [`Verify`](crate::Verify) puts what was set aside.
+pub struct ControlInlet(Producer<ControlFrame>);
+
+/// Where [`Protect`](crate::Protect) finds what is to be sent, before any data.
+pub struct ControlOutlet(Consumer<ControlFrame>);
+
+/// The ends of a link's control path.
+pub fn control_port() -> (ControlPort, ControlInlet, ControlOutlet) {
+    let (inlet, received) = RingBuffer::new(RING_LEN);
+    let (to_send, outlet) = RingBuffer::new(RING_LEN);
+    (ControlPort { received, to_send }, ControlInlet(inlet), ControlOutlet(outlet))
+}
+
+impl ControlPort {
+    /// Hands the next frame from the line to `read`, if there is one.
+    pub fn receive<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.received.pop().ok().map(|frame| read(frame.octets()))
+    }
+
+    /// Sends a frame of up to 1514 octets to the line. Whether there was room for it.
+    pub fn send(&mut self, octets: &[u8]) -> bool {
+        ControlFrame::new(octets).is_some_and(|frame| self.to_send.push(frame).is_ok())
+    }
+}
+
+impl ControlInlet {
+    /// Whether the frame was taken.
+    pub(crate) fn put(&mut self, frame: &impl FrameBuf) -> bool {
+        // In pieces, or longer, it is no MKPDU.
+        if self.0.is_full() || !frame.is_contiguous() {
+            return false;
+        }
+        ControlFrame::new(frame.head()).is_some_and(|frame| self.0.push(frame).is_ok())
+    }
+}
+
+impl ControlOutlet {
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Offers the frames one after the other until one is not taken, which stays. How many were.
+    pub(crate) fn offer(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> usize {
+        let mut taken = 0;
+        while self.0.peek().is_ok_and(|frame| take(frame.octets())) {
+            // It was just looked at.
+            let _ = self.0.pop();
+            taken += 1;
+        }
+        taken
+    }
+}

@@ -1,0 +1,123 @@
+//! EAPOL frames between a line and its control core.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use ::wire::CipherSuite;
+use datapath::{
+    ControlPort, FrameRx, FrameTx, MemoryRx, MemoryTx, PathCounters, Protect, Task, Verify, control_port,
+    wire,
+};
+use secy::{Burst, Engine, MemFrame, RxConfig, RxSecY, SciMode, TxConfig, TxSecY, ValidateFrames};
+use std::sync::Arc;
+
+struct Ends {
+    protect: Box<dyn Task>,
+    verify: Box<dyn Task>,
+    counters: [Arc<PathCounters>; 2],
+    control: ControlPort,
+    plain: (MemoryTx, MemoryRx),
+    line: (MemoryTx, MemoryRx),
+}
+
+/// A link without keys that sends data in the clear, and whose line takes `line` frames.
+fn link(line: usize) -> Ends {
+    let tx = TxSecY::new(TxConfig {
+        sci: "0200000000010001".parse().unwrap(),
+        protect_frames: false,
+        encrypt: true,
+        sci_mode: SciMode::Explicit,
+        clear_vlan_tags: 0,
+        max_frame: 1554,
+    });
+    let rx = RxSecY::new(RxConfig {
+        suite: CipherSuite::GcmAesXpn256,
+        validate_frames: ValidateFrames::Strict,
+        replay_protect: true,
+        replay_window: 0,
+        clear_vlan_tags: 0,
+    });
+    let (to_plain, from_plain) = wire(256);
+    let (line_out, line_far) = wire(line);
+    let (line_near, line_in) = wire(256);
+    let (plain_out, plain_far) = wire(256);
+    let (control, inlet, outlet) = control_port();
+    let protect = Protect::new(from_plain, tx, line_out).with_control(outlet);
+    let verify = Verify::new(line_in, rx, plain_out, 1518).with_control(inlet);
+    let counters = [protect.counters(), verify.counters()];
+    Ends {
+        protect: Box::new(protect),
+        verify: Box::new(verify),
+        counters,
+        control,
+        plain: (to_plain, plain_far),
+        line: (line_near, line_far),
+    }
+}
+
+fn frame(ethertype: u16, len: usize, fill: u8) -> Vec<u8> {
+    let mut frame = vec![fill; len];
+    frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
+    frame
+}
+
+fn send(tx: &mut MemoryTx, frames: &[Vec<u8>]) {
+    for chunk in frames.chunks(secy::MAX_BURST) {
+        let mut burst: Burst<MemFrame> = chunk.iter().map(|f| MemFrame::new(f)).collect();
+        tx.tx_burst(&mut burst);
+        assert!(burst.is_empty());
+    }
+}
+
+fn receive(rx: &mut MemoryRx) -> Vec<Vec<u8>> {
+    let mut burst = Burst::new();
+    rx.rx_burst(&mut burst);
+    burst.iter().map(MemFrame::to_vec).collect()
+}
+
+const EAPOL: u16 = 0x888e;
+
+#[test]
+fn eapol_of_the_line_reaches_the_control_core_and_nothing_else_does() {
+    let mut ends = link(256);
+    let mkpdus = [frame(EAPOL, 60, 1), frame(EAPOL, 1514, 2)];
+    send(&mut ends.line.0, &[mkpdus[0].clone(), frame(0x0800, 60, 3), mkpdus[1].clone()]);
+    send(&mut ends.line.0, &[frame(EAPOL, 1515, 4)]);
+    ends.verify.poll(&mut Engine::new());
+    let got: Vec<_> = std::iter::from_fn(|| ends.control.receive(<[u8]>::to_vec)).collect();
+    assert_eq!(got, mkpdus);
+    assert!(receive(&mut ends.plain.1).is_empty());
+    assert_eq!((ends.counters[1].eapol_frames.get(), ends.counters[1].eapol_dropped.get()), (2, 1));
+}
+
+#[test]
+fn a_flood_of_eapol_is_dropped_and_counted() {
+    let mut ends = link(256);
+    send(&mut ends.line.0, &vec![frame(EAPOL, 60, 1); 200]);
+    for _ in 0..10 {
+        ends.verify.poll(&mut Engine::new());
+    }
+    let (taken, dropped) = (ends.counters[1].eapol_frames.get(), ends.counters[1].eapol_dropped.get());
+    assert!((1..=64).contains(&taken), "{taken}");
+    assert_eq!(taken + dropped, 200);
+    assert_eq!(std::iter::from_fn(|| ends.control.receive(|_| ())).count() as u64, taken);
+}
+
+#[test]
+fn what_the_control_core_sends_goes_before_data_and_is_not_lost_on_a_full_line() {
+    let mut ends = link(4);
+    let mut engine = Engine::new();
+    let mkpdus: Vec<_> = (0..3).map(|i| frame(EAPOL, 60, i)).collect();
+    assert!(ends.control.send(&mkpdus[0]));
+    send(&mut ends.plain.0, &vec![frame(0x0800, 60, 9); 10]);
+    assert_eq!(ends.protect.poll(&mut engine), 11);
+    // The line is full now.
+    assert!(ends.control.send(&mkpdus[1]) && ends.control.send(&mkpdus[2]));
+    assert_eq!(ends.protect.poll(&mut engine), 0);
+    let first = receive(&mut ends.line.1);
+    assert_eq!((first.len(), &first[0]), (4, &mkpdus[0]));
+    assert_eq!(ends.protect.poll(&mut engine), 2);
+    assert_eq!(receive(&mut ends.line.1), mkpdus[1..]);
+    assert_eq!(ends.counters[0].eapol_frames.get(), 3);
+    assert_eq!((ends.counters[0].tx_frames.get(), ends.counters[0].tx_dropped.get()), (3, 7));
+    assert!(!ends.control.send(&[0; 1515]), "longer than any MKPDU");
+}
