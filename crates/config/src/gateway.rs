@@ -6,6 +6,12 @@ use std::path::{Path, PathBuf};
 /// Highest core number that a Linux CPU set of the usual size can name.
 const MAX_CORE: u64 = 1023;
 
+/// The control socket where nothing else was said.
+pub const CONTROL_SOCKET: &str = "/run/macsec-gw.sock";
+
+/// Octets of the longest name of a Unix socket (unix(7)).
+const MAX_SOCKET_NAME: usize = 107;
+
 /// Size of ordinary memory where hugepages are off and nothing else was said, in MiB.
 const DEFAULT_MEMORY_MIB: u32 = 512;
 
@@ -30,6 +36,8 @@ pub struct Gateway {
     pub poll: Poll,
     /// Where packet numbers are reserved, so that a restart does not use one again.
     pub state_dir: PathBuf,
+    /// Where `macsec-gw status` asks; `None` is [`CONTROL_SOCKET`], unless another gateway has that already.
+    pub control_socket: Option<PathBuf>,
 }
 
 /// `[dpdk]`.
@@ -62,8 +70,15 @@ impl Gateway {
                 text if text.is_empty() || text.contains('\0') => v.wrong("a directory", example),
                 text => Some(dir.join(text)),
             });
+        let example = "control_socket = \"/run/macsec-gw.sock\"";
+        let control_socket = fields.optional("control_socket", |v| match v.text(example)? {
+            text if text.is_empty() || text.contains('\0') => v.wrong("the name of a socket", example),
+            text if dir.join(text).as_os_str().len() > MAX_SOCKET_NAME => {
+                v.fail("is longer than the 107 octets that the system allows", format!("write {example}"))
+            }
+            text => Some(dir.join(text)),
+        });
         let remedy = "remove the line";
-        fields.not_yet("control_socket", "the control socket comes in a later release", remedy);
         fields.not_yet("metrics_listen", "Prometheus metrics come in a later release", remedy);
         fields.finish();
         let cores = worker_cores.clone().unwrap_or_default();
@@ -73,6 +88,7 @@ impl Gateway {
                 control_core: control_core?,
                 poll: poll?,
                 state_dir: state_dir?,
+                control_socket: control_socket?,
             })
         };
         (gateway(), cores)

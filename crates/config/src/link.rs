@@ -3,6 +3,7 @@
 use crate::ValidateFrames;
 use crate::fields::Fields;
 use crate::frames::{self, FrameFields};
+use crate::mka::{self, Mka};
 use crate::port::PortRead;
 use crate::static_keys::{self, StaticKeys, StaticRead};
 use crate::value::Value;
@@ -58,7 +59,9 @@ pub struct Link {
     pub single_copy_broadcast: bool,
     /// VLAN tags left in the clear in front of the SecTAG: 0 to 2.
     pub clear_vlan_tags: usize,
-    /// The keys; present wherever `protect_frames` is set.
+    /// Key agreement.
+    pub mka: Option<Mka>,
+    /// Keys by hand; present wherever `protect_frames` is set and `mka` is not.
     pub static_keys: Option<StaticKeys>,
 }
 
@@ -87,7 +90,7 @@ struct Taken {
 
 /// Reads `[[link]]`; wrong ones are `None`.
 pub(crate) fn read_all(root: &mut Fields<'_>, around: &Surroundings<'_>) -> Vec<Option<LinkRead>> {
-    let remedy = "write one with name, plain, line and [link.static]";
+    let remedy = "write one with name, plain, line and [link.mka]";
     let mut taken = Taken::default();
     let tables = root.tables("link", remedy);
     tables.into_iter().enumerate().map(|(i, fields)| read(fields, i, around, &mut taken)).collect()
@@ -112,21 +115,28 @@ fn read(
     let protect_frames = protect_frames(&mut fields, policy);
     let suite = frames::suite(&mut fields, Some(CipherSuite::GcmAesXpn256));
     let frames = FrameFields::read(&mut fields, suite);
-    let remedy = "remove [link.mka] and write [link.static]";
-    let mka = fields.get("mka").is_some();
-    fields.not_yet("mka", "MKA key agreement comes in a later release", remedy);
+    let mka = fields.optional("mka", |v| mka::read(v, around.dir));
     let keys = fields.optional("static", |v| static_keys::read(v, suite, around.dir));
-    if protect_frames == Some(true) && matches!(keys, Some(None)) && !mka {
-        let what = "is missing, and there is no key to protect frames with";
-        fields.fail("static", what, "write [link.static] with tx = { … } and rx = [{ … }]");
+    match (fields.has("mka"), fields.has("static")) {
+        (true, true) => {
+            let what = "stands beside [link.mka], and a link has its keys from one of them";
+            fields.fail("static", what, "remove [link.static], or [link.mka]");
+        }
+        (false, false) if protect_frames == Some(true) => {
+            let what = "is missing, and there is no key to protect frames with";
+            let remedy =
+                "write [link.mka] with cak_file = \"…\", or [link.static] with tx = { … } and rx = [{ … }]";
+            fields.fail("mka", what, remedy);
+        }
+        _ => {}
     }
     fields.finish();
 
-    let (frames, protect_frames, keys) = (frames?, protect_frames?, keys?);
+    let (frames, protect_frames, mka, keys) = (frames?, protect_frames?, mka?, keys?);
     let (protect_core, verify_core) = cores?;
     let (keys, tx_at, rx_at) = match keys {
         Some(StaticRead { keys, tx_at, rx_at }) => (Some(keys), tx_at, rx_at),
-        None if protect_frames => return None,
+        None if protect_frames && mka.is_none() => return None,
         None => (None, None, Vec::new()),
     };
     let link = Link {
@@ -148,6 +158,7 @@ fn read(
         end_station: frames.end_station,
         single_copy_broadcast: frames.single_copy_broadcast,
         clear_vlan_tags: frames.clear_vlan_tags,
+        mka,
         static_keys: keys,
     };
     Some(LinkRead { link, tx_at, rx_at })

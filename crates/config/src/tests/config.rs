@@ -11,6 +11,7 @@ fn defaults_are_filled_in() {
     assert_eq!(config.gateway.poll, Poll::Busy);
     assert_eq!(config.gateway.control_core, Some(0));
     assert_eq!(config.gateway.state_dir, Path::new("/var/lib/macsec-gw"));
+    assert_eq!(config.gateway.control_socket, None);
     assert_eq!((config.dpdk.hugepages, config.dpdk.memory_mib), (true, None));
     assert_eq!(config.ports[0].device, Device::Pci("0000:3b:00.0".into()));
     assert_eq!(config.ports[3].device.as_str(), "net_af_packet0,iface=veth0");
@@ -63,6 +64,27 @@ fn what_is_written_is_what_comes_out() {
     assert_eq!(second.confidentiality_offset, ConfidentialityOffset::Octets30);
     assert_eq!((second.replay_window, second.clear_vlan_tags), (u32::MAX.into(), 2));
     assert!(second.end_station && !second.send_sci);
+}
+
+#[test]
+fn a_link_may_have_its_keys_by_agreement() {
+    let dir = Dir::new();
+    let keys = "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]";
+    let link = |table: &str| {
+        let config = dir.config(&edited(BASE, keys, table)).unwrap();
+        (config.links[1].static_keys.is_none(), config.links[1].mka.clone().unwrap(), format!("{config:?}"))
+    };
+    let (alone, mka, shown) = link("[link.mka]\ncak_file = \"cak.key\"");
+    assert!(alone && !shown.contains("8888"), "{shown}");
+    assert_eq!((mka.cak.octets().len(), mka.ckn.octets()), (16, &[1, 2][..]));
+    assert_eq!((mka.priority, mka.version, mka.rekey_period), (16, 3, None));
+    assert!(!mka.delay_protect && !mka.icv_indicator);
+    let (_, mka, _) = link(
+        "[link.mka]\ncak_file = \"cak.key\"\npriority = 255\nrekey_period = 3600\ndelay_protect = true\nversion = 1\nicv_indicator = true",
+    );
+    assert_eq!((mka.priority, mka.version), (255, 1));
+    assert_eq!(mka.rekey_period, Some(std::time::Duration::from_secs(3600)));
+    assert!(mka.delay_protect && mka.icv_indicator);
 }
 
 #[test]

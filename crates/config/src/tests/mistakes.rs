@@ -45,8 +45,12 @@ const WRONG: &[Wrong] = wrong! {
         ["\"lazy\" is not known here; write \"busy\" or \"adaptive\""];
     "control_core = 0" => "state_dir = 7", "state_dir", "gateway.state_dir", ["7 is not text in quotes", "/var/lib"];
     "control_core = 0" => "state_dir = \"\"", "state_dir", "gateway.state_dir", ["\"\" is not a directory"];
-    "control_core = 0" => "control_socket = \"/run/x\"", "control_socket", "gateway.control_socket",
-        ["not yet: ", "remove the line"];
+    "control_core = 0" => "control_socket = 1", "control_socket", "gateway.control_socket",
+        ["1 is not text in quotes", "write control_socket = \"/run/macsec-gw.sock\""];
+    "control_core = 0" => "control_socket = \"\"", "control_socket", "gateway.control_socket",
+        ["\"\" is not the name of a socket", "/run/macsec-gw.sock"];
+    "control_core = 0" => "control_socket = \"/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+        "control_socket", "gateway.control_socket", ["longer than the 107 octets"];
     "control_core = 0" => "metrics_listen = \"127.0.0.1:9480\"", "metrics_listen", "gateway.metrics_listen",
         ["not yet: ", "remove the line"];
     "control_core = 0" => "worker_core = [1]", "worker_core =", "gateway.worker_core",
@@ -136,11 +140,51 @@ const WRONG: &[Wrong] = wrong! {
         ["write send_sci = false, or single_copy_broadcast = false"];
     "policy = \"must-secure\"" => "clear_vlan_tags = 3", "clear", "link \"dc1-dc2\": clear_vlan_tags", ["3 is not within 0 to 2"];
     "policy = \"must-secure\"" => "encript = true", "encript", "link \"dc1-dc2\": encript", ["did you mean encrypt?"];
-    "policy = \"must-secure\"" => "mka = { cak_file = \"x\" }", "mka", "link \"dc1-dc2\": mka",
-        ["not yet: MKA", "write [link.static]"];
+    // [link.mka]
+    "policy = \"must-secure\"" => "mka = { cak_file = \"cak.key\" }", "[link.static]", "link \"dc1-dc2\": static",
+        ["stands beside [link.mka]", "remove [link.static], or [link.mka]"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = 1", "mka = 1", "link \"second\": mka", ["1 is not a table", "[link.mka]"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { priority = 3 }", "mka = {", "link \"second\": mka.cak_file",
+        ["is missing, and no other source", "cak_file = \"dc1-dc2.key\", cak_env", "cak_credential"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"cak.key\", cak_env = \"X\" }", "mka = {", "link \"second\": mka.cak_file",
+        ["is not the only source of the CAK", "write one of"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"none.key\" }", "mka = {", "link \"second\": mka.cak_file",
+        ["none.key: No such file", "macsec-gw keygen"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"exposed.key\" }", "mka = {", "link \"second\": mka.cak_file", ["mode 0644", "chmod 600"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"c.key\" }", "mka = {", "link \"second\": mka.cak_file",
+        ["c.key: unknown key `sak`", "known here: cak, ckn"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"c0ffee110badf00d5eedbeefca7a5afe\" }", "mka = {", "link \"second\": mka.cak_file",
+        ["looks like a key", "macsec-gw keygen"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"cak.key\", cak = \"c0ffee\" }", "mka = {", "link \"second\": mka.cak",
+        ["others may read", "write cak_file"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_env = \"MACSEC_GW_NOBODY_SETS_THIS\" }", "mka = {", "link \"second\": mka.cak_env",
+        ["MACSEC_GW_NOBODY_SETS_THIS is not set", "give it the content of a key file"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"cak.key\", priority = 256 }", "mka = {", "link \"second\": mka.priority",
+        ["256 is not within 0 to 255", "write priority = 16"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"cak.key\", rekey_period = 9 }", "mka = {", "link \"second\": mka.rekey_period",
+        ["9 is not within 10 to 2592000", "in seconds"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"cak.key\", version = 4 }", "mka = {", "link \"second\": mka.version", ["4 is not within 1 to 3"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"cak.key\", delay_protect = 1 }", "mka = {", "link \"second\": mka.delay_protect",
+        ["1 is not true or false"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "mka = { cak_file = \"cak.key\", prio = 1 }", "mka = {", "link \"second\": mka.prio",
+        ["unknown key", "cak_file, cak_env, cak_credential, priority"];
     // [link.static]
     "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" => "",
-        "", "link \"second\": static", ["is missing, and there is no key", "write [link.static]"];
+        "", "link \"second\": mka", ["is missing, and there is no key", "write [link.mka]", "or [link.static]"];
     "tx = { an = 0, sak_file = \"c.key\" }" => "", "", "link \"second\": static.tx", ["is missing", "write tx = {"];
     "tx = { an = 0, sak_file = \"c.key\" }" => "tx = \"c.key\"", "c.key", "link \"second\": static.tx",
         ["\"c.key\" is not a table", "write tx = {"];

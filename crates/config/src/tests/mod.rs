@@ -85,7 +85,7 @@ ssci = "7a30c118"
 struct Dir(TempDir);
 
 impl Dir {
-    /// With `a` and `b` for XPN-256, `x` for XPN-128, `c` and `d` for 128 bits, and what is wrong with keys.
+    /// With `a` and `b` for XPN-256, `x` for XPN-128, `c` and `d` for 128 bits, a CAK, and what is wrong with keys.
     fn new() -> Self {
         let dir = Dir(TempDir::new().unwrap());
         let salt = "salt = \"e630e81a48de86a21c66fa6d\"\n";
@@ -95,6 +95,7 @@ impl Dir {
         dir.key("x.key", &(sak("9", 16) + salt));
         dir.key("c.key", &sak("c", 16));
         dir.key("d.key", &sak("d", 16));
+        dir.key("cak.key", &format!("cak = \"{}\"\nckn = \"0102\"\n", "8".repeat(32)));
         dir.key("nosalt.key", &sak("e", 32));
         dir.key("odd.key", &sak("f", 7));
         dir.key("exposed.key", &(sak("a", 32) + salt));
