@@ -33,6 +33,20 @@ pub fn check(file: &Path) -> Result<String> {
             "link {:?}: {:?} ({}) to {:?} ({}), {protection}, {policy}, on {cores}",
             link.name, plain.name, plain.device, line.name, line.device
         );
+        if let Some(mka) = &link.mka {
+            let bits = mka.cak.octets().len() * 8;
+            let _ = writeln!(
+                text,
+                "  keys by MKA, with a CAK of {bits} bits, CKN {}, priority {}",
+                mka.ckn, mka.priority
+            );
+            if bits / 8 < link.cipher_suite.sak_len() {
+                let _ = writeln!(
+                    text,
+                    "  no stronger than that CAK, whatever the cipher suite; `macsec-gw keygen` makes 256 bits"
+                );
+            }
+        }
         if link.clear_vlan_tags > 0 {
             let _ = writeln!(
                 text,

@@ -2,7 +2,7 @@
 
 use crate::capture::Direction;
 use crate::keygen::KeyKind;
-use crate::{BadUsage, VERSION, bench, capture, check, inspect, keygen, table};
+use crate::{BadUsage, VERSION, bench, capture, check, inspect, keygen, status, table};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -37,6 +37,15 @@ enum CliCommand {
         /// The configuration
         config: PathBuf,
     },
+    /// Show the links of a running gateway: MKA peers, SAs, packet numbers, frames
+    Status(StatusArgs),
+    /// Ask a running gateway for new SAKs on the links whose key server it is
+    Rekey {
+        /// The link; all of them where none is named
+        link: Option<String>,
+        #[command(flatten)]
+        socket: SocketArgs,
+    },
     /// Print a fresh key file: a CAK and CKN, or with --sak a static key
     Keygen(KeygenArgs),
     /// Show the MKPDUs and SecTAGs of a capture file, field by field; with keys, say which are authentic
@@ -62,6 +71,25 @@ struct RunArgs {
     /// Write all counters to this file at the end, and on SIGUSR1: JSON, one object a line
     #[arg(long, value_name = "FILE")]
     counters: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct SocketArgs {
+    /// The gateway's control_socket
+    #[arg(long, value_name = "PATH", default_value = config::CONTROL_SOCKET)]
+    socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    /// Print JSON, an object a link, one a line
+    #[arg(long)]
+    json: bool,
+    /// Show it every second, with rates, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    socket: SocketArgs,
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +189,8 @@ fn execute(command: CliCommand) -> Result<()> {
     match command {
         CliCommand::Run(args) => run(args),
         CliCommand::Check { config } => print(&check::check(&config)?),
+        CliCommand::Status(StatusArgs { json, watch, socket }) => status::status(&socket.socket, json, watch),
+        CliCommand::Rekey { link, socket } => status::rekey(&socket.socket, link),
         CliCommand::Keygen(args) => {
             let kind = match args.sak {
                 Some(suite) => KeyKind::Sak(suite),

@@ -3,8 +3,8 @@
 use crate::link::{self, Assembled, LinkError, LinkWatch};
 use crate::report::Row;
 use crate::{OpenPort, Ports, StateDir, StateError};
-use datapath::{IdlePolicy, Task, TaskEvent, Worker, WorkerHandle, WorkerSetup};
-use secy::Event;
+use control::{LinkStatus, TaskAddress, Workers};
+use datapath::{IdlePolicy, Task, Worker, WorkerSetup};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -28,31 +28,30 @@ pub enum StartError {
     Worker(#[from] datapath::StartError),
 }
 
-struct RunningWorker {
-    core: usize,
-    handle: WorkerHandle,
-    /// Names of the links that its tasks belong to.
-    links: Vec<String>,
-}
-
-/// A task and the link it belongs to.
-type NamedTask = (String, Box<dyn Task>);
-
 /// A running gateway. Dropping it stops it, but only [`stop`](Self::stop) gives unused packet numbers back.
 pub struct Gateway {
-    workers: Vec<RunningWorker>,
+    workers: Workers,
     links: Vec<LinkWatch>,
     state: StateDir,
 }
 
 impl Gateway {
-    /// Opens ports, reserves packet numbers and starts workers.
+    /// Opens ports, reserves packet numbers, starts workers and key agreement.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub fn start<P: Ports>(config: &config::Config, ports: &mut P) -> Result<Self, StartError> {
+        Self::start_with(config, ports, mka::Times::default())
+    }
+
+    /// The same, with other times for key agreement than the standard's.
+    pub(crate) fn start_with<P: Ports>(
+        config: &config::Config,
+        ports: &mut P,
+        times: mka::Times,
+    ) -> Result<Self, StartError> {
         let state = StateDir::open(&config.gateway.state_dir)?;
-        let mut tasks: BTreeMap<usize, Vec<NamedTask>> = BTreeMap::new();
+        let mut tasks: BTreeMap<usize, Vec<Box<dyn Task>>> = BTreeMap::new();
         let (mut opened, mut scis) = (Vec::new(), Vec::new());
         for link in &config.links {
             let [plain, line] = [&config.ports[link.plain], &config.ports[link.line]];
@@ -61,15 +60,27 @@ impl Gateway {
             link::check_mtu(link, [plain, line], plain_port.mtu, line_port.mtu)?;
             scis.push(link::transmit_sci(link, line_port.mac));
             opened.push((link, [plain, line], plain_port, line_port));
+            tasks.entry(link.protect_core).or_default();
+            tasks.entry(link.verify_core).or_default();
         }
         config.check_nonces(&scis)?;
+        let cores: Vec<usize> = tasks.keys().copied().collect();
+        let mut place = |core: usize, task: Box<dyn Task>| {
+            let tasks = tasks.entry(core).or_default();
+            tasks.push(task);
+            let worker = cores.iter().position(|c| *c == core).unwrap_or(usize::MAX);
+            TaskAddress { worker, task: tasks.len() - 1 }
+        };
         // From here on packet numbers are reserved: whatever fails, they are given back.
-        let mut gateway = Gateway { workers: Vec::new(), links: Vec::new(), state };
+        let mut gateway = Gateway { workers: Workers::default(), links: Vec::new(), state };
         for (link, names, plain, line) in opened {
-            match link::assemble(link, names, plain, line, &mut gateway.state) {
-                Ok(Assembled { protect, verify, watch }) => {
-                    tasks.entry(link.protect_core).or_default().push((link.name.clone(), protect));
-                    tasks.entry(link.verify_core).or_default().push((link.name.clone(), verify));
+            match link::assemble(link, names, plain, line, times, &mut gateway.state) {
+                Ok(Assembled { protect, verify, mut watch, control }) => {
+                    let tasks = [place(link.protect_core, protect), place(link.verify_core, verify)];
+                    watch.tasks = tasks;
+                    if let Some(control) = control {
+                        watch.agreement = Some(control.begin(&link.name, tasks, &gateway.state));
+                    }
                     gateway.links.push(watch);
                 }
                 Err(e) => return Err(gateway.give_up(e.into())),
@@ -80,10 +91,9 @@ impl Gateway {
             config::Poll::Adaptive => IdlePolicy::Adaptive,
         };
         for (core, tasks) in tasks {
-            let (links, tasks) = tasks.into_iter().unzip();
             let setup = WorkerSetup { core: Some(core), idle, thread_setup: ports.thread_setup(), tasks };
             match Worker::start(setup) {
-                Ok(handle) => gateway.workers.push(RunningWorker { core, handle, links }),
+                Ok(handle) => gateway.workers.add(core, handle),
                 Err(e) => return Err(gateway.give_up(e.into())),
             }
         }
@@ -100,20 +110,50 @@ impl Gateway {
 
     /// What the controller does every few milliseconds. Says whether all workers are alive.
     pub fn tick(&mut self, now: Instant) -> bool {
-        for link in &mut self.links {
-            link.maintain(now);
+        let Gateway { workers, links, .. } = self;
+        workers.flush();
+        while let Some((task, event)) = workers.poll_event() {
+            if let Some(link) = links.iter_mut().find(|link| link.tasks.contains(&task)) {
+                link.handle_event(now, workers, event);
+            }
+        }
+        for link in links {
+            link.maintain(now, workers);
         }
         let mut alive = true;
-        for worker in &mut self.workers {
-            while let Some(TaskEvent { task, event }) = worker.handle.poll_event() {
-                tell(worker.links.get(task).map_or("?", String::as_str), &event);
-            }
-            if worker.handle.has_ended() {
-                tracing::error!(core = worker.core, "a worker has ended; the gateway stops");
-                alive = false;
-            }
+        for core in workers.ended() {
+            tracing::error!(core, "a worker has ended; the gateway stops");
+            alive = false;
         }
         alive
+    }
+
+    /// Asks for a new SAK, of one link or of all. Names those that make one.
+    ///
+    /// # Errors
+    /// Why the one that was named does not.
+    pub fn rekey(&mut self, now: Instant, name: Option<&str>) -> Result<Vec<String>, String> {
+        let Gateway { workers, links, .. } = self;
+        let names: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
+        let mut made = Vec::new();
+        for link in links.iter_mut().filter(|link| name.is_none_or(|name| name == link.name)) {
+            match link.rekey(now, workers) {
+                Ok(()) => made.push(link.name.clone()),
+                Err(why) if name.is_some() => return Err(format!("link {:?}: {why}", link.name)),
+                Err(_) => {}
+            }
+        }
+        match name {
+            Some(name) if made.is_empty() => {
+                Err(format!("no link is named {name:?}; links here: {}", names.join(", ")))
+            }
+            _ => Ok(made),
+        }
+    }
+
+    /// All links at a glance.
+    pub fn status(&self, now: Instant) -> Vec<LinkStatus> {
+        self.links.iter().map(|link| link.status(now)).collect()
     }
 
     /// All counters.
@@ -131,12 +171,7 @@ impl Gateway {
     /// Hands out the last counters, whether all workers ended well, and how it went with the state directory; an error
     /// there wastes packet numbers, nothing worse.
     pub fn stop(mut self) -> (Vec<Row>, bool, Result<(), StateError>) {
-        // All at once, so that the time to drain is one worker's.
-        self.workers.iter().for_each(|w| w.handle.request_stop());
-        let mut well = true;
-        for worker in self.workers.drain(..) {
-            well &= worker.handle.stop();
-        }
+        let well = self.workers.stop();
         let rows = self.rows();
         // Each of them, whatever becomes of the others.
         let outcome = self.links.into_iter().map(LinkWatch::finish).fold(Ok(()), Result::and);
@@ -156,26 +191,5 @@ fn open_line<P: Ports>(
     match ports.open(line, Some(least.saturating_add(link::VLAN_TAGS))) {
         Ok(port) => Ok(port),
         Err(_) => ports.open(line, Some(least)),
-    }
-}
-
-fn tell(link: &str, event: &Event) {
-    match event {
-        Event::PnPending(an) => {
-            tracing::warn!(
-                link,
-                an = an.as_u8(),
-                "three quarters of the SAK's packet numbers are used: renew it"
-            );
-        }
-        Event::PnExhausted(an) => {
-            tracing::error!(
-                link,
-                an = an.as_u8(),
-                "the SAK's packet numbers are used up: nothing is sent any more"
-            );
-        }
-        Event::Retired(_) => {}
-        Event::Refused(command) => tracing::error!(link, ?command, "a SecY refused a command"),
     }
 }

@@ -24,8 +24,11 @@ pub mod run;
 #[cfg(feature = "dpdk")]
 mod signals;
 mod state;
+pub mod status;
 mod verify;
 
+#[cfg(test)]
+mod mka_tests;
 #[cfg(test)]
 mod tests;
 

@@ -2,15 +2,18 @@
 
 use crate::report::Row;
 use crate::{KeyUse, OpenPort, PortReader, Reservation, RxMemory, StateDir, StateError};
-use datapath::{FrameRx, FrameTx, PathCounters, Protect, Task, Verify};
+use control::{
+    Agreement, Associations, LinkStatus, RxSaView, RxScView, Settings, TaskAddress, TxSaView, Workers,
+};
+use datapath::{ControlPort, FrameRx, FrameTx, PathCounters, Protect, Task, Verify, control_port};
 use secy::{
-    Command, Event, PnGate, RxConfig, RxProgress, RxSa, RxSaCounters, RxSc, RxScCounters, RxSecY,
-    RxSecYCounters, SaError, SaParams, SciMode, TxConfig, TxSa, TxSaCounters, TxScCounters, TxSecY,
-    TxSecYCounters, ValidateFrames, Xpn,
+    Command, Event, PnGate, RxConfig, RxProgress, RxSa, RxSaCounters, RxSc, RxSecY, RxSecYCounters, SaError,
+    SaParams, SciMode, TxConfig, TxSa, TxSaCounters, TxScCounters, TxSecY, TxSecYCounters, ValidateFrames,
+    Xpn,
 };
 use std::sync::Arc;
 use std::time::Instant;
-use wire::{An, Sci};
+use wire::Sci;
 
 /// Octets of an Ethernet header. FCS is not counted anywhere here.
 const L2_HEADER: usize = 14;
@@ -138,43 +141,82 @@ pub(crate) fn check_mtu(
 /// What is watched of a link that runs.
 pub(crate) struct LinkWatch {
     pub(crate) name: String,
+    /// Who protects, and who verifies.
+    pub(crate) tasks: [TaskAddress; 2],
+    pub(crate) agreement: Option<Agreement>,
     sci: Sci,
+    protects: bool,
     protect: Arc<PathCounters>,
     verify: Arc<PathCounters>,
     tx: Arc<TxSecYCounters>,
     tx_sc: Arc<TxScCounters>,
-    tx_sa: Option<TxSaWatch>,
     rx: Arc<RxSecYCounters>,
-    rx_scs: Vec<RxScWatch>,
+    keys: StaticKeys,
     ports: [(String, PortReader); 2],
 }
 
-struct TxSaWatch {
-    an: An,
-    counters: Arc<TxSaCounters>,
+/// The SAs of static keys, and what a restart must know of them.
+#[derive(Default)]
+struct StaticKeys {
+    sas: Associations,
+    sending: Option<Sending>,
+    memories: Vec<(Arc<RxProgress>, RxMemory)>,
+}
+
+/// Packet numbers of a static transmit SA.
+struct Sending {
     gate: Arc<PnGate>,
     reservation: Reservation,
     failing: bool,
 }
 
-struct RxScWatch {
-    sci: Sci,
-    counters: Arc<RxScCounters>,
-    sas: Vec<RxSaWatch>,
-}
-
-struct RxSaWatch {
-    an: An,
-    counters: Arc<RxSaCounters>,
-    progress: Arc<RxProgress>,
-    memory: RxMemory,
-}
-
-/// A link ready to run: its two tasks and what is watched of them.
+/// A link ready to run: its two tasks, what is watched of them, and the path of its key agreement.
 pub(crate) struct Assembled {
     pub(crate) protect: Box<dyn Task>,
     pub(crate) verify: Box<dyn Task>,
     pub(crate) watch: LinkWatch,
+    pub(crate) control: Option<ControlPath>,
+}
+
+/// Key agreement that is to begin.
+pub(crate) struct ControlPath {
+    port: ControlPort,
+    kay: mka::Config,
+}
+
+impl ControlPath {
+    /// Begins it.
+    pub(crate) fn begin(
+        self,
+        link: &str,
+        [protect, verify]: [TaskAddress; 2],
+        state: &StateDir,
+    ) -> Agreement {
+        let settings = Settings { link: link.to_owned(), kay: self.kay, protect, verify };
+        Agreement::new(settings, self.port, Box::new(state.used_keys(link)), Instant::now())
+    }
+}
+
+/// What a link's KaY is told. Its MKPDUs have up to `max_frame` octets.
+fn kay_config(
+    link: &config::Link,
+    mka: &config::Mka,
+    sci: Sci,
+    max_frame: usize,
+    times: mka::Times,
+) -> mka::Config {
+    mka::Config {
+        priority: mka.priority,
+        suites: vec![link.cipher_suite],
+        confidentiality: link.encrypt.then_some(link.confidentiality_offset),
+        delay_protect: mka.delay_protect,
+        version: mka.version,
+        icv_indicator: mka.icv_indicator,
+        rekey_period: mka.rekey_period,
+        max_frame,
+        times,
+        ..mka::Config::new(sci, mka.cak.clone(), mka.ckn.clone())
+    }
 }
 
 /// The transmit channel of a link whose line port has the address `mac`.
@@ -182,12 +224,13 @@ pub(crate) fn transmit_sci(link: &config::Link, mac: wire::MacAddr) -> Sci {
     link.sci.unwrap_or(Sci::new(mac, Sci::PORT_END_STATION))
 }
 
-/// Joins two open ports by a SecY with the link's static keys.
+/// Joins two open ports by a SecY, with the link's static keys or, in time, those of its key agreement.
 pub(crate) fn assemble<R, T>(
     link: &config::Link,
     ports: [&config::Port; 2],
     plain: OpenPort<R, T>,
     line: OpenPort<R, T>,
+    times: mka::Times,
     state: &mut StateDir,
 ) -> Result<Assembled, LinkError>
 where
@@ -210,31 +253,39 @@ where
         max_frame,
     });
     let mut rx = RxSecY::new(rx_config(link));
-    let (mut tx_sa, mut rx_scs) = (None, Vec::new());
-    if let Some(keys) = &link.static_keys {
+    let mut keys = StaticKeys::default();
+    if let Some(static_keys) = &link.static_keys {
         if link.protect_frames {
-            tx_sa = Some(key_transmit(link, sci, &keys.tx, &mut tx, state)?);
+            key_transmit(link, sci, &static_keys.tx, &mut tx, &mut keys, state)?;
         }
-        for key in &keys.rx {
-            key_receive(link, key, &mut rx, &mut rx_scs, state)?;
+        for key in &static_keys.rx {
+            key_receive(link, key, &mut rx, &mut keys, state)?;
         }
     }
     let (tx_counters, tx_sc, rx_counters) = (tx.counters(), tx.sc_counters(), rx.counters());
-    let protect = Protect::new(plain.rx, tx, line.tx);
-    let verify = Verify::new(line.rx, rx, plain.tx, max_plain_frame);
+    let mut protect = Protect::new(plain.rx, tx, line.tx);
+    let mut verify = Verify::new(line.rx, rx, plain.tx, max_plain_frame);
+    let mut control = None;
+    if let Some(mka) = &link.mka {
+        let (port, inlet, outlet) = control_port();
+        (protect, verify) = (protect.with_control(outlet), verify.with_control(inlet));
+        control = Some(ControlPath { port, kay: kay_config(link, mka, sci, longest(line.mtu), times) });
+    }
     let watch = LinkWatch {
         name: link.name.clone(),
+        tasks: [TaskAddress { worker: usize::MAX, task: usize::MAX }; 2],
+        agreement: None,
         sci,
+        protects: link.protect_frames,
         protect: protect.counters(),
         verify: verify.counters(),
         tx: tx_counters,
         tx_sc,
-        tx_sa,
         rx: rx_counters,
-        rx_scs,
+        keys,
         ports: [(plain_port.name.clone(), plain.counters), (line_port.name.clone(), line.counters)],
     };
-    Ok(Assembled { protect: Box::new(protect), verify: Box::new(verify), watch })
+    Ok(Assembled { protect: Box::new(protect), verify: Box::new(verify), watch, control })
 }
 
 fn key_transmit(
@@ -242,8 +293,9 @@ fn key_transmit(
     sci: Sci,
     key: &config::TxKey,
     tx: &mut TxSecY,
+    keys: &mut StaticKeys,
     state: &mut StateDir,
-) -> Result<TxSaWatch, LinkError> {
+) -> Result<(), LinkError> {
     let xpn = xpn(key.xpn);
     let key_use = KeyUse { link: &link.name, sak: &key.sak, sci, xpn };
     let reservation = state.reserve(&key_use, key.next_pn)?;
@@ -262,17 +314,21 @@ fn key_transmit(
         "transmits with a static SAK"
     );
     let (counters, gate) = (sa.counters(), sa.gate());
+    let view = TxSaView { key: None, suite: link.cipher_suite, counters, gate: gate.clone() };
+    keys.sas.tx[key.an.index()] = Some(view);
+    keys.sas.encoding = Some(key.an);
+    keys.sending = Some(Sending { gate, reservation, failing: false });
     // A new half takes any SA.
     tx.apply(Command::InstallTxSa { an: key.an, sa: Box::new(sa) });
     tx.apply(Command::EncodeWith(Some(key.an)));
-    Ok(TxSaWatch { an: key.an, counters, gate, reservation, failing: false })
+    Ok(())
 }
 
 fn key_receive(
     link: &config::Link,
     key: &config::RxKey,
     rx: &mut RxSecY,
-    watches: &mut Vec<RxScWatch>,
+    keys: &mut StaticKeys,
     state: &StateDir,
 ) -> Result<(), LinkError> {
     let key_use = KeyUse { link: &link.name, sak: &key.sak, sci: key.sci, xpn: xpn(key.xpn) };
@@ -286,55 +342,118 @@ fn key_receive(
         first_pn: key.next_pn,
     };
     let mut sa = RxSa::new(&params).map_err(|reason| LinkError::Sa { link: link.name.clone(), reason })?;
-    if !watches.iter().any(|w| w.sci == key.sci) {
+    if keys.sas.channel(key.sci).is_none() {
         let sc = RxSc::new(key.sci);
         let counters = sc.counters();
         if let Some(Event::Refused(_)) = rx.apply(Command::AddRxSc(sc)) {
             return Err(LinkError::Channel { link: link.name.clone(), sci: key.sci });
         }
-        watches.push(RxScWatch { sci: key.sci, counters, sas: Vec::new() });
+        keys.sas.rx.push(RxScView::new(key.sci, counters));
     }
-    if let Some(watch) = watches.iter_mut().find(|w| w.sci == key.sci) {
+    if let Some(channel) = keys.sas.channel(key.sci) {
         sa.resume(memory.next_pn().unwrap_or(1));
         let (counters, progress) = (sa.counters(), sa.progress());
-        watch.sas.push(RxSaWatch { an: key.an, counters, progress, memory });
+        keys.memories.push((progress.clone(), memory));
+        channel.sas[key.an.index()] = Some(RxSaView { key: None, counters, progress });
     }
     rx.apply(Command::InstallRxSa { sci: key.sci, an: key.an, sa: Box::new(sa) });
     tracing::info!(link = link.name, sci = %key.sci, an = key.an.as_u8(), "receives with a static SAK");
     Ok(())
 }
 
-impl LinkWatch {
+impl StaticKeys {
     /// Reserves packet numbers ahead of use, and remembers those received.
-    pub(crate) fn maintain(&mut self, now: Instant) {
-        for sa in self.rx_scs.iter_mut().flat_map(|sc| &mut sc.sas) {
-            if let Err(e) = sa.memory.maintain(&sa.progress, now) {
-                tracing::warn!(link = self.name, "{e}; after a restart old frames could be accepted again");
+    fn maintain(&mut self, link: &str, now: Instant) {
+        for (progress, memory) in &mut self.memories {
+            if let Err(e) = memory.maintain(progress, now) {
+                tracing::warn!(link, "{e}; after a restart old frames could be accepted again");
             }
         }
-        let Some(sa) = &mut self.tx_sa else { return };
-        match sa.reservation.maintain(&sa.gate, now) {
-            Ok(()) => sa.failing = false,
+        let Some(Sending { gate, reservation, failing }) = &mut self.sending else { return };
+        match reservation.maintain(gate, now) {
+            Ok(()) => *failing = false,
             // Said once, tried again and again: frames are dropped rather than sent with a number that a restart
             // could use again.
-            Err(e) if !sa.failing => {
-                sa.failing = true;
-                tracing::error!(link = self.name, "{e}; no packet numbers beyond those already reserved");
+            Err(e) if !*failing => {
+                *failing = true;
+                tracing::error!(link, "{e}; no packet numbers beyond those already reserved");
             }
             Err(_) => {}
         }
     }
 
-    /// Gives back unused packet numbers and remembers those received. Only once the workers have ended.
-    pub(crate) fn finish(self) -> Result<(), StateError> {
-        let mut outcome = match self.tx_sa {
-            Some(sa) => sa.reservation.finish(&sa.gate),
+    fn finish(self) -> Result<(), StateError> {
+        let mut outcome = match self.sending {
+            Some(Sending { gate, reservation, .. }) => reservation.finish(&gate),
             None => Ok(()),
         };
-        for mut sa in self.rx_scs.into_iter().flat_map(|sc| sc.sas) {
-            outcome = outcome.and(sa.memory.store(&sa.progress));
+        for (progress, mut memory) in self.memories {
+            outcome = outcome.and(memory.store(&progress));
         }
         outcome
+    }
+}
+
+/// What a SecY with static keys has to say.
+fn tell(link: &str, event: &Event) {
+    match event {
+        Event::PnPending(an) => {
+            tracing::warn!(
+                link,
+                an = an.as_u8(),
+                "three quarters of the SAK's packet numbers are used: renew it"
+            );
+        }
+        Event::PnExhausted(an) => {
+            tracing::error!(
+                link,
+                an = an.as_u8(),
+                "the SAK's packet numbers are used up: nothing is sent any more"
+            );
+        }
+        Event::Retired(_) => {}
+        Event::Refused(command) => tracing::error!(link, ?command, "a SecY refused a command"),
+    }
+}
+
+impl LinkWatch {
+    /// What is to be done every few milliseconds.
+    pub(crate) fn maintain(&mut self, now: Instant, workers: &mut Workers) {
+        match &mut self.agreement {
+            Some(agreement) => agreement.poll(now, workers),
+            None => self.keys.maintain(&self.name, now),
+        }
+    }
+
+    /// One of its tasks has something to say.
+    pub(crate) fn handle_event(&mut self, now: Instant, workers: &mut Workers, event: Event) {
+        match &mut self.agreement {
+            Some(agreement) => agreement.handle_event(now, workers, event),
+            None => tell(&self.name, &event),
+        }
+    }
+
+    /// Makes a new SAK.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn rekey(&mut self, now: Instant, workers: &mut Workers) -> Result<(), String> {
+        match &mut self.agreement {
+            None => Err("its keys are static".to_owned()),
+            Some(agreement) => match agreement.rekey(now, workers) {
+                true => Ok(()),
+                false => Err("this side is not its key server".to_owned()),
+            },
+        }
+    }
+
+    /// Gives back unused packet numbers and remembers those received. Only once the workers have ended.
+    pub(crate) fn finish(self) -> Result<(), StateError> {
+        self.keys.finish()
+    }
+
+    fn associations(&self) -> &Associations {
+        self.agreement.as_ref().map_or(&self.keys.sas, Agreement::associations)
     }
 
     /// Frames sent, received and lost, for a line of text.
@@ -346,28 +465,58 @@ impl LinkWatch {
         )
     }
 
+    /// The link at a glance.
+    pub(crate) fn status(&self, now: Instant) -> LinkStatus {
+        let status = match &self.agreement {
+            Some(agreement) => agreement.status(now),
+            None => LinkStatus {
+                link: self.name.clone(),
+                keys: if self.keys.sending.is_some() { "static" } else { "none" }.to_owned(),
+                sci: self.sci.to_string(),
+                secured: self.keys.sas.is_secured(),
+                tx_sas: self.keys.sas.tx_status(),
+                rx_sas: self.keys.sas.rx_status(),
+                ..LinkStatus::default()
+            },
+        };
+        let eapol = self.rx.in_pkts_eapol.get();
+        let [out, back] = [&self.protect, &self.verify].map(|c| (c.rx_frames.get(), c.tx_frames.get()));
+        LinkStatus {
+            secured: status.secured && self.protects,
+            frames_out: out.1,
+            frames_in: back.1,
+            dropped_out: out.0.saturating_sub(out.1),
+            dropped_in: back.0.saturating_sub(back.1 + eapol),
+            ..status
+        }
+    }
+
     /// All counters.
     pub(crate) fn rows(&self) -> Vec<Row> {
         let row = |scope| Row::new(&self.name, scope);
+        let sas = self.associations();
         let mut rows = vec![row("secy").counts(self.tx.values()).counts(self.rx.values())];
         let zero: Vec<_> = TxSaCounters::default().values().collect();
-        let live = self.tx_sa.iter().flat_map(|sa| sa.counters.values());
+        let live = sas.tx_sas().flat_map(|(_, sa)| sa.counters.values());
         let total = sum(&zero, self.tx_sc.retired.values().chain(live));
         rows.push(row("tx_sc").text("sci", self.sci).counts(total));
-        if let Some(sa) = &self.tx_sa {
-            let sa_row = row("tx_sa").text("sci", self.sci).number("an", sa.an.as_u8().into());
+        for (an, sa) in sas.tx_sas() {
+            let sa_row = row("tx_sa").text("sci", self.sci).number("an", an.as_u8().into());
             rows.push(sa_row.counts(sa.counters.values()).counts([("NextPN", sa.gate.next())]));
         }
-        for sc in &self.rx_scs {
+        for sc in &sas.rx {
             let zero: Vec<_> = RxSaCounters::default().values().collect();
-            let without_sa = sc.counters.without_sa.iter().flat_map(RxSaCounters::values);
-            let live = sc.sas.iter().flat_map(|sa| sa.counters.values());
-            let total = sum(&zero, sc.counters.retired.values().chain(without_sa).chain(live));
-            rows.push(row("rx_sc").text("sci", sc.sci).counts(total));
-            for sa in &sc.sas {
-                let sa_row = row("rx_sa").text("sci", sc.sci).number("an", sa.an.as_u8().into());
+            rows.push(row("rx_sc").text("sci", sc.sci).counts(sum(&zero, sc.values())));
+            for (an, sa) in wire::An::ALL.iter().zip(&sc.sas) {
+                let Some(sa) = sa else { continue };
+                let sa_row = row("rx_sa").text("sci", sc.sci).number("an", an.as_u8().into());
                 rows.push(sa_row.counts(sa.counters.values()).counts([("NextPN", sa.progress.next_pn())]));
             }
+        }
+        if let Some(agreement) = &self.agreement {
+            // Channels of stations that went: every frame stays in a counter.
+            rows.push(row("rx_sc_gone").counts(agreement.gone()));
+            rows.push(row("mka").counts(agreement.counts()));
         }
         for (direction, counters) in [("protect", &self.protect), ("verify", &self.verify)] {
             rows.push(row("path").text("direction", direction).counts(counters.values()));

@@ -4,12 +4,15 @@ use crate::dpdk_ports::DpdkPorts;
 use crate::signals::Signals;
 use crate::{BadUsage, Gateway, LinkError, StartError, write_rows};
 use anyhow::{Context, Result, bail};
+use control::{Ask, ControlSocket, Request, SocketError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
-/// How often packet numbers, events and signals are looked at.
-const TICK: Duration = Duration::from_millis(10);
+/// How often links, events and signals are looked at.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Runs a gateway until SIGTERM or SIGINT.
 ///
@@ -25,6 +28,14 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
         tracing::warn!(link = link.name, "protect_frames is off: everything is sent in the clear");
     }
     let mut ports = DpdkPorts::new(&config)?;
+    if let Some(core) = config.gateway.control_core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
+    {
+        let text =
+            format!("gateway.control_core: core {core} does not exist, or this process may not use it");
+        return Err(BadUsage(text).into());
+    }
+    let socket = control_socket(&config)?;
     let mut gateway = Gateway::start(&config, &mut ports).map_err(|e| match e {
         StartError::Config(_)
         | StartError::Worker(datapath::StartError::Core(_))
@@ -42,17 +53,10 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
-    let mut alive = true;
-    while alive && !signals.stop() {
-        std::thread::sleep(TICK);
-        alive = gateway.tick(Instant::now());
-        if signals.take_reload() {
-            tracing::warn!("SIGHUP: reloading comes in a later release; restart to take a new configuration");
-        }
-        if signals.take_report() {
-            report(&gateway, counters.as_deref());
-        }
-    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("starting the control core")?;
+    let alive = runtime.block_on(drive(&mut gateway, &signals, socket.as_ref(), counters.as_deref()));
+    drop(socket);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     for (link, summary) in gateway.summaries() {
         tracing::info!(link, "stopping: {summary}");
@@ -66,6 +70,73 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
         bail!("a worker ended by itself; its last words are above");
     }
     Ok(())
+}
+
+/// The control core: runs links, answers questions and minds signals until it is to stop. Whether all workers are alive.
+async fn drive(
+    gateway: &mut Gateway,
+    signals: &Signals,
+    socket: Option<&ControlSocket>,
+    counters: Option<&Path>,
+) -> bool {
+    let (requests, mut asked) = mpsc::channel(16);
+    let serve = async {
+        if let Some(socket) = socket
+            && let Err(e) = socket.serve(requests).await
+        {
+            tracing::error!("control socket {}: {e}; nothing can be asked any more", socket.path().display());
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::pin!(serve);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !signals.stop() {
+        tokio::select! {
+            // Links first: no question keeps key agreement waiting.
+            biased;
+            _ = tick.tick() => {
+                if !gateway.tick(Instant::now()) {
+                    return false;
+                }
+                if signals.take_reload() {
+                    tracing::warn!("SIGHUP: reloading comes in a later release; restart to take a new configuration");
+                }
+                if signals.take_report() {
+                    report(gateway, counters);
+                }
+            }
+            Some(request) = asked.recv() => answer(gateway, request),
+            () = &mut serve => {}
+        }
+    }
+    true
+}
+
+fn answer(gateway: &mut Gateway, request: Request) {
+    let now = Instant::now();
+    match request.ask.clone() {
+        Ask::Status => request.answer(Ok(gateway.status(now))),
+        Ask::Rekey { link } => request.answer(gateway.rekey(now, link.as_deref())),
+    }
+}
+
+/// The socket that was asked for; where none was, the usual one if it is to be had.
+fn control_socket(config: &config::Config) -> Result<Option<ControlSocket>> {
+    let Some(path) = &config.gateway.control_socket else {
+        return match ControlSocket::bind(Path::new(config::CONTROL_SOCKET)) {
+            Ok(socket) => Ok(Some(socket)),
+            Err(e) => {
+                tracing::warn!("{e}; this gateway goes without, so `macsec-gw status` cannot ask it");
+                Ok(None)
+            }
+        };
+    };
+    match ControlSocket::bind(path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(e @ SocketError::Taken(_)) => Err(e.into()),
+        Err(e) => Err(BadUsage(e.to_string()).into()),
+    }
 }
 
 fn report(gateway: &Gateway, counters: Option<&Path>) {

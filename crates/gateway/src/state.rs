@@ -8,6 +8,7 @@
 //! What was received is remembered too, so that a restart neither accepts recorded frames again nor loses the
 //! high half of an XPN. That may lag behind: a number too low costs at most what the lag was.
 
+use control::KeyStore;
 use keys::{KeyId, Sak, Salt};
 use secy::{PnGate, RxProgress, Xpn, last_pn};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -211,6 +212,52 @@ impl StateDir {
     }
 }
 
+/// Which SAKs of key agreement a link has transmitted under, the latest, over restarts.
+///
+/// A key server gives a station that started anew a new SAK. Should one not, packet numbers would begin anew under the
+/// old one.
+#[derive(Debug)]
+pub(crate) struct UsedKeys {
+    path: PathBuf,
+    /// In their order; none before the file was read.
+    ids: Option<Vec<String>>,
+}
+
+/// SAKs that are remembered for a link.
+const USED_KEYS: usize = 64;
+
+impl StateDir {
+    /// What a link with key agreement remembers.
+    pub(crate) fn used_keys(&self, link: &str) -> UsedKeys {
+        UsedKeys { path: self.path.join(format!("{link}.used")), ids: None }
+    }
+}
+
+impl KeyStore for UsedKeys {
+    fn take(&mut self, id: KeyId) -> Result<bool, String> {
+        let wrong = |reason| StateError::File { path: self.path.clone(), reason }.to_string();
+        let id = id.to_string();
+        let mut ids = match self.ids.take() {
+            Some(ids) => ids,
+            None => match fs::read_to_string(&self.path) {
+                Ok(text) => text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect(),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+                Err(e) => return Err(wrong(e)),
+            },
+        };
+        let new = !ids.contains(&id);
+        if new {
+            ids.push(id);
+            ids.drain(..ids.len().saturating_sub(USED_KEYS));
+            let text =
+                format!("# SAKs that this link has transmitted under, by digests.\n{}\n", ids.join("\n"));
+            replace(&self.path, &text).map_err(wrong)?;
+        }
+        self.ids = Some(ids);
+        Ok(new)
+    }
+}
+
 /// A key and what its nonces are made of.
 #[derive(Debug)]
 pub struct KeyUse<'a> {
@@ -227,14 +274,7 @@ pub struct KeyUse<'a> {
 impl KeyUse<'_> {
     /// Names the SAK with that part of its nonces that no packet number reaches.
     pub(crate) fn id(&self) -> KeyId {
-        match self.xpn {
-            None => self.sak.id(&self.sci.to_bytes()),
-            Some(Xpn { ssci, salt }) => {
-                // The two meet in the nonce by xor, so pairs with the same xor are the same.
-                let [a, b, c, d, ..] = salt.0;
-                self.sak.id(&(ssci.0 ^ u32::from_be_bytes([a, b, c, d])).to_be_bytes())
-            }
-        }
+        secy::key_id(self.sak, self.sci, self.xpn)
     }
 
     /// That part of the salt that packet numbers are xored into: with two of these, numbers meet.
@@ -382,22 +422,22 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 /// Replaces the file as a whole, and returns only when that will survive a loss of power.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_parent(path)
+}
+
 fn write(path: &Path, link: &str, salted: u64, next_pn: u64) -> Result<(), StateError> {
-    let replace = || -> io::Result<()> {
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        writeln!(
-            file,
-            "# The first packet number that macsec-gw has not used under this key. Do not lower it."
-        )?;
-        writeln!(file, "link = {}", toml::Value::from(link))?;
-        writeln!(file, "next_pn = \"0x{next_pn:016x}\"")?;
-        writeln!(file, "salt_low = \"0x{salted:016x}\"")?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        sync_parent(path)
-    };
-    replace().map_err(|reason| StateError::File { path: path.into(), reason })
+    let text = format!(
+        "# The first packet number that macsec-gw has not used under this key. Do not lower it.\n\
+         link = {}\nnext_pn = \"0x{next_pn:016x}\"\nsalt_low = \"0x{salted:016x}\"\n",
+        toml::Value::from(link)
+    );
+    replace(path, &text).map_err(|reason| StateError::File { path: path.into(), reason })
 }
 
 #[cfg(test)]
@@ -419,6 +459,27 @@ mod tests {
     fn params(sak: &Sak, first_pn: u64) -> SaParams<'_> {
         let (suite, offset) = (CipherSuite::GcmAes128, ConfidentialityOffset::None);
         SaParams { suite, sak, sci: Sci::from_bytes([1; 8]), xpn: None, offset, first_pn }
+    }
+
+    #[test]
+    fn keys_that_were_used_are_known_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = |n: u8| Sak::from_octets(&[n; 16]).unwrap().id(&[]);
+        for (n, new) in [(1, true), (1, false), (2, true), (1, false)] {
+            // Each time another life.
+            let mut used = StateDir::open(dir.path()).unwrap().used_keys("l");
+            assert_eq!(used.take(id(n)), Ok(new));
+            assert_eq!(used.take(id(n)), Ok(false));
+        }
+        let mut used = StateDir::open(dir.path()).unwrap().used_keys("l");
+        (3..=100).for_each(|n| assert_eq!(used.take(id(n)), Ok(true)));
+        let text = fs::read_to_string(dir.path().join("l.used")).unwrap();
+        assert_eq!(text.lines().count(), 1 + USED_KEYS);
+        assert!(!text.contains("0303030303"), "digests, not keys");
+        fs::remove_file(dir.path().join("l.used")).unwrap();
+        fs::create_dir(dir.path().join("l.used")).unwrap();
+        let refused = used.take(id(101)).unwrap_err();
+        assert!(refused.contains("l.used"), "{refused}");
     }
 
     #[test]

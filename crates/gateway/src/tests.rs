@@ -165,14 +165,14 @@ rx = [{{ sci = "020000000000000{peer}", an = 1, sak_file = "from-{peer}.key", ss
 }
 
 /// Stops a gateway that must end well.
-fn stop(gateway: Gateway) -> Vec<Row> {
+pub(crate) fn stop(gateway: Gateway) -> Vec<Row> {
     let (rows, well, outcome) = gateway.stop();
     assert!(well);
     outcome.unwrap();
     rows
 }
 
-fn count(rows: &[Row], scope: &str, name: &str) -> u64 {
+pub(crate) fn count(rows: &[Row], scope: &str, name: &str) -> u64 {
     rows.iter().filter(|r| r.is(scope)).filter_map(|r| r.get(name)).sum()
 }
 

@@ -26,7 +26,7 @@ pub use counters::{
 pub use frame::{FrameBuf, MemFrame};
 pub use pn::{PnGate, SOFT_LIMIT_32, SOFT_LIMIT_XPN, last_pn};
 pub use rx::{MAX_RECEIVE_SCS, RxConfig, RxSc, RxSecY, ValidateFrames};
-pub use sa::{RxProgress, RxSa, SaError, SaParams, TxSa, Xpn};
+pub use sa::{RxProgress, RxSa, SaError, SaParams, TxSa, Xpn, key_id};
 pub use tx::{SciMode, TxConfig, TxSecY};
 
 pub use gcm::Engine;

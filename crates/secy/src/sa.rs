@@ -2,7 +2,7 @@
 
 use crate::counters::{RxSaCounters, TxSaCounters};
 use crate::pn::{NonceBase, PnGate, PnSource, last_pn, recover_xpn};
-use keys::{Sak, Salt};
+use keys::{KeyId, Sak, Salt};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +53,24 @@ pub enum SaError {
     PacketNumber(u64),
 }
 
+/// Names a SAK with that part of its nonces that no packet number reaches. SAs of one name share their nonces.
+pub fn key_id(sak: &Sak, sci: Sci, xpn: Option<Xpn>) -> KeyId {
+    match xpn {
+        None => sak.id(&sci.to_bytes()),
+        Some(Xpn { ssci, salt }) => {
+            // The two meet in the nonce by xor, so pairs with the same xor are the same.
+            let [a, b, c, d, ..] = salt.0;
+            sak.id(&(ssci.0 ^ u32::from_be_bytes([a, b, c, d])).to_be_bytes())
+        }
+    }
+}
+
 impl SaParams<'_> {
+    /// Names the SAK with its part of nonces: [`key_id`].
+    pub fn id(&self) -> KeyId {
+        key_id(self.sak, self.sci, self.xpn)
+    }
+
     fn build(&self) -> Result<(gcm::Key, NonceBase), SaError> {
         let nonce = match self.xpn {
             Some(Xpn { ssci, salt }) if self.suite.is_xpn() => NonceBase::from_ssci(ssci, salt),

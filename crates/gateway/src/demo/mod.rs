@@ -10,12 +10,13 @@ mod traffic;
 use crate::signals::Signals;
 use crate::{BadUsage, keygen};
 use anyhow::{Context, Result, bail, ensure};
+use control::{Ask, LinkStatus};
 use datapath::pcap::{CaptureReader, Captured};
 use lab::{Capture, Lab, Namespace, Process};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 use wire::{CipherSuite, EtherType, L2Header};
@@ -24,6 +25,10 @@ const SUITE: CipherSuite = CipherSuite::GcmAesXpn256;
 const LEFT_IP: &str = "10.88.0.1";
 const RIGHT_IP: &str = "10.88.0.2";
 const PINGS: u32 = 5;
+/// The key file, the same at both ends.
+const CAK_FILE: &str = "demo.key";
+/// How long the two may take to agree on a SAK.
+const AGREE_LIMIT: Duration = Duration::from_secs(20);
 
 /// One of the two ends: a host and its gateway.
 struct End {
@@ -33,28 +38,12 @@ struct End {
     /// Interfaces in the gateway's namespace.
     plain: &'static str,
     line: &'static str,
-    key: &'static str,
-    ssci: u32,
 }
 
-const LEFT: End = End {
-    name: "left",
-    ip: LEFT_IP,
-    sci: "0200000000010001",
-    plain: "plain-l",
-    line: "line-l",
-    key: "left.key",
-    ssci: 1,
-};
-const RIGHT: End = End {
-    name: "right",
-    ip: RIGHT_IP,
-    sci: "0200000000020001",
-    plain: "plain-r",
-    line: "line-r",
-    key: "right.key",
-    ssci: 2,
-};
+const LEFT: End =
+    End { name: "left", ip: LEFT_IP, sci: "0200000000010001", plain: "plain-l", line: "line-l" };
+const RIGHT: End =
+    End { name: "right", ip: RIGHT_IP, sci: "0200000000020001", plain: "plain-r", line: "line-r" };
 
 /// Shows two gateways at work, moving `mib` MiB each way.
 ///
@@ -93,9 +82,15 @@ fn story(lab: &Lab, mib: u32) -> Result<()> {
     let but_bulk = "less 200 or not ether proto 0x88e5";
     let line =
         [lab.capture(&gateways[1], RIGHT.line, but_bulk)?, lab.capture(&gateways[0], LEFT.line, but_bulk)?];
-    println!("1. Starting both gateways with fresh {SUITE} keys");
-    let running =
-        [start_gateway(lab, &gateways[0], &LEFT, &RIGHT)?, start_gateway(lab, &gateways[1], &RIGHT, &LEFT)?];
+    println!("1. Starting both gateways with a fresh CAK: MKA agrees on {SUITE} keys");
+    write_key(&lab.path(CAK_FILE))?;
+    let running = [start_gateway(lab, &gateways[0], &LEFT)?, start_gateway(lab, &gateways[1], &RIGHT)?];
+    let started = Instant::now();
+    let server = agree(lab, 1)?;
+    println!(
+        "   agreed on a SAK {} ms after both were ready; the {server} is the key server",
+        started.elapsed().as_millis()
+    );
 
     println!("\n2. Pinging {RIGHT_IP} from {LEFT_IP}");
     let pinged = lab.output(
@@ -108,22 +103,34 @@ fn story(lab: &Lab, mib: u32) -> Result<()> {
     }
     ensure!(pinged.contains(" 0% packet loss"), "pings were lost");
 
-    println!("\n3. Moving {mib} MiB each way by TCP");
+    println!("\n3. Moving {mib} MiB each way by TCP, with a new SAK on the way");
     for (from, to, end) in [(&hosts[0], &hosts[1], &RIGHT), (&hosts[1], &hosts[0], &LEFT)] {
+        let before = agreed(lab)?;
+        control::ask::<Vec<String>>(
+            &socket(lab, if server == LEFT.name { &LEFT } else { &RIGHT }),
+            &Ask::Rekey { link: None },
+        )?;
         let moved = traffic::transfer(from, to, end.ip, u64::from(mib) << 20, lab.signals())?;
         println!("   to the {}: {moved}", end.name);
+        agree(lab, before.rekeys + 1)?;
     }
+    let after = agreed(lab)?;
+    println!("   {} SAKs so far, and not a frame lost to a change: see 5.", after.rekeys);
 
     let [to_right, to_left] = line;
     let [clear, line @ ..] = Capture::finish([clear, to_right, to_left], lab)?;
     println!("\n4. The first ping, as captured before and after the left gateway");
     show_first_ping(&clear, &line[0])?;
-    let (mut protected, mut in_clear) = (0, 0);
+    let (mut protected, mut mkpdus, mut all) = (0, 0, 0);
     for file in &line {
         protected += count(file, |f| ethertype(f) == Some(EtherType::MACSEC))?;
-        in_clear += count(file, |f| ethertype(f) != Some(EtherType::MACSEC))?;
+        mkpdus += count(file, |f| ethertype(f) == Some(EtherType::EAPOL))?;
+        all += count(file, |_| true)?;
     }
-    println!("   On the line, both ways, bulk data left out: {protected} MACsec frames, {in_clear} others.");
+    let in_clear = all - protected - mkpdus;
+    println!(
+        "   On the line, both ways, bulk data left out: {protected} MACsec frames, {mkpdus} of MKA, {in_clear} others."
+    );
     ensure!(in_clear == 0, "{in_clear} frames crossed the line in the clear");
 
     println!("\n5. What the gateways counted");
@@ -162,17 +169,42 @@ struct GatewayProcess {
     process: Process,
 }
 
-fn start_gateway(lab: &Lab, namespace: &Namespace, end: &'static End, peer: &End) -> Result<GatewayProcess> {
-    let key = lab.path(end.key);
-    if !key.exists() {
-        write_key(&key)?;
+/// Waits until both transmit under a SAK, have used so many, and have left the one before. Says who is the key server.
+fn agree(lab: &Lab, saks: u64) -> Result<&'static str> {
+    let end = Instant::now() + AGREE_LIMIT;
+    loop {
+        lab.unless_stopped()?;
+        let mut server = None;
+        let mut settled = true;
+        for end in [&LEFT, &RIGHT] {
+            let status = status(lab, end)?;
+            settled &= status.secured && status.rekeys >= saks && status.tx_sas.len() == 1;
+            server = if status.is_key_server { Some(end.name) } else { server };
+        }
+        match server {
+            Some(server) if settled => return Ok(server),
+            _ => ensure!(Instant::now() < end, "the gateways did not agree on a SAK within {AGREE_LIMIT:?}"),
+        }
+        thread::sleep(Duration::from_millis(20));
     }
-    let peer_key = lab.path(peer.key);
-    if !peer_key.exists() {
-        write_key(&peer_key)?;
-    }
+}
+
+fn agreed(lab: &Lab) -> Result<LinkStatus> {
+    status(lab, &LEFT)
+}
+
+fn status(lab: &Lab, end: &End) -> Result<LinkStatus> {
+    let links: Vec<LinkStatus> = control::ask(&socket(lab, end), &Ask::Status)?;
+    links.into_iter().next().context("the gateway has no link")
+}
+
+fn socket(lab: &Lab, end: &End) -> PathBuf {
+    lab.path(&format!("{}.sock", end.name))
+}
+
+fn start_gateway(lab: &Lab, namespace: &Namespace, end: &'static End) -> Result<GatewayProcess> {
     let file = lab.path(&format!("{}.toml", end.name));
-    fs::write(&file, configuration(end, peer))?;
+    fs::write(&file, configuration(end))?;
     let exe = std::env::current_exe().context("finding this program")?;
     let counters = lab.path(&format!("{}.counters", end.name));
     let args = ["--log", "warn", "run"].map(str::to_owned);
@@ -188,20 +220,21 @@ fn path(p: &Path) -> String {
 }
 
 fn write_key(file: &Path) -> Result<()> {
-    let key = keygen::keygen(keygen::KeyKind::Sak(SUITE))?;
+    let key = keygen::keygen(keygen::KeyKind::Cak { long: true })?;
     let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     Ok(std::io::Write::write_all(&mut out, key.as_bytes())?)
 }
 
 /// What a user would write, with the parts that a machine without NIC and hugepages needs.
-fn configuration(end: &End, peer: &End) -> String {
-    let core =
-        if end.ssci == 1 { 0 } else { thread::available_parallelism().map_or(1, usize::from).min(2) - 1 };
+fn configuration(end: &End) -> String {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let core = if end.name == LEFT.name { 0 } else { cores.min(2) - 1 };
     format!(
         r#"[gateway]
 worker_cores = [{core}]
 poll = "adaptive"
 state_dir = "{name}.state"
+control_socket = "{name}.sock"
 
 [dpdk]
 hugepages = false
@@ -222,19 +255,13 @@ line = "line"
 sci = "{sci}"
 cipher_suite = "{SUITE}"
 
-[link.static]
-tx = {{ an = 0, sak_file = "{key}", ssci = {ssci} }}
-rx = [{{ sci = "{peer_sci}", an = 0, sak_file = "{peer_key}", ssci = {peer_ssci} }}]
+[link.mka]
+cak_file = "{CAK_FILE}"
 "#,
         name = end.name,
         plain = end.plain,
         line = end.line,
         sci = end.sci,
-        key = end.key,
-        ssci = end.ssci,
-        peer_sci = peer.sci,
-        peer_key = peer.key,
-        peer_ssci = peer.ssci,
     )
 }
 
@@ -293,9 +320,11 @@ fn compare(counters: &[(&'static str, Vec<Value>)]) -> Result<()> {
         let in_scope = rows.iter().filter(|r| r["scope"] == scope);
         in_scope.filter_map(|r| r[name].as_u64()).sum::<u64>()
     };
+    // Those of MKA left out.
     let arrived = |rows: &[Value]| {
         let verify = rows.iter().filter(|r| r["direction"] == "verify");
-        verify.filter_map(|r| r["rx_frames"].as_u64()).sum::<u64>()
+        let count = |r: &Value, name: &str| r[name].as_u64().unwrap_or(0);
+        verify.map(|r| count(r, "rx_frames") - count(r, "eapol_frames")).sum::<u64>()
     };
     print!("{}", show::counters(counters));
     for (from, to) in [(&counters[0], &counters[1]), (&counters[1], &counters[0])] {

@@ -1,0 +1,424 @@
+//! The KaY of one link, and what its actions mean to the link's SecY.
+
+use crate::associations::{Associations, RxSaView, RxScView, TxSaView};
+use crate::status::{LinkStatus, PeerStatus, Said};
+use crate::story::{SILENCE, Story};
+use crate::{Mark, TaskAddress, Workers};
+use datapath::ControlPort;
+use keys::KeyId;
+use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Server};
+use secy::{Command, Retired, RxSa, RxSaCounters, RxSc, SaParams, TxSa, Xpn};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use wire::{An, ConfidentialityOffset, Sci};
+
+/// Frames that are taken in one poll. A flood of them must not keep this link's timers, or other links, waiting.
+const FRAMES_A_POLL: usize = 64;
+/// Octets of the longest MKPDU.
+const MAX_MKPDU: usize = 1514;
+/// Keys that this process remembers to have transmitted with, the latest. Each key server's are numbered, and refused by
+/// the KaY when they come again; this is what remains when the KaY is wrong.
+const REMEMBERED: usize = 4096;
+
+/// Remembers over restarts which keys were transmitted with. Under such a key, packet numbers must not begin anew.
+pub trait KeyStore: Send {
+    /// Notes that a key, with its part of nonces, is about to be used. Says whether it is new; whatever cannot be noted
+    /// is not to be used.
+    ///
+    /// # Errors
+    /// Why it cannot be noted.
+    fn take(&mut self, id: KeyId) -> Result<bool, String>;
+}
+
+/// What a link's key agreement is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The link's name.
+    pub link: String,
+    /// Of its KaY.
+    pub kay: mka::Config,
+    /// The task that protects.
+    pub protect: TaskAddress,
+    /// The task that verifies.
+    pub verify: TaskAddress,
+}
+
+/// Key agreement of one link.
+pub struct Agreement {
+    settings: Settings,
+    kay: Kay,
+    port: ControlPort,
+    store: Box<dyn KeyStore>,
+    /// When the KaY's time began.
+    epoch: Instant,
+    sas: Associations,
+    /// Channels that the SecY has yet to hand back.
+    departing: Vec<RxScView>,
+    /// Counts of those that it has.
+    gone: Vec<(&'static str, u64)>,
+    confirms: VecDeque<(u64, Mark)>,
+    used: VecDeque<KeyId>,
+    story: Story,
+    heard: bool,
+    silence_told: bool,
+    counts: Counts,
+}
+
+/// MKPDUs by what became of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    sent: u64,
+    received: u64,
+    wrong_icv: u64,
+    other_ckn: u64,
+    ignored: u64,
+}
+
+impl Agreement {
+    /// Begins key agreement over a link's control path.
+    pub fn new(settings: Settings, port: ControlPort, store: Box<dyn KeyStore>, now: Instant) -> Self {
+        // A member identifier or a key that is not random must not come about, so there is nothing to go on with.
+        let random =
+            Box::new(|octets: &mut [u8]| getrandom::fill(octets).expect("the system's random numbers"));
+        let story = Story::new(&settings.link);
+        tracing::info!(
+            link = settings.link, sci = %settings.kay.sci, ckn = %settings.kay.ckn, priority = settings.kay.priority,
+            "looks for stations with the same CAK"
+        );
+        Agreement {
+            kay: Kay::new(settings.kay.clone(), random, Duration::ZERO),
+            settings,
+            port,
+            store,
+            epoch: now,
+            sas: Associations::default(),
+            departing: Vec::new(),
+            gone: Vec::new(),
+            confirms: VecDeque::new(),
+            used: VecDeque::new(),
+            story,
+            heard: false,
+            silence_told: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes in what has come, and does what it is time for.
+    pub fn poll(&mut self, now: Instant, workers: &mut Workers) {
+        for _ in 0..FRAMES_A_POLL {
+            if !self.take_frame(now) {
+                break;
+            }
+            self.drain(now, workers);
+        }
+        while let Some((number, mark)) = self.confirms.front()
+            && workers.has_reached(mark)
+        {
+            let number = *number;
+            self.confirms.pop_front();
+            self.kay.handle_done(self.time(now), number);
+            self.drain(now, workers);
+        }
+        for an in An::ALL {
+            self.tell_next_pn(now, an);
+        }
+        if self.kay.poll_timeout().is_some_and(|at| at <= self.time(now)) {
+            self.kay.handle_timeout(self.time(now));
+        }
+        self.drain(now, workers);
+        if !self.heard && !self.silence_told && now.saturating_duration_since(self.epoch) > SILENCE {
+            self.silence_told = true;
+            self.story.warning(
+                now,
+                format!(
+                    "no MKPDU has come for {} s: is the other side up, and do bridges between pass 01-80-c2-00-00-03?",
+                    SILENCE.as_secs()
+                ),
+            );
+        }
+    }
+
+    /// One of the link's tasks has something to say.
+    pub fn handle_event(&mut self, now: Instant, workers: &mut Workers, event: secy::Event) {
+        match event {
+            secy::Event::PnPending(an) => self.tell_next_pn(now, an),
+            secy::Event::PnExhausted(an) => {
+                let text =
+                    format!("the packet numbers of AN {an} are used up: nothing is sent until the next SAK");
+                self.story.error(now, text);
+            }
+            secy::Event::Retired(Retired::RxSc(sc)) => {
+                let place = self.departing.iter().position(|view| view.sci == sc.sci());
+                if let Some(view) = place.map(|place| self.departing.remove(place)) {
+                    add(&mut self.gone, view.values());
+                }
+            }
+            secy::Event::Retired(_) => {}
+            secy::Event::Refused(command) => {
+                self.story.error(now, format!("the SecY refused a command: {command:?}"));
+            }
+        }
+        self.drain(now, workers);
+    }
+
+    /// Somebody wants a new SAK. Whether this side is the one that makes it.
+    pub fn rekey(&mut self, now: Instant, workers: &mut Workers) -> bool {
+        let made = self.kay.rekey(self.time(now));
+        self.drain(now, workers);
+        made
+    }
+
+    /// The SAs in place.
+    pub fn associations(&self) -> &Associations {
+        &self.sas
+    }
+
+    /// Counts of receive channels that are not there any more.
+    pub fn gone(&self) -> Vec<(&'static str, u64)> {
+        let mut gone = self.gone.clone();
+        add(&mut gone, self.departing.iter().flat_map(RxScView::values));
+        gone
+    }
+
+    /// MKPDUs and keys, by name.
+    pub fn counts(&self) -> [(&'static str, u64); 6] {
+        let Counts { sent, received, wrong_icv, other_ckn, ignored } = self.counts;
+        [
+            ("MkpdusTx", sent),
+            ("MkpdusRx", received),
+            ("MkpdusWrongIcv", wrong_icv),
+            ("MkpdusOtherCkn", other_ckn),
+            ("MkpdusIgnored", ignored),
+            ("Rekeys", self.kay.status(Duration::ZERO).rekeys),
+        ]
+    }
+
+    /// The link's key agreement at a glance; its counters are somebody else's.
+    pub fn status(&self, now: Instant) -> LinkStatus {
+        let status = self.kay.status(self.time(now));
+        let sci = status.sci;
+        LinkStatus {
+            link: self.settings.link.clone(),
+            keys: "mka".to_owned(),
+            sci: sci.to_string(),
+            secured: self.sas.is_secured(),
+            key_server: status.server.map(|server| match server {
+                Server::Me => sci.to_string(),
+                Server::Peer { sci, .. } => sci.to_string(),
+            }),
+            is_key_server: status.server == Some(Server::Me),
+            ckn: Some(self.settings.kay.ckn.to_string()),
+            mi: Some(status.mi.to_string()),
+            mn: Some(status.mn),
+            peers: status
+                .peers
+                .iter()
+                .map(|peer| PeerStatus {
+                    sci: peer.sci.to_string(),
+                    mi: peer.mi.to_string(),
+                    mn: peer.mn,
+                    live: peer.live,
+                    priority: peer.priority,
+                    version: peer.version,
+                    age_ms: peer.age.as_millis() as u64,
+                })
+                .collect(),
+            tx_sas: self.sas.tx_status(),
+            rx_sas: self.sas.rx_status(),
+            rekeys: status.rekeys,
+            last_error: self.story.last_error.as_ref().map(|(text, at)| Said {
+                text: text.clone(),
+                age_s: now.saturating_duration_since(*at).as_secs(),
+            }),
+            ..LinkStatus::default()
+        }
+    }
+
+    fn time(&self, now: Instant) -> mka::Time {
+        now.saturating_duration_since(self.epoch)
+    }
+
+    /// Whether there was a frame.
+    fn take_frame(&mut self, now: Instant) -> bool {
+        let time = self.time(now);
+        let Agreement { port, kay, story, counts, heard, .. } = self;
+        let taken = port.receive(|frame| match kay.handle_frame(time, frame) {
+            Ok(()) => {
+                counts.received += 1;
+                *heard = true;
+            }
+            Err(why) => {
+                match why {
+                    Ignored::Icv => counts.wrong_icv += 1,
+                    Ignored::OtherCkn => counts.other_ckn += 1,
+                    _ => counts.ignored += 1,
+                }
+                // Somebody is there, and is complained of by what is wrong with it.
+                *heard |= matches!(why, Ignored::Icv | Ignored::OtherCkn);
+                story.complain(now, why, frame);
+            }
+        });
+        taken.is_some()
+    }
+
+    fn tell_next_pn(&mut self, now: Instant, an: An) {
+        let time = self.time(now);
+        if let Some(sa) = &self.sas.tx[an.index()] {
+            self.kay.handle_next_pn(time, an, sa.gate.next());
+        }
+    }
+
+    /// Does all that the KaY wants done.
+    fn drain(&mut self, now: Instant, workers: &mut Workers) {
+        loop {
+            while let Some(action) = self.kay.poll_action() {
+                self.act(now, workers, action);
+            }
+            let mut buffer = [0; MAX_MKPDU];
+            while let Some(len) = self.kay.poll_transmit(self.time(now), &mut buffer) {
+                if self.port.send(&buffer[..len]) {
+                    self.counts.sent += 1;
+                } else {
+                    self.story.warning(now, "the line takes no MKPDUs: is the port up?".to_owned());
+                }
+            }
+            let Some(event) = self.kay.poll_event() else { return };
+            self.story.tell(now, &event);
+        }
+    }
+
+    fn act(&mut self, now: Instant, workers: &mut Workers, action: Action) {
+        let Settings { protect, verify, .. } = self.settings;
+        match action {
+            Action::AddRxSc(sci) if self.sas.channel(sci).is_none() => {
+                let sc = RxSc::new(sci);
+                self.sas.rx.push(RxScView::new(sci, sc.counters()));
+                workers.send(verify, Command::AddRxSc(sc));
+            }
+            Action::AddRxSc(_) => {}
+            Action::RemoveRxSc(sci) => {
+                if let Some(place) = self.sas.rx.iter().position(|sc| sc.sci == sci) {
+                    self.departing.push(self.sas.rx.swap_remove(place));
+                    workers.send(verify, Command::RemoveRxSc(sci));
+                }
+            }
+            Action::InstallRxSa { sci, key, lowest_pn } => {
+                if self.sas.rx_key(sci, key.an) != Some(key.identifier) {
+                    self.install_rx(now, workers, sci, &key, lowest_pn);
+                }
+            }
+            Action::RemoveRxSa { sci, an } => {
+                if self.sas.channel(sci).and_then(|sc| sc.sas[an.index()].take()).is_some() {
+                    workers.send(verify, Command::RemoveRxSa { sci, an });
+                }
+            }
+            Action::InstallTxSa(key) => {
+                let known = self.sas.tx[key.an.index()].as_ref().and_then(|sa| sa.key);
+                if known != Some(key.identifier) {
+                    self.install_tx(now, workers, &key);
+                }
+            }
+            Action::RemoveTxSa(an) => {
+                if self.sas.tx[an.index()].take().is_some() {
+                    workers.send(protect, Command::RemoveTxSa(an));
+                }
+            }
+            Action::EncodeWith(an) => {
+                // Where it could not be put in place, there is nothing to transmit with.
+                let an = an.filter(|an| self.sas.tx[an.index()].is_some());
+                self.sas.encoding = an;
+                workers.send(protect, Command::EncodeWith(an));
+            }
+            Action::RaiseLowestPn { sci, an, pn } => {
+                if self.sas.channel(sci).is_some_and(|sc| sc.sas[an.index()].is_some()) {
+                    workers.send(verify, Command::RaiseLowestPn { sci, an, pn });
+                }
+            }
+            Action::Confirm(number) => {
+                self.confirms.push_back((number, workers.mark([protect, verify])));
+            }
+        }
+    }
+
+    fn install_rx(&mut self, now: Instant, workers: &mut Workers, sci: Sci, key: &Key, lowest_pn: u64) {
+        let params = SaParams { first_pn: lowest_pn, ..params(key, sci) };
+        let sa = match RxSa::new(&params) {
+            Ok(sa) => sa,
+            Err(e) => {
+                return self.story.error(
+                    now,
+                    format!("nothing is received from {sci} under SAK {}: {e}", key.identifier.kn),
+                );
+            }
+        };
+        let Some(channel) = self.sas.channel(sci) else { return };
+        channel.sas[key.an.index()] =
+            Some(RxSaView { key: Some(key.identifier), counters: sa.counters(), progress: sa.progress() });
+        workers.send(self.settings.verify, Command::InstallRxSa { sci, an: key.an, sa: Box::new(sa) });
+    }
+
+    fn install_tx(&mut self, now: Instant, workers: &mut Workers, key: &Key) {
+        let params = params(key, self.settings.kay.sci);
+        if !self.is_new(now, key.identifier, params.id()) {
+            let time = self.time(now);
+            return self.kay.handle_refused(time, key.identifier);
+        }
+        // Numbers are not reserved as those of static keys are: no later life has this key.
+        let sa = match TxSa::new(&params, u64::MAX) {
+            Ok(sa) => sa,
+            Err(e) => {
+                return self
+                    .story
+                    .error(now, format!("nothing can be sent under SAK {}: {e}", key.identifier.kn));
+            }
+        };
+        self.sas.tx[key.an.index()] = Some(TxSaView {
+            key: Some(key.identifier),
+            suite: key.suite,
+            counters: sa.counters(),
+            gate: sa.gate(),
+        });
+        workers.send(self.settings.protect, Command::InstallTxSa { an: key.an, sa: Box::new(sa) });
+    }
+
+    /// Whether this side has never transmitted under a key, in this life or an earlier one.
+    fn is_new(&mut self, now: Instant, key: KeyIdentifier, id: KeyId) -> bool {
+        if self.used.contains(&id) {
+            return false;
+        }
+        // What this side made itself was drawn at random a moment ago.
+        let own = key.mi == self.kay.status(Duration::ZERO).mi;
+        let new = own
+            || self.store.take(id).unwrap_or_else(|e| {
+                self.story.error(now, format!("{e}; a SAK that cannot be noted is not used"));
+                false
+            });
+        if new {
+            if self.used.len() == REMEMBERED {
+                self.used.pop_front();
+            }
+            self.used.push_back(id);
+        }
+        new
+    }
+}
+
+/// What makes an SA of `sci` under a key, from the first packet number on.
+fn params(key: &Key, sci: Sci) -> SaParams<'_> {
+    let xpn = key.ssci(sci).zip(key.salt).map(|(ssci, salt)| Xpn { ssci, salt });
+    // Where the key server wants no encryption, frames that are encrypted all the same have no offset.
+    let offset = key.confidentiality.unwrap_or(ConfidentialityOffset::None);
+    SaParams { suite: key.suite, sak: &key.sak, sci, xpn, offset, first_pn: 1 }
+}
+
+/// Adds counts up by name.
+fn add(sums: &mut Vec<(&'static str, u64)>, values: impl Iterator<Item = (&'static str, u64)>) {
+    if sums.is_empty() {
+        sums.extend(RxSaCounters::default().values());
+    }
+    for (name, n) in values {
+        if let Some((_, sum)) = sums.iter_mut().find(|(known, _)| *known == name) {
+            *sum += n;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! All workers, and the way of commands to their tasks.
+
+use datapath::{TaskCommand, TaskEvent, TaskId, WorkerHandle};
+use secy::Command;
+use std::collections::VecDeque;
+
+/// Where a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskAddress {
+    /// The worker, by the order in which they were added.
+    pub worker: usize,
+    /// The task within it.
+    pub task: TaskId,
+}
+
+/// What has been sent to some workers so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark([(usize, u64); 2]);
+
+/// The workers of a gateway.
+#[derive(Debug, Default)]
+pub struct Workers(Vec<Running>);
+
+#[derive(Debug)]
+struct Running {
+    core: usize,
+    handle: WorkerHandle,
+    /// Commands that found the ring full.
+    waiting: VecDeque<TaskCommand>,
+}
+
+impl Workers {
+    /// Takes over a worker that runs on `core`.
+    pub fn add(&mut self, core: usize, handle: WorkerHandle) {
+        self.0.push(Running { core, handle, waiting: VecDeque::new() });
+    }
+
+    /// Sends a command, now or as soon as there is room, after all that were sent before.
+    pub fn send(&mut self, to: TaskAddress, command: Command) {
+        let Some(worker) = self.0.get_mut(to.worker) else { return };
+        worker.waiting.push_back(TaskCommand { task: to.task, command });
+        worker.flush();
+    }
+
+    /// Sends on what found no room before.
+    pub fn flush(&mut self) {
+        self.0.iter_mut().for_each(Running::flush);
+    }
+
+    /// What has been sent to the workers of these tasks.
+    pub fn mark(&self, tasks: [TaskAddress; 2]) -> Mark {
+        Mark(tasks.map(|task| {
+            let sent = self.0.get(task.worker).map_or(0, |w| w.handle.sent() + w.waiting.len() as u64);
+            (task.worker, sent)
+        }))
+    }
+
+    /// Whether all of it was carried out.
+    pub fn has_reached(&self, mark: &Mark) -> bool {
+        mark.0.iter().all(|(worker, sent)| self.0.get(*worker).is_none_or(|w| w.handle.applied() >= *sent))
+    }
+
+    /// What a task has to say.
+    pub fn poll_event(&mut self) -> Option<(TaskAddress, secy::Event)> {
+        self.0.iter_mut().enumerate().find_map(|(worker, running)| {
+            let TaskEvent { task, event } = running.handle.poll_event()?;
+            Some((TaskAddress { worker, task }, event))
+        })
+    }
+
+    /// The cores of workers that ended by themselves.
+    pub fn ended(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().filter(|w| w.handle.has_ended()).map(|w| w.core)
+    }
+
+    /// Brings out what queues hold and ends all of them. Whether all ended well.
+    pub fn stop(&mut self) -> bool {
+        // All at once, so that the time to drain is one worker's.
+        self.0.iter().for_each(|w| w.handle.request_stop());
+        let mut well = true;
+        for worker in self.0.drain(..) {
+            well &= worker.handle.stop();
+        }
+        well
+    }
+}
+
+impl Running {
+    fn flush(&mut self) {
+        while let Some(command) = self.waiting.pop_front() {
+            if let Err(command) = self.handle.send(command) {
+                self.waiting.push_front(command);
+                return;
+            }
+        }
+    }
+}
