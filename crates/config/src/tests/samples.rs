@@ -13,14 +13,37 @@ fn sample(name: &str) -> String {
 #[test]
 fn gateway_toml_is_the_shortest_way_to_a_secure_link() {
     let dir = Dir::new();
-    let key = |digit: &str| format!("sak = \"{}\"\nsalt = \"{}\"\n", digit.repeat(64), digit.repeat(24));
-    dir.key("from-dc1.key", &key("1"));
-    dir.key("from-dc2.key", &key("2"));
+    dir.key("dc1-dc2.key", &format!("cak = \"{}\"\nckn = \"01\"\n", "1".repeat(64)));
     let config = dir.config(&sample("gateway.toml")).unwrap();
+    assert!(config.links[0].mka.is_some());
     assert!(config.dpdk.hugepages);
     assert_eq!(config.gateway.poll, Poll::Busy);
     assert_eq!(config.links[0].cipher_suite, CipherSuite::GcmAesXpn256);
     assert_eq!(config.links[0].validate_frames, ValidateFrames::Strict);
+}
+
+/// What is commented out may be written as it stands there.
+#[test]
+fn gateway_toml_with_everything_that_it_shows() {
+    let dir = Dir::new();
+    dir.key("dc1-dc2.key", &format!("cak = \"{}\"\nckn = \"01\"\n", "1".repeat(64)));
+    let key = |digit: &str| format!("sak = \"{}\"\nsalt = \"{}\"\n", digit.repeat(64), digit.repeat(24));
+    dir.key("from-dc1.key", &key("1"));
+    dir.key("from-dc2.key", &key("2"));
+    let setting = |line: &str| {
+        let (name, value) = line.strip_prefix("# ")?.split_once(" = ")?;
+        let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        (is_name && !value.is_empty()).then(|| line[2..].to_owned())
+    };
+    let text = sample("gateway.toml");
+    let shown: Vec<_> = text.lines().map(|l| setting(l).unwrap_or_else(|| l.to_owned())).collect();
+    let (with_mka, by_hand) =
+        shown.join("\n").split_once("# [link.static]").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let mka = dir.config(&with_mka).unwrap().links[0].mka.clone().unwrap();
+    assert_eq!((mka.priority, mka.version), (16, 3));
+    let (head, _) = with_mka.split_once("[link.mka]").unwrap();
+    let config = dir.config(&format!("{head}[link.static]{by_hand}")).unwrap();
+    assert!(config.links[0].static_keys.is_some() && config.links[0].mka.is_none());
 }
 
 #[test]
