@@ -49,7 +49,9 @@ impl Story {
             }
             Event::PeerRestarted { sci } => tracing::info!(link, %sci, "a station started anew"),
             Event::KeyServer(Some(Server::Me)) => tracing::info!(link, "this side is the key server"),
-            Event::KeyServer(Some(Server::Peer { sci, .. })) => tracing::info!(link, %sci, "the key server"),
+            Event::KeyServer(Some(Server::Peer { sci, .. })) => {
+                tracing::info!(link, %sci, "another station is the key server")
+            }
             Event::KeyServer(None) => tracing::info!(link, "there is no key server any more"),
             Event::SakMade { key, an, reason } => {
                 tracing::info!(link, kn = key.kn, an = an.as_u8(), "a new SAK: {reason}");

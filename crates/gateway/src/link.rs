@@ -458,10 +458,11 @@ impl LinkWatch {
 
     /// Frames sent, received and lost, for a line of text.
     pub(crate) fn summary(&self) -> String {
-        let [sent, received] = [&self.protect, &self.verify].map(|c| (c.tx_frames.get(), c.rx_frames.get()));
+        let [out, back] = [&self.protect, &self.verify].map(|c| (c.tx_frames.get(), c.rx_frames.get()));
+        let data = back.1.saturating_sub(self.rx.in_pkts_eapol.get());
         format!(
-            "{} of {} frames protected and sent, {} of {} verified and delivered",
-            sent.0, sent.1, received.0, received.1
+            "{} of {} frames protected and sent, {} of {data} verified and delivered",
+            out.0, out.1, back.0
         )
     }
 

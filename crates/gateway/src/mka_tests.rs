@@ -234,6 +234,36 @@ fn another_cak_or_ckn_is_said_and_nothing_passes() {
     }
 }
 
+/// More comes than the line takes, all the time, in both directions: key agreement goes on.
+#[test]
+fn a_saturated_link_keeps_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let configs = [1, 2].map(|n| configuration(dir.path(), n, CAK, "", ""));
+    let millis = mka::Time::from_millis;
+    let times = mka::Times { hello: millis(200), life: millis(600), ..mka::Times::default() };
+    let mut pair = Pair::start([&configs[0], &configs[1]], times);
+    pair.until(Duration::from_secs(10), Pair::are_secured).expect("they agree");
+    let (start, mut ticked) = (Instant::now(), Instant::now());
+    while start.elapsed() < Duration::from_secs(3) {
+        for (_, host) in &mut pair.hosts {
+            let mut burst: Burst<MemFrame> =
+                (0..secy::MAX_BURST as u64).map(|n| MemFrame::new(&frame(n))).collect();
+            host.tx_burst(&mut burst);
+        }
+        if ticked.elapsed() > Duration::from_millis(5) {
+            ticked = Instant::now();
+            pair.tick();
+        }
+    }
+    for i in [0, 1] {
+        let status = pair.status(i);
+        assert!(status.secured && status.rekeys == 1 && status.last_error.is_none(), "{status:?}");
+    }
+    for rows in pair.stop() {
+        assert!(count(&rows, "path", "tx_dropped") > 0, "nobody takes what is delivered");
+    }
+}
+
 /// Frames in order, none lost, while a new SAK comes every second.
 #[test]
 fn rekeying_loses_no_frame() {

@@ -12,6 +12,9 @@ mod support;
 mod bench;
 #[path = "cli/captures.rs"]
 mod captures;
+#[cfg(feature = "dpdk")]
+#[path = "cli/control.rs"]
+mod control;
 #[path = "cli/inspect.rs"]
 mod inspect;
 #[path = "cli/mistakes.rs"]

@@ -50,16 +50,7 @@ const WRONG: &[Wrong] = &[
             "net_af_packet0,iface=veth0",
         ],
     ),
-    Wrong(
-        "[link.static]",
-        "[link.mka]\ncak_file = \"mka.key\"\n\n[link.static]",
-        &[":27: link \"trial\": mka: not yet", "remove [link.mka] and write [link.static]"],
-    ),
-    Wrong(
-        "state_dir = \"state\"",
-        "control_socket = \"s\"",
-        &[":4: gateway.control_socket: not yet", "remove the line"],
-    ),
+    Wrong("\"socket\"", "1", &[":5: gateway.control_socket: 1 is not text in quotes", "/run/macsec-gw.sock"]),
     Wrong(
         "sak_file = \"tx.key\"",
         "sak_file = \"gone.key\"",

@@ -56,8 +56,10 @@ fn the_state_directory_belongs_to_one_run() {
     dir.config(BASE);
     let running = dir.start(&[]);
     let says = ["state directory state: another macsec-gw uses it", "give each its own gateway.state_dir"];
+    let second = edited(BASE, "\"socket\"", "\"other-socket\"");
+    dir.config(&second);
     dir.run(&["run", "gateway.toml"]).assert(1, &says);
-    let other = edited(BASE, "\"state\"", "\"other-state\"");
+    let other = edited(&second, "\"state\"", "\"other-state\"");
     dir.config(&other);
     let says = ["link \"trial\": another link, or another macsec-gw here", "use a SAK of its own"];
     dir.run(&["run", "gateway.toml"]).assert(1, &says);

@@ -46,7 +46,7 @@ pub(crate) const BASE: &str = r#"[gateway]
 worker_cores = [0]
 poll = "adaptive"
 state_dir = "state"
-
+control_socket = "socket"
 [dpdk]
 hugepages = false
 memory_mib = 128
