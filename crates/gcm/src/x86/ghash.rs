@@ -19,9 +19,8 @@ pub(super) unsafe fn products<V: Vector>(blocks: V, h: V, k: V) -> [V; 3] {
 pub(super) unsafe fn accumulate<V: Vector>(sums: &mut [V; 3], blocks: V, h: V, k: V) {
     // SAFETY: the caller has the instructions.
     unsafe {
-        for (sum, product) in sums.iter_mut().zip(products(blocks, h, k)) {
-            *sum = sum.xor(product);
-        }
+        let [low, middle, high] = products(blocks, h, k);
+        *sums = [sums[0].xor(low), sums[1].xor(middle), sums[2].xor(high)];
     }
 }
 
@@ -30,9 +29,8 @@ pub(super) unsafe fn accumulate<V: Vector>(sums: &mut [V; 3], blocks: V, h: V, k
 pub(super) unsafe fn accumulate_pair<V: Vector>(sums: &mut [V; 3], a: [V; 3], b: [V; 3]) {
     // SAFETY: the caller has the instructions.
     unsafe {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.into_iter().zip(b)) {
-            *sum = sum.xor(a.xor(b));
-        }
+        let [low, middle, high] = *sums;
+        *sums = [low.xor(a[0].xor(b[0])), middle.xor(a[1].xor(b[1])), high.xor(a[2].xor(b[2]))];
     }
 }
 

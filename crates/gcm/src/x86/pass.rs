@@ -4,6 +4,20 @@ use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::ExpandedKey;
 use super::vector::{Vector, WIDTH};
 
+/// Does so for each number below one that is no more than [`WIDTH`]. Unrolled by hand: of loops there would be
+/// thousands, on which the compiler spends minutes.
+macro_rules! each {
+    ($i:ident < $n:expr; $body:expr) => { each!($i < $n; $body; 0 1 2 3 4 5 6 7) };
+    ($i:ident < $n:expr; $body:expr; $($number:literal)*) => {$(
+        {
+            let $i = $number;
+            if $i < $n {
+                $body;
+            }
+        }
+    )*};
+}
+
 /// Consecutive registers of payload.
 pub(super) struct Pass<'k, V> {
     pub(super) key: &'k ExpandedKey,
@@ -55,13 +69,9 @@ impl<V: Vector> Pass<'_, V> {
             };
             let round_key = |round: usize| V::load(key.round_key(round));
             let mut state = [V::zero(); WIDTH];
-            for (w, state) in state.iter_mut().enumerate().take(W) {
-                *state = self.nonces.xor(V::load(self.counts.wrapping_add((z + w) * step)));
-            }
+            each!(w < W; state[w] = self.nonces.xor(V::load(self.counts.wrapping_add((z + w) * step))));
             if !SEAL {
-                for (w, pending) in pending.iter_mut().enumerate().take(W) {
-                    *pending = load(w);
-                }
+                each!(w < W; pending[w] = load(w));
             }
             let from = if SEAL { (z * V::BLOCKS).wrapping_sub(PREVIOUS * V::BLOCKS) } else { z * V::BLOCKS };
             let (h, k) = key.powers_at(self.powers.wrapping_add(from));
@@ -71,9 +81,7 @@ impl<V: Vector> Pass<'_, V> {
                 ($($round:literal)*) => {$(
                     if $round < ROUNDS {
                         let k = round_key($round);
-                        for state in &mut state[..W] {
-                            *state = state.round(k);
-                        }
+                        each!(w < W; state[w] = state[w].round(k));
                         hashes!($round: 0 1 2 3 4 5 6 7);
                         if W == WIDTH {
                             V::fence(&mut state, sums);
@@ -103,7 +111,7 @@ impl<V: Vector> Pass<'_, V> {
             rounds!(1 2 3 4 5 6 7 8 9 10 11 12 13);
             let last_key = round_key(ROUNDS);
             let mut lead = V::zero();
-            for w in 0..W {
+            each!(w < W; {
                 let data = if SEAL { load(w) } else { pending[w] };
                 let mut out = state[w].last_round(last_key.xor(data));
                 match mask(w) {
@@ -122,10 +130,10 @@ impl<V: Vector> Pass<'_, V> {
                     }
                     pending[w] = out;
                 }
-            }
+            });
             if SEAL && LAST {
                 let (h, k) = key.powers_at(self.powers + z * V::BLOCKS);
-                for w in 0..W {
+                each!(w < W; {
                     let power = |at: *const u8, w: usize| V::load(at.wrapping_add(w * step));
                     if w % 2 == 1 {
                         let a = products(pending[w - 1].reverse(), power(h, w - 1), power(k, w - 1));
@@ -134,7 +142,7 @@ impl<V: Vector> Pass<'_, V> {
                     } else if w + 1 == W {
                         accumulate(sums, pending[w].reverse(), power(h, w), power(k, w));
                     }
-                }
+                });
             }
             lead
         }
