@@ -22,7 +22,7 @@ use super::key::{ExpandedKey, POWERS};
 use super::long::Long;
 use super::pass::Pass;
 use super::quad::quad;
-use super::shape::{BIG, Counts, Group, Shape, Shapes};
+use super::shape::{BIG, Counts, Group, Known, Plan, Shape, Shapes};
 use super::vector::{Vector, WIDTH};
 use crate::Key;
 use crate::backend::{expanded, like};
@@ -33,8 +33,8 @@ use core::mem::{self, MaybeUninit};
 use core::{ptr, slice};
 
 /// One frame of so many registers, or of more where that is [`BIG`]: its sums over all blocks of the registers, still to
-/// be added up, without what [`Loose::finish`] adds; and E(J0), where that leads. Of a long frame the sums are all there is to
-/// reduce, in the first block.
+/// be added up, without what [`Loose::finish`] adds; and E(J0), where that leads. Of a long frame the sums are all there
+/// is to reduce, in the first block.
 #[inline(always)]
 unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
     shape: &Shape,
@@ -111,11 +111,12 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
 ) -> (usize, u64) {
     let Some(first) = ops.first() else { return (0, 0) };
     let (lengths, key) = (first.lengths(), ptr::from_ref(first.key));
-    shapes.prepare(V::BLOCKS, V::SHORT);
-    let place = Shapes::place(lengths);
+    let Shapes { known, plan } = shapes;
+    known.prepare(V::BLOCKS, V::SHORT);
+    let place = Known::place(lengths);
     // As long as each four are like the first, there is nothing to plan.
-    let short = whole && shapes.at(place).short && shapes.at(place).is_of(lengths);
-    let mut plan = None;
+    let short = whole && known.at(place).short && known.at(place).is_of(lengths);
+    let mut end = None;
     let mut done = 0;
     let mut authentic = 0;
     // SAFETY: the caller has the instructions. Groups consist of places of operations, each in one group. Of a loose
@@ -127,7 +128,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
         let pending = pending.as_mut_ptr().cast::<Pending<V>>();
         let mut worker = Worker::<V>::new();
         for number in 0.. {
-            let in_turn = short && plan.is_none() && count - done >= 4 && {
+            let in_turn = short && end.is_none() && count - done >= 4 && {
                 let like_first = |i: usize| {
                     let op = &*all.add(done + i);
                     op.lengths() == lengths && ptr::eq(op.key, key)
@@ -136,30 +137,29 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
             };
             let group = if in_turn {
                 done += 4;
-                Some(Group::in_turn(shapes.at(place).class.into(), done - 4, 4))
+                Some(Group::in_turn(known.at(place).class.into(), done - 4, 4))
             } else {
-                if plan.is_none() {
+                if end.is_none() {
                     let ops = slice::from_raw_parts(all, count);
                     let kind = ops[done..].iter().position(|op| !like(&ops[0], op));
-                    let end = kind.map_or(count, |kind| done + kind);
-                    plan = Some(end);
-                    shapes.plan(&ops[..end], done);
+                    let its_end = kind.map_or(count, |kind| done + kind);
+                    end = Some(its_end);
+                    plan.make(known, &ops[..its_end], done);
+                    // Shapes were added: what points to one is to be made anew.
+                    worker.place = usize::MAX;
                 }
-                shapes.next()
+                plan.next()
             };
             let next = pending.add(number % 2);
             if let Some(group) = group {
-                let alike = in_turn || worker.alike(&group, shapes, all);
+                let alike = in_turn || worker.alike(&group, known, plan, all);
                 (&raw mut (*next).group).write(group);
                 (&raw mut (*next).alike).write(alike);
                 if alike {
                     let op = |i| all.add(group.place(i));
                     let four = [op(0), op(1), op(2), op(3)];
-                    worker.meet(
-                        if in_turn { place } else { shapes.place_of(group.place(0)) },
-                        &*four[0],
-                        shapes,
-                    );
+                    let place = if in_turn { place } else { plan.shape_of(group.place(0)) };
+                    worker.meet(place, &*four[0], known);
                     let ends = match group.class {
                         0 => worker.quad::<ROUNDS, SEAL, 0>(four),
                         1 => worker.quad::<ROUNDS, SEAL, 1>(four),
@@ -172,7 +172,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                     for i in 0..group.len() {
                         let place = group.place(i);
                         let op = &mut *all.add(place);
-                        let (shape, key) = worker.look_up(shapes.place_of(place), op, shapes);
+                        let (shape, key) = worker.look_up(plan.shape_of(place), op, known);
                         let (sums, mask) = match group.class {
                             0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op),
                             1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op),
@@ -202,8 +202,9 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
             }
         }
     }
-    shapes.learn();
-    (plan.unwrap_or(done), if SEAL { u64::MAX } else { authentic })
+    let end = end.unwrap_or(done);
+    known.learn();
+    (end, if SEAL { u64::MAX } else { authentic })
 }
 
 /// A group of which the tags are left to do.
@@ -260,10 +261,10 @@ impl<V: Vector> Worker<V> {
         &mut self,
         place: usize,
         op: &Op<'a>,
-        shapes: &'a Shapes,
+        known: &'a Known,
     ) -> (&'a Shape, &'a ExpandedKey) {
         if self.place != place {
-            (self.place, self.shape) = (place, by_branch(shapes.at(place)));
+            (self.place, self.shape) = (place, by_branch(known.at(place)));
         }
         if !ptr::eq(self.key, op.key) {
             (self.key, self.expanded) = (op.key, by_branch(expanded(op)));
@@ -274,10 +275,10 @@ impl<V: Vector> Worker<V> {
 
     /// Makes the shape and the key of this operation the shared ones of quads.
     #[inline(always)]
-    unsafe fn meet(&mut self, place: usize, op: &Op<'_>, shapes: &Shapes) {
+    unsafe fn meet(&mut self, place: usize, op: &Op<'_>, known: &Known) {
         // SAFETY: the caller has the instructions.
         unsafe {
-            let (shape, key) = self.look_up(place, op, shapes);
+            let (shape, key) = self.look_up(place, op, known);
             if self.lengths_of != (place, ptr::from_ref(op.key)) {
                 self.lengths_of = (place, op.key);
                 let lengths = V::repeat(shape.lengths.as_ptr().cast());
@@ -289,12 +290,12 @@ impl<V: Vector> Worker<V> {
 
     /// Whether these are operations for [`quad`].
     #[inline(always)]
-    unsafe fn alike(&self, group: &Group, shapes: &Shapes, ops: *mut Op<'_>) -> bool {
-        let shape = |i| shapes.place_of(group.place(i));
+    unsafe fn alike(&self, group: &Group, known: &Known, plan: &Plan, ops: *mut Op<'_>) -> bool {
+        let shape = |i| plan.shape_of(group.place(i));
         // SAFETY: the caller vouches for the places.
         let key = |i| unsafe { ptr::from_ref((*ops.add(group.place(i))).key) };
         let has = |i| shape(i) == shape(0) && ptr::eq(key(i), key(0));
-        group.len() == 4 && shapes.at(shape(0)).short && has(1) && has(2) && has(3)
+        group.len() == 4 && known.at(shape(0)).short && has(1) && has(2) && has(3)
     }
 
     #[inline(always)]

@@ -148,19 +148,27 @@ const MASK: u8 = (1 << BITS) - 1;
 const _: () = assert!(MAX_BURST <= 1 << BITS && BITS as usize * (BIG + 1) <= 64, "all counts in one number");
 const _: () = assert!(POWERS <= 256, "the last octet of a count does not overflow within a frame");
 
-/// Shapes by their lengths: traffic has few, and comes back to them.
+/// What an engine keeps from burst to burst. In two parts, since frames are worked on with shapes borrowed while the
+/// plan goes on.
 pub(crate) struct Shapes {
+    pub(super) known: Known,
+    pub(super) plan: Plan,
+}
+
+/// Shapes by their lengths: traffic has few, and comes back to them.
+pub(super) struct Known {
     /// Blocks of the registers that they are for.
     register: usize,
     /// Registers of a short frame.
     most: usize,
     /// Those that are remembered, each at a place that follows from its lengths, then those of one burst that were not.
     all: [Shape; SHAPES + MAX_BURST],
-    plan: Plan,
+    /// How many of these there are.
+    new: usize,
 }
 
 /// The order in which a burst is worked on: operations by the number of their registers.
-struct Plan {
+pub(super) struct Plan {
     /// Where the shape of each operation is.
     shapes: [u16; MAX_BURST],
     /// Places of operations, those of one class together, and what makes four of the last few.
@@ -169,8 +177,6 @@ struct Plan {
     in_turn: bool,
     /// How many there are of each class.
     counts: [u8; BIG + 1],
-    /// How many shapes were not known.
-    new: usize,
     /// The class that is being worked on, where in the order, and how many of it are left.
     class: usize,
     next: usize,
@@ -217,76 +223,101 @@ impl std::fmt::Debug for Shapes {
 impl Shapes {
     pub(crate) fn new() -> Box<Self> {
         Box::new(Shapes {
-            register: 0,
-            most: 0,
-            all: [NOTHING; SHAPES + MAX_BURST],
+            known: Known { register: 0, most: 0, all: [NOTHING; SHAPES + MAX_BURST], new: 0 },
             plan: Plan {
                 shapes: [0; MAX_BURST],
                 order: [0; MAX_BURST + 3],
                 in_turn: true,
                 counts: [0; BIG + 1],
-                new: 0,
                 class: BIG,
                 next: 0,
                 left: 0,
             },
         })
     }
+}
 
+impl Known {
     /// Before all else: the number of blocks in a register, which decides how many registers a short frame has at most.
     #[inline(always)]
-    pub(crate) fn prepare(&mut self, register: usize, most: usize) {
+    pub(super) fn prepare(&mut self, register: usize, most: usize) {
         #[cold]
         #[inline(never)]
-        fn forget(shapes: &mut Shapes, register: usize, most: usize) {
-            (shapes.register, shapes.most) = (register, most);
-            shapes.all.fill(NOTHING);
+        fn forget(known: &mut Known, register: usize, most: usize) {
+            (known.register, known.most) = (register, most);
+            known.all.fill(NOTHING);
         }
         if self.register != register {
             forget(self, register, most);
         }
-        self.plan.new = 0;
+        self.new = 0;
     }
 
     /// Where a shape of these lengths is, if it is known.
     #[inline(always)]
-    pub(crate) fn place(lengths: Lengths) -> usize {
+    pub(super) fn place(lengths: Lengths) -> usize {
         lengths.hash(SHAPES.trailing_zeros())
     }
 
     #[inline(always)]
-    pub(crate) fn at(&self, place: usize) -> &Shape {
+    pub(super) fn at(&self, place: usize) -> &Shape {
         &self.all[place]
     }
 
-    /// The shape of an operation of the plan, by the operation's place in the burst.
+    /// Where the shape of these lengths is, from now on if it was not known.
     #[inline(always)]
-    pub(crate) fn place_of(&self, place: usize) -> usize {
-        self.plan.shapes[place % MAX_BURST].into()
+    fn find(&mut self, lengths: Lengths) -> usize {
+        let place = Self::place(lengths);
+        if self.all[place].is_of(lengths) {
+            return place;
+        }
+        let place = SHAPES + self.new;
+        self.all[place] = Shape::of(self.register, self.most, lengths);
+        self.new += 1;
+        place
+    }
+
+    /// Remembers the shapes of this burst that were not known, over those that had their places.
+    #[inline(always)]
+    pub(super) fn learn(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn learn(known: &mut Known) {
+            for new in SHAPES..SHAPES + known.new {
+                let shape = known.all[new];
+                known.all[Known::place(shape.lengths_are)] = shape;
+            }
+        }
+        if self.new > 0 {
+            learn(self);
+        }
+    }
+}
+
+impl Plan {
+    /// Where the shape of an operation of the plan is, by the operation's place in the burst.
+    #[inline(always)]
+    pub(super) fn shape_of(&self, place: usize) -> usize {
+        self.shapes[place % MAX_BURST].into()
     }
 
     /// Plans for the operations from `first` on, of which there are no more than [`MAX_BURST`].
     #[inline(never)]
-    pub(crate) fn plan(&mut self, ops: &[Op<'_>], first: usize) {
-        let Plan { shapes, order, in_turn, counts, new, class, next, left } = &mut self.plan;
+    pub(super) fn make(&mut self, known: &mut Known, ops: &[Op<'_>], first: usize) {
+        let Plan { shapes, order, in_turn, counts, class, next, left } = self;
         let (mut before, mut place) = (Lengths::NONE, 0);
         // Counts stay in one register: in memory, each would wait for the one before.
         let (mut shift, mut all, mut classes) = (0, 0u64, 0u64);
         let mut shifts = [0u8; MAX_BURST];
-        for ((op, known), its_shift) in ops.iter().zip(shapes.iter_mut()).zip(&mut shifts).skip(first) {
+        for ((op, its_shape), its_shift) in ops.iter().zip(shapes.iter_mut()).zip(&mut shifts).skip(first) {
             let lengths = op.lengths();
             if lengths != before {
                 before = lengths;
-                place = Self::place(lengths);
-                if !self.all[place].is_of(lengths) {
-                    place = SHAPES + *new;
-                    self.all[place] = Shape::of(self.register, self.most, lengths);
-                    *new += 1;
-                }
-                shift = BITS * self.all[place].class;
+                place = known.find(lengths);
+                shift = BITS * known.at(place).class;
                 classes |= 1 << shift;
             }
-            *known = place as u16;
+            *its_shape = place as u16;
             *its_shift = shift;
             all += 1 << shift;
         }
@@ -316,8 +347,8 @@ impl Shapes {
 
     /// The next operations of the plan.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Group> {
-        let Plan { order, in_turn, counts, class, next, left, .. } = &mut self.plan;
+    pub(super) fn next(&mut self) -> Option<Group> {
+        let Plan { order, in_turn, counts, class, next, left, .. } = self;
         while *left == 0 {
             *class += 1;
             *left = counts.get(*class).copied()?.into();
@@ -330,21 +361,5 @@ impl Shapes {
         }
         let places = u32::from_le_bytes(*order.get(first..)?.first_chunk()?);
         Some(Group { class: *class, places, count })
-    }
-
-    /// Remembers the shapes of the plan that were not known, over those that had their places.
-    #[inline(always)]
-    pub(crate) fn learn(&mut self) {
-        #[cold]
-        #[inline(never)]
-        fn learn(shapes: &mut Shapes) {
-            for new in SHAPES..SHAPES + shapes.plan.new {
-                let shape = shapes.all[new];
-                shapes.all[Shapes::place(shape.lengths_are)] = shape;
-            }
-        }
-        if self.plan.new > 0 {
-            learn(self);
-        }
     }
 }
