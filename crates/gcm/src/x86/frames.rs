@@ -117,7 +117,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
     // As long as each four are like the first, there is nothing to plan.
     let short = whole && known.at(place).short && known.at(place).is_of(lengths);
     let mut end = None;
-    let mut done = 0;
+    let (mut done, mut begun) = (0, 0);
     let mut authentic = 0;
     // SAFETY: the caller has the instructions. Groups consist of places of operations, each in one group. Of a loose
     // group is read what was written: all of it, for one of fewer than four.
@@ -152,6 +152,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
             };
             let next = pending.add(number % 2);
             if let Some(group) = group {
+                begun += group.len();
                 let alike = in_turn || worker.alike(&group, known, plan, all);
                 (&raw mut (*next).group).write(group);
                 (&raw mut (*next).alike).write(alike);
@@ -203,6 +204,8 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
         }
     }
     let end = end.unwrap_or(done);
+    // What is left out would go on in the clear, or be taken for authentic.
+    assert_eq!(begun, end, "every operation is in one group");
     known.learn();
     (end, if SEAL { u64::MAX } else { authentic })
 }
