@@ -72,61 +72,83 @@ pub(crate) fn octets(octets: usize) -> u64 {
     if octets >= 64 { u64::MAX } else { (1 << octets) - 1 }
 }
 
-/// Up to sixteen octets, then zeroes, from two loads that may overlap.
+/// Up to sixteen octets, then zeroes.
 #[inline(always)]
 unsafe fn load_block(at: *const u8, octets: usize) -> __m128i {
-    // SAFETY: SSE2 is part of x86-64. Each load lies within the octets, for which the caller vouches.
-    unsafe {
+    /// From two loads that may overlap. Not inlined: that would be half of all code.
+    #[inline(never)]
+    unsafe fn load(at: *const u8, octets: usize) -> u128 {
         let two =
             |low: u64, high: u64, size: usize| u128::from(low) | u128::from(high) << (8 * (octets - size));
-        let block = match octets {
-            0 => return _mm_setzero_si128(),
-            1 => u128::from(at.read()),
-            2..4 => two(
-                at.cast::<u16>().read_unaligned().into(),
-                at.add(octets - 2).cast::<u16>().read_unaligned().into(),
-                2,
-            ),
-            4..8 => two(
-                at.cast::<u32>().read_unaligned().into(),
-                at.add(octets - 4).cast::<u32>().read_unaligned().into(),
-                4,
-            ),
-            8..16 => {
-                two(at.cast::<u64>().read_unaligned(), at.add(octets - 8).cast::<u64>().read_unaligned(), 8)
+        // SAFETY: each load lies within the octets, for which the caller vouches.
+        unsafe {
+            match octets {
+                0 => 0,
+                1 => u128::from(at.read()),
+                2..4 => two(
+                    at.cast::<u16>().read_unaligned().into(),
+                    at.add(octets - 2).cast::<u16>().read_unaligned().into(),
+                    2,
+                ),
+                4..8 => two(
+                    at.cast::<u32>().read_unaligned().into(),
+                    at.add(octets - 4).cast::<u32>().read_unaligned().into(),
+                    4,
+                ),
+                _ => two(
+                    at.cast::<u64>().read_unaligned(),
+                    at.add(octets - 8).cast::<u64>().read_unaligned(),
+                    8,
+                ),
             }
-            _ => return _mm_loadu_si128(at.cast()),
-        };
+        }
+    }
+    // SAFETY: SSE2 is part of x86-64. The caller vouches for the octets.
+    unsafe {
+        if octets >= 16 {
+            return _mm_loadu_si128(at.cast());
+        }
+        let block = load(at, octets);
         _mm_set_epi64x((block >> 64) as i64, block as i64)
     }
 }
 
-/// Stores up to sixteen octets of a block, with two stores that may overlap.
+/// Stores up to sixteen octets of a block.
 #[inline(always)]
 unsafe fn store_block(block: __m128i, at: *mut u8, octets: usize) {
-    // SAFETY: SSE2 is part of x86-64. Each store lies within the octets, for which the caller vouches.
-    unsafe {
-        let low = _mm_cvtsi128_si64(block) as u64;
-        let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(block, block)) as u64;
+    /// With two stores that may overlap. Not inlined, as above.
+    #[inline(never)]
+    unsafe fn store(low: u64, high: u64, at: *mut u8, octets: usize) {
         let all = u128::from(low) | u128::from(high) << 64;
         let end = |size: usize| (all >> (8 * (octets - size))) as u64;
-        match octets {
-            0 => {}
-            1 => at.write(low as u8),
-            2..4 => {
-                at.cast::<u16>().write_unaligned(low as u16);
-                at.add(octets - 2).cast::<u16>().write_unaligned(end(2) as u16);
+        // SAFETY: each store lies within the octets, for which the caller vouches.
+        unsafe {
+            match octets {
+                0 => {}
+                1 => at.write(low as u8),
+                2..4 => {
+                    at.cast::<u16>().write_unaligned(low as u16);
+                    at.add(octets - 2).cast::<u16>().write_unaligned(end(2) as u16);
+                }
+                4..8 => {
+                    at.cast::<u32>().write_unaligned(low as u32);
+                    at.add(octets - 4).cast::<u32>().write_unaligned(end(4) as u32);
+                }
+                _ => {
+                    at.cast::<u64>().write_unaligned(low);
+                    at.add(octets - 8).cast::<u64>().write_unaligned(end(8));
+                }
             }
-            4..8 => {
-                at.cast::<u32>().write_unaligned(low as u32);
-                at.add(octets - 4).cast::<u32>().write_unaligned(end(4) as u32);
-            }
-            8..16 => {
-                at.cast::<u64>().write_unaligned(low);
-                at.add(octets - 8).cast::<u64>().write_unaligned(end(8));
-            }
-            _ => _mm_storeu_si128(at.cast(), block),
         }
+    }
+    // SAFETY: SSE2 is part of x86-64. The caller vouches for the octets.
+    unsafe {
+        if octets >= 16 {
+            return _mm_storeu_si128(at.cast(), block);
+        }
+        let low = _mm_cvtsi128_si64(block) as u64;
+        let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(block, block)) as u64;
+        store(low, high, at, octets);
     }
 }
 
