@@ -132,7 +132,8 @@ impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
             for state in &mut states {
                 *state = state.xor(V::repeat(ONE.as_ptr()));
             }
-            for round in 0..=ROUNDS {
+            let rounds = keys[0].rounds_of::<ROUNDS>();
+            for round in 0..=rounds {
                 let round_keys = if ALIKE {
                     [V::load(keys[0].round_key(round)); 4]
                 } else {
@@ -143,7 +144,7 @@ impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
                 for (state, key) in states.iter_mut().zip(round_keys).take(4 / V::BLOCKS) {
                     *state = match round {
                         0 => state.xor(key),
-                        _ if round == ROUNDS => state.last_round(key),
+                        _ if round == rounds => state.last_round(key),
                         _ => state.round(key),
                     };
                 }

@@ -17,6 +17,8 @@ pub(crate) const POWERS: usize = 256;
 /// Zeroes after H^1, so that a wide load at the end of the table stays inside it.
 const PAD: usize = 4;
 const _: () = assert!(POWERS.is_multiple_of(8), "powers are made eight at a time");
+/// In place of a number of rounds: what the key says.
+pub(super) const ANY: usize = 0;
 /// Round keys of AES-256.
 const MAX_ROUND_KEYS: usize = 15;
 /// x^63 + x^62 + x^57: what the reduction multiplies by.
@@ -98,6 +100,12 @@ impl ExpandedKey {
     #[inline(always)]
     pub(crate) fn rounds(&self) -> u32 {
         self.rounds
+    }
+
+    /// The same, for code that is compiled for `ROUNDS`, or for [`ANY`].
+    #[inline(always)]
+    pub(super) fn rounds_of<const ROUNDS: usize>(&self) -> usize {
+        if ROUNDS == ANY { self.rounds as usize } else { ROUNDS }
     }
 
     /// Round key `round`, four times in 64 octets.

@@ -86,10 +86,11 @@ impl Long {
                 *sum = V::join(&blocks[..V::BLOCKS]);
             }
             let mut j0: __m128i = counter_block(op.padded_nonce(), 1).xor(Vector::load(key.round_key(0)));
-            for round in 1..ROUNDS {
+            let rounds = key.rounds_of::<ROUNDS>();
+            for round in 1..rounds {
                 j0 = j0.round(Vector::load(key.round_key(round)));
             }
-            (sums, j0.last_round(Vector::load(key.round_key(ROUNDS))))
+            (sums, j0.last_round(Vector::load(key.round_key(rounds))))
         }
     }
 }

@@ -13,15 +13,19 @@ mod quad;
 mod shape;
 mod vector;
 
+use key::ANY;
 pub(crate) use key::ExpandedKey;
 pub(crate) use shape::Shapes;
 
 use crate::burst::Op;
 use core::arch::x86_64::*;
 
-/// A back end: what it is, what the CPU must have for it, and the registers it works in.
+/// A back end: what it is, the registers it works in, by rounds what code there is, and what the CPU must have for it.
 macro_rules! back_end {
-    ($(#[$doc:meta])* $name:ident, $vector:ty, $features:literal, [$($feature:tt)*]) => {
+    (
+        $(#[$doc:meta])* $name:ident, $vector:ty, [$($rounds:pat => $code:tt),*], $features:literal,
+        [$($feature:tt)*]
+    ) => {
         $(#[$doc])*
         ///
         /// The value proves that the CPU has what it needs; `detect` alone makes one.
@@ -64,8 +68,7 @@ macro_rules! back_end {
                 // SAFETY: `self` proves that the CPU has these instructions.
                 unsafe {
                     match rounds {
-                        10 => run::<10, SEAL>(shapes, ops, whole),
-                        _ => run::<14, SEAL>(shapes, ops, whole),
+                        $($rounds => run::<$code, SEAL>(shapes, ops, whole),)*
                     }
                 }
             }
@@ -77,6 +80,7 @@ back_end!(
     /// VAES and VPCLMULQDQ on AVX-512.
     Vaes512,
     __m512i,
+    [10 => 10, _ => 14],
     "avx512f,avx512bw,avx512vl,avx512dq,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1,bmi2",
     ["avx512f" "avx512bw" "avx512vl" "avx512dq" "vaes" "vpclmulqdq" "aes" "pclmulqdq" "bmi2"]
 );
@@ -85,6 +89,7 @@ back_end!(
     /// VAES and VPCLMULQDQ on AVX2.
     Vaes256,
     __m256i,
+    [_ => ANY],
     "avx2,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1",
     ["avx2" "vaes" "vpclmulqdq" "aes" "pclmulqdq"]
 );
@@ -93,6 +98,7 @@ back_end!(
     /// AES-NI and PCLMULQDQ.
     Aesni,
     __m128i,
+    [_ => ANY],
     "aes,pclmulqdq,ssse3,sse4.1",
     ["aes" "pclmulqdq" "ssse3" "sse4.1"]
 );

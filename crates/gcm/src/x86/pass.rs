@@ -1,7 +1,7 @@
 //! Registers of one frame in a row, eight at a time.
 
 use super::ghash::{accumulate, accumulate_pair, products};
-use super::key::ExpandedKey;
+use super::key::{ANY, ExpandedKey};
 use super::vector::{Vector, WIDTH};
 
 /// Does so for each number below one that is no more than [`WIDTH`]. Unrolled by hand: of loops there would be
@@ -76,10 +76,12 @@ impl<V: Vector> Pass<'_, V> {
             let from = if SEAL { (z * V::BLOCKS).wrapping_sub(PREVIOUS * V::BLOCKS) } else { z * V::BLOCKS };
             let (h, k) = key.powers_at(self.powers.wrapping_add(from));
             let hashed = if SEAL { PREVIOUS } else { W };
+            let rounds = key.rounds_of::<ROUNDS>();
+            let least = if ROUNDS == ANY { 10 } else { ROUNDS };
             // Unrolled by hand: left to itself the compiler keeps the loop, or gathers all of one kind.
             macro_rules! rounds {
                 ($($round:literal)*) => {$(
-                    if $round < ROUNDS {
+                    if $round < least || ROUNDS == ANY && rounds > least {
                         let k = round_key($round);
                         each!(w < W; state[w] = state[w].round(k));
                         hashes!($round: 0 1 2 3 4 5 6 7);
@@ -97,7 +99,7 @@ impl<V: Vector> Pass<'_, V> {
             macro_rules! hashes {
                 ($round:literal: $($i:literal)*) => {$(
                     // Two at a time, so that three are added up at once; the last may be alone.
-                    if $i < hashed && $i * (ROUNDS - 1) / WIDTH + 1 == $round {
+                    if $i < hashed && $i * (least - 1) / WIDTH + 1 == $round {
                         if $i % 2 == 1 {
                             let a = products(block(pending, $i - 1), power(h, $i - 1), power(k, $i - 1));
                             let b = products(block(pending, $i), power(h, $i), power(k, $i));
@@ -109,7 +111,7 @@ impl<V: Vector> Pass<'_, V> {
                 )*};
             }
             rounds!(1 2 3 4 5 6 7 8 9 10 11 12 13);
-            let last_key = round_key(ROUNDS);
+            let last_key = round_key(rounds);
             let mut lead = V::zero();
             each!(w < W; {
                 let data = if SEAL { load(w) } else { pending[w] };

@@ -75,13 +75,14 @@ pub(super) unsafe fn quad<V: Vector, const ROUNDS: usize, const SEAL: bool, cons
                 *state = V::repeat((*op).padded_nonce().as_ptr()).xor(counts);
             }
         }
-        for round in 1..ROUNDS {
+        let rounds = key.rounds_of::<ROUNDS>();
+        for round in 1..rounds {
             let round_key = V::load(key.round_key(round));
             for state in states.as_flattened_mut() {
                 *state = state.round(round_key);
             }
         }
-        let round_key = V::load(key.round_key(ROUNDS));
+        let round_key = V::load(key.round_key(rounds));
         for (register, states) in states.into_iter().enumerate() {
             let mut blocks = [V::zero(); 4];
             for i in 0..4 {
