@@ -1,4 +1,5 @@
-//! Four frames at their ends, a block of each in one register: what is left of AAD, the length block, the reduction, J0.
+//! Four frames at their ends, a block of each in one register: what is left of AAD, the length block, the reduction,
+//! J0.
 
 use super::ghash::{products, reduce_all};
 use super::key::{ExpandedKey, POWERS};

@@ -32,9 +32,9 @@ use core::arch::x86_64::*;
 use core::mem::{self, MaybeUninit};
 use core::{ptr, slice};
 
-/// One frame of so many registers, or of more where that is [`BIG`]: its sums over all blocks of the registers, still to
-/// be added up, without what [`Loose::finish`] adds; and E(J0), where that leads. Of a long frame the sums are all there
-/// is to reduce, in the first block.
+/// One frame of so many registers, or of more where that is [`BIG`]: its sums over all blocks of the registers, still
+/// to be added up, without what [`Loose::finish`] adds; and E(J0), where that leads. Of a long frame the sums are all
+/// there is to reduce, in the first block.
 #[inline(always)]
 unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
     shape: &Shape,
@@ -100,9 +100,9 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTER
     }
 }
 
-/// Seals or opens the first operation, whose key has `ROUNDS`, and those after it up to one of another kind. Hands out how
-/// many these are, and a bit each that says whether it was authentic; all that were sealed are. `whole` says that no
-/// operation is scattered.
+/// Seals or opens the first operation, whose key has `ROUNDS`, and those after it up to one of another kind. Hands out
+/// how many these are, and a bit each that says whether it was authentic; all that were sealed are. `whole` says that
+/// no operation is scattered.
 #[inline(always)]
 pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
     shapes: &mut Shapes,

@@ -114,8 +114,8 @@ impl ExpandedKey {
         self.round_keys[round].0.as_ptr()
     }
 
-    /// Where the power [`POWERS`]` - place` of H stands, followed by the next lower powers; and the sums of their halves.
-    /// There are a few zeroes after H^1.
+    /// Where the power [`POWERS`]` - place` of H stands, followed by the next lower powers; and the sums of their
+    /// halves. There are a few zeroes after H^1.
     #[inline(always)]
     pub(crate) fn powers_at(&self, place: usize) -> (*const u8, *const u8) {
         debug_assert!(place < POWERS + PAD);

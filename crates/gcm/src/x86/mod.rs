@@ -45,9 +45,10 @@ macro_rules! back_end {
                 unsafe { ExpandedKey::new(octets) }
             }
 
-            /// Seals, or opens, the first operation, which is in one piece and whose key an x86 back end expanded and has
-            /// so many rounds, and those after it up to one of another kind. Hands out how many these are, and a bit
-            /// each that says whether it was authentic; all that were sealed are. `whole` says that none is scattered.
+            /// Seals, or opens, the first operation, which is in one piece and whose key an x86 back end expanded and
+            /// has so many rounds, and those after it up to one of another kind. Hands out how many these are, and a
+            /// bit each that says whether it was authentic; all that were sealed are. `whole` says that none is
+            /// scattered.
             #[inline(always)]
             pub(crate) fn run<const SEAL: bool>(
                 self,
