@@ -12,9 +12,14 @@ pub const MAX_BURST: usize = 64;
 /// Segments beyond the first that all AADs and payloads of one burst have at most, 16 an operation.
 pub const MAX_SEGMENTS: usize = 16 * MAX_BURST;
 
-/// The burst has no room for the operation.
+/// Octets of AAD, and of payload, at most: no frame comes near.
+const MAX_OCTETS: usize = (1 << 31) - 1;
+
+/// The burst has no room for the operation, or its AAD or payload has 2 GiB or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the burst is full: {MAX_BURST} operations and {MAX_SEGMENTS} segments of less than 4 GiB")]
+#[error(
+    "the burst is full: {MAX_BURST} operations and {MAX_SEGMENTS} segments, less than 2 GiB each of AAD and payload"
+)]
 pub struct Full;
 
 /// One message to seal or open in place, in one cache line.
@@ -41,13 +46,13 @@ const _: () = assert!(size_of::<Op<'_>>() == 64 || cfg!(not(target_pointer_width
 pub(crate) struct Lengths(u64);
 
 impl Lengths {
-    /// Of no message: no piece of memory is so long.
+    /// Of no message, since each is longer than [`MAX_OCTETS`].
     pub(crate) const NONE: Lengths = Lengths(u64::MAX);
 
     #[inline(always)]
     fn new(aad: usize, payload: usize) -> Option<Self> {
-        let (aad, payload) = (aad as u64, payload as u64);
-        if (aad | payload) >> 32 == 0 { Some(Lengths(aad << 32 | payload)) } else { None }
+        // Both at once: the most is all ones.
+        if aad | payload <= MAX_OCTETS { Some(Lengths((aad as u64) << 32 | payload as u64)) } else { None }
     }
 
     #[inline(always)]
@@ -95,7 +100,7 @@ impl Nonce {
 }
 
 impl<'a> Op<'a> {
-    /// A message in one piece, or the first pieces of one; none where they are too long.
+    /// A message in one piece, or the first pieces of one; none where one is longer than [`MAX_OCTETS`].
     #[inline(always)]
     pub(crate) fn new(
         key: &'a Key,
@@ -249,7 +254,7 @@ impl<'a> Burst<'a> {
             }
             // MAX_SEGMENTS fits 16 bits.
             let all = self.segments[start..].iter().map(|s| s.len()).fold(first.len(), usize::saturating_add);
-            if u32::try_from(all).is_err() {
+            if all > MAX_OCTETS {
                 return Err(Full);
             }
             Ok((first, start as u16..self.segments.len() as u16))
