@@ -363,3 +363,38 @@ impl Plan {
         Some(Group { class: *class, places, count })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Backend, Key};
+
+    #[test]
+    fn a_plan_has_each_operation_once() {
+        let key = Key::with_backend(Backend::PORTABLE, &[1; 16]).unwrap();
+        let Shapes { mut known, mut plan } = *Shapes::new();
+        let counts = [1, 2, 3, 4, 5, 31, MAX_BURST - 1, MAX_BURST];
+        for (count, kinds) in counts.into_iter().flat_map(|count| (1..12).map(move |kinds| (count, kinds))) {
+            let mut payloads: Vec<_> = (0..count).map(|i| vec![0; 64 * (i * 7 % kinds)]).collect();
+            let mut tags = vec![[0; 16]; count];
+            let pieces = payloads.iter_mut().zip(&mut tags);
+            let ops: Vec<_> =
+                pieces.map(|(payload, tag)| Op::new(&key, [0; 12], &[], payload, tag).unwrap()).collect();
+            for first in [0, count / 2, count - 1, count] {
+                known.prepare(4, 2);
+                plan.make(&mut known, &ops, first);
+                let mut places = Vec::new();
+                while let Some(group) = plan.next() {
+                    for place in (0..group.len()).map(|i| group.place(i)) {
+                        let shape = known.at(plan.shape_of(place));
+                        assert!(shape.is_of(ops[place].lengths()) && usize::from(shape.class) == group.class);
+                        places.push(place);
+                    }
+                }
+                places.sort_unstable();
+                assert!(places.into_iter().eq(first..count), "{count} of {kinds} kinds from {first} on");
+                known.learn();
+            }
+        }
+    }
+}
