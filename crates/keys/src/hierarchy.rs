@@ -154,6 +154,7 @@ fn cmac(key: &Key, parts: &[&[u8]]) -> Zeroizing<[u8; 16]> {
 }
 
 fn absorb<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> M {
-    let mac = <M as KeyInit>::new_from_slice(key).expect("a key as long as the cipher's");
-    parts.iter().fold(mac, |mac, part| mac.chain_update(part))
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("a key as long as the cipher's");
+    parts.iter().for_each(|part| mac.update(part));
+    mac
 }
