@@ -438,10 +438,15 @@ impl Kay {
     /// Elects the key server among the live (802.1X clause 9.5): the lowest priority, then the lowest SCI. 255 is not set
     /// apart: deployed peers have it by default and elect themselves all the same, and where all have it, somebody must.
     fn elect(&mut self, now: Time) {
-        let me = (self.config.priority, self.config.sci, Server::Me);
-        let peers = self.live().map(|p| (p.priority, p.sci, Server::Peer { sci: p.sci, mi: p.mi }));
-        let best = peers.min_by_key(|(priority, sci, _)| (*priority, *sci));
-        let server = best.map(|best| if (me.0, me.1) < (best.0, best.1) { me.2 } else { best.2 });
+        let me = (self.config.priority, self.config.sci);
+        let best = self.live().min_by_key(|peer| (peer.priority, peer.sci));
+        let server = best.map(|peer| {
+            if me < (peer.priority, peer.sci) {
+                Server::Me
+            } else {
+                Server::Peer { sci: peer.sci, mi: peer.mi }
+            }
+        });
         if server == self.server {
             return;
         }
