@@ -406,8 +406,7 @@ fn packet_numbers_are_those_of_the_key_and_not_of_its_an() {
     lan.run(20 * SECOND).unwrap();
     let before = lan.agreed().unwrap();
     for number in 0..2 {
-        let an = lan.stations[number].kay.as_ref().unwrap().status(lan.now()).sas[0].an;
-        lan.with(number, |kay, now| kay.handle_next_pn(now, an, 0xbfff_ffff));
+        lan.use_up(number, 0xbfff_ffff);
     }
     for _ in 0..4 {
         lan.rekey();

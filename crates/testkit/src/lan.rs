@@ -1,26 +1,35 @@
 //! A LAN with MKA stations on it, and a clock that jumps from one thing that happens to the next.
 //!
-//! Frames may be lost, doubled, held up (and so overtaken), or kept in one half of the LAN. All is drawn from one seed.
-//! Each station has a SecY that does what it is told a little later, as a worker core does, and everything that must
-//! never happen is looked for at every step:
+//! Frames may be lost (between all stations, or from one to another only), doubled, held up (and so overtaken), or kept
+//! in one part of the LAN. All is drawn from one seed. Each station has a SecY that does what it is told a little later,
+//! as a worker core does, and sends frames of its own. Everything that must never happen is looked for at every step:
 //!
-//! - a SAK that one station transmits under in two lives, or twice in one: its packet numbers would begin anew;
+//! - a packet number that a station uses twice under one SAK, in one life or in two, or a SAK that it begins with twice;
 //! - a key server that transmits under a SAK while some peer that it takes for live has never put it in place, unless the
 //!   transmit delay ran out;
 //! - another station that does before the key server that made it;
+//! - a station that no longer takes what a peer is still to send under a SAK;
+//! - a peer that does not know the CAK;
 //! - on a LAN without faults, an SA that is taken away while somebody still transmits under it, or that is not there
 //!   when somebody begins to.
 
+mod secy;
+
 use fastrand::Rng;
 use keys::{Cak, Ckn};
-use mka::{Action, Config, Event, Kay, Key, KeyIdentifier, Server, Time};
+use mka::{Action, Config, Event, Kay, KeyIdentifier, Server, Time};
+use secy::{RxSa, Secy, TxSa};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use wire::{An, MacAddr, Sci};
 
-/// How long after its SecY was told a station hears that it is done, at most.
+/// How long after it was told a SecY has done something, at most, where nothing else is said.
 const SECY_DELAY: Time = Time::from_millis(5);
+/// Lines of a tale.
+const LINES: usize = 600;
+/// Times that a station may want to be called at one moment.
+const SPINS: u32 = 10_000;
 
 /// What the LAN does to frames.
 #[derive(Clone, Copy, Debug)]
@@ -53,22 +62,16 @@ pub struct Station {
     pub part: u8,
     /// So many keys it will say it has used before.
     pub refuses: u32,
-    /// Its SecY does what it is told, and never says so.
+    /// Its SecY does what it is told, and does not say so before the LAN is well again.
     pub mute: bool,
+    /// How long its SecY takes for what it is told, at most.
+    pub secy_delay: Time,
+    /// So many frames it sends, at most, from one thing that happens to it to the next.
+    pub busy: u64,
     life: u32,
     secy: Secy,
-}
-
-/// What a SecY was told.
-#[derive(Debug, Default)]
-struct Secy {
-    rx: BTreeMap<Sci, [Option<KeyIdentifier>; 4]>,
-    /// What it received under at some time: it may have said so.
-    once: HashSet<(Sci, KeyIdentifier)>,
-    tx: [Option<Arc<Key>>; 4],
-    encoding: Option<An>,
-    /// The lowest PN that it was told to take lately, under the AN that it transmits with.
-    raised: [u64; An::COUNT],
+    /// When it is to be called next, as the LAN knows.
+    wake: Option<Time>,
 }
 
 impl Station {
@@ -79,25 +82,57 @@ impl Station {
 
     /// What it transmits under.
     pub fn transmits(&self) -> Option<KeyIdentifier> {
-        let key = self.secy.tx[self.secy.encoding?.index()].as_ref()?;
-        Some(key.identifier)
+        self.secy.encodes().map(|sa| sa.key.identifier)
     }
 
-    /// The lowest PN that it takes under the AN that it transmits with itself, of those that delay protection bounds.
+    /// The lowest PN that it takes from anybody under the AN that it transmits with itself.
     pub fn raised_to(&self) -> u64 {
-        self.secy.encoding.map_or(1, |an| self.secy.raised[an.index()].max(1))
+        let Some(an) = self.secy.encoding else { return 1 };
+        self.secy.rx.values().filter_map(|ans| Some(ans[an.index()]?.lowest_pn)).max().unwrap_or(1)
     }
 
     /// Whether it receives what that station transmits under that key.
     pub fn receives(&self, from: Sci, key: KeyIdentifier) -> bool {
-        self.secy.rx.get(&from).is_some_and(|ans| ans.contains(&Some(key)))
+        self.secy.rx.get(&from).is_some_and(|ans| ans.iter().flatten().any(|sa| sa.key == key))
+    }
+
+    /// Whether both know one CAK.
+    pub fn is_with(&self, other: &Station) -> bool {
+        self.config.cak == other.config.cak && self.config.ckn == other.config.ckn
     }
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
-    Frame { to: usize, life: u32, octets: Vec<u8> },
-    Done { station: usize, life: u32, number: u64 },
+    Frame {
+        to: usize,
+        life: u32,
+        octets: Arc<[u8]>,
+    },
+    /// The SecY has done what it was to have done by then.
+    Secy {
+        station: usize,
+        life: u32,
+    },
+    /// The KaY wants to be called.
+    Wake {
+        station: usize,
+    },
+}
+
+/// A line of the tale, put into words only when somebody asks.
+#[derive(Debug)]
+enum Line {
+    Text(&'static str),
+    Event(Event),
+    Wrong(String),
+}
+
+/// What a station did under a SAK.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    begun: bool,
+    highest_pn: u64,
 }
 
 /// Everything that is on the LAN.
@@ -108,7 +143,7 @@ pub struct Lan {
     /// What happens to frames.
     pub faults: Faults,
     /// Everything that happened to be worth a line, the latest last.
-    pub story: std::collections::VecDeque<String>,
+    story: VecDeque<(Time, Sci, Line)>,
     /// The first thing that must never happen and did.
     wrong: Option<String>,
     /// SAKs that were made.
@@ -119,11 +154,16 @@ pub struct Lan {
     random: Rng,
     order: u64,
     coming: BinaryHeap<Reverse<(Time, u64, What)>>,
-    /// Who transmitted under which SAK, and in which life.
-    transmitters: HashMap<(Vec<u8>, Sci), (u32, u64)>,
-    installs: u64,
+    /// Who was to transmit under which SAK, in whatever life: where to look in `used`.
+    transmitters: HashMap<(Vec<u8>, Sci), usize>,
+    used: Vec<Used>,
     /// Who began to transmit under which SAK.
     began: HashSet<(Sci, KeyIdentifier)>,
+    /// Of a hundred frames from the first to the second, so many more are lost.
+    pairs: HashMap<(usize, usize), u8>,
+    buffer: Box<[u8]>,
+    /// Calls at this moment.
+    spins: (Time, u32),
     /// Since when nothing has been wrong with the LAN.
     clean_since: Time,
 }
@@ -143,8 +183,11 @@ impl Lan {
             order: 0,
             coming: BinaryHeap::new(),
             transmitters: HashMap::new(),
-            installs: 0,
+            used: Vec::new(),
             began: HashSet::new(),
+            pairs: HashMap::new(),
+            buffer: vec![0; 1514].into(),
+            spins: (Time::ZERO, 0),
             clean_since: Time::ZERO,
         }
     }
@@ -174,8 +217,11 @@ impl Lan {
             part: 0,
             refuses: 0,
             mute: false,
+            secy_delay: SECY_DELAY,
+            busy: 0,
             life: 0,
             secy: Secy::default(),
+            wake: None,
         });
         self.stations.len() - 1
     }
@@ -198,7 +244,7 @@ impl Lan {
         station.life += 1;
         station.secy = Secy::default();
         station.kay = Some(Kay::new(station.config.clone(), source, now));
-        self.tell(number, "starts".to_owned());
+        self.tell(number, Line::Text("starts"));
         self.clean_since = self.now;
     }
 
@@ -206,15 +252,23 @@ impl Lan {
     pub fn stop(&mut self, number: usize) {
         self.stations[number].kay = None;
         self.stations[number].secy = Secy::default();
-        self.tell(number, "is down".to_owned());
+        self.tell(number, Line::Text("is down"));
         self.clean_since = self.now;
     }
 
-    /// Nothing is wrong with the LAN from now on.
+    /// Nothing is wrong with the LAN from now on, nor with SecYs, slow ones apart.
     pub fn heal(&mut self) {
         self.faults = Faults::NONE;
-        self.stations.iter_mut().for_each(|station| station.part = 0);
+        self.pairs.clear();
         self.clean_since = self.now;
+        for number in 0..self.stations.len() {
+            let station = &mut self.stations[number];
+            (station.part, station.refuses, station.mute) = (0, 0, false);
+            let unsaid = std::mem::take(&mut station.secy.unsaid);
+            for done in unsaid {
+                self.with(number, |kay, now| kay.handle_done(now, done));
+            }
+        }
     }
 
     /// Changes what happens to frames.
@@ -227,6 +281,24 @@ impl Lan {
     pub fn move_to(&mut self, number: usize, part: u8) {
         self.stations[number].part = part;
         self.clean_since = self.now;
+    }
+
+    /// Loses more of the frames that one station sends to another: so many of a hundred.
+    pub fn lose_from(&mut self, from: usize, to: usize, loss: u8) {
+        self.pairs.insert((from, to), loss);
+        self.clean_since = self.now;
+    }
+
+    /// A station has sent frames until its next packet number, under what it transmits with, is this one.
+    pub fn use_up(&mut self, number: usize, pn: u64) {
+        if let Some(sa) = self.stations[number].secy.encodes_mut()
+            && sa.next_pn < pn
+        {
+            sa.next_pn = pn;
+            self.used[sa.used].highest_pn = pn - 1;
+            self.report_pn(number);
+            self.drain(number);
+        }
     }
 
     /// Tells a station something.
@@ -253,32 +325,14 @@ impl Lan {
     /// What must never happen and did, with what came before.
     pub fn run(&mut self, time: Time) -> Result<(), String> {
         let end = self.now + time;
-        loop {
-            let wake = self
-                .stations
-                .iter()
-                .enumerate()
-                .filter_map(|(number, station)| Some((station.kay.as_ref()?.poll_timeout()?, number)));
-            let wake = wake.min();
-            let coming = self.coming.peek().map(|Reverse((at, ..))| *at);
-            let next = wake.map(|(at, _)| at).into_iter().chain(coming).min();
-            let Some(next) = next.filter(|at| *at <= end) else { break };
-            self.now = self.now.max(next);
-            let number = match (coming, wake) {
-                (Some(at), _) if at <= self.now => {
-                    let Some(Reverse((_, _, what))) = self.coming.pop() else { break };
-                    self.happen(what)
-                }
-                (_, Some((_, number))) => {
-                    let now = self.now;
-                    if let Some(kay) = &mut self.stations[number].kay {
-                        kay.handle_timeout(now);
-                    }
-                    Some(number)
-                }
-                _ => None,
-            };
-            if let Some(number) = number {
+        // Others may have spoken to KaYs since.
+        (0..self.stations.len()).for_each(|number| self.schedule(number));
+        while let Some(Reverse((at, ..))) = self.coming.peek()
+            && *at <= end
+        {
+            let Some(Reverse((at, _, what))) = self.coming.pop() else { break };
+            self.now = self.now.max(at);
+            if let Some(number) = self.happen(at, what) {
                 self.drain(number);
             }
             if let Some(wrong) = &self.wrong {
@@ -289,12 +343,25 @@ impl Lan {
         Ok(())
     }
 
-    /// Whether all stations that are up, of one part, have one key server and transmit under one SAK, which all receive.
+    /// Whether all stations that are up have one key server and transmit under one SAK, which all receive.
     ///
     /// # Errors
     /// Why not.
     pub fn agreed(&self) -> Result<KeyIdentifier, String> {
-        let up: Vec<&Station> = self.stations.iter().filter(|station| station.kay.is_some()).collect();
+        self.agreed_with(|_| true)
+    }
+
+    /// The same, of those that know the CAK that this one knows.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn agreed_around(&self, number: usize) -> Result<KeyIdentifier, String> {
+        self.agreed_with(|station| station.is_with(&self.stations[number]))
+    }
+
+    fn agreed_with(&self, of: impl Fn(&Station) -> bool) -> Result<KeyIdentifier, String> {
+        let up = self.stations.iter().filter(|station| station.kay.is_some() && of(station));
+        let up: Vec<&Station> = up.collect();
         let Some(first) = up.first() else { return Err("nobody is up".to_owned()) };
         let key = first.transmits().ok_or_else(|| format!("{} transmits under nothing", first.sci()))?;
         let server = self.server_of(first);
@@ -327,70 +394,155 @@ impl Lan {
 
     /// What happened lately.
     pub fn tale(&self) -> String {
-        self.story.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+        let line = |(now, sci, line): &(Time, Sci, Line)| {
+            let now = now.as_secs_f64();
+            match line {
+                Line::Text(text) => format!("{now:10.3} {sci} {text}\n"),
+                Line::Event(event) => format!("{now:10.3} {sci} {event:?}\n"),
+                Line::Wrong(wrong) => format!("{now:10.3} {sci} WRONG: {wrong}\n"),
+            }
+        };
+        self.story.iter().map(line).collect()
     }
 
-    fn tell(&mut self, number: usize, line: String) {
-        let (now, sci) = (self.now, self.stations[number].sci());
-        let wrong = line.starts_with("WRONG");
-        let line = format!("{:10.3} {sci} {line}", now.as_secs_f64());
-        if wrong {
-            self.wrong.get_or_insert_with(|| line.clone());
-        }
-        self.story.push_back(line);
-        if self.story.len() > 400 {
+    fn tell(&mut self, number: usize, line: Line) {
+        if self.story.len() == LINES {
             self.story.pop_front();
         }
+        self.story.push_back((self.now, self.stations[number].sci(), line));
     }
 
-    fn happen(&mut self, what: What) -> Option<usize> {
+    fn is_wrong(&mut self, number: usize, wrong: String) {
+        let sci = self.stations[number].sci();
+        self.wrong.get_or_insert_with(|| format!("{:10.3} {sci} {wrong}", self.now.as_secs_f64()));
+        self.tell(number, Line::Wrong(wrong));
+    }
+
+    /// Something happens. To whom, if that one has to be asked what it wants now.
+    fn happen(&mut self, at: Time, what: What) -> Option<usize> {
         let now = self.now;
         match what {
             What::Frame { to, life, octets } => {
                 let station = &mut self.stations[to];
                 let kay = station.kay.as_mut().filter(|_| station.life == life)?;
                 // What is ignored is ignored.
-                let _ = kay.handle_frame(now, &octets);
+                kay.handle_frame(now, &octets).ok()?;
                 Some(to)
             }
-            What::Done { station: number, life, number: done } => {
-                let station = &mut self.stations[number];
-                station.kay.as_mut().filter(|_| station.life == life)?.handle_done(now, done);
+            What::Secy { station: number, life } => {
+                while self.stations[number].life == life
+                    && let Some(action) = self.stations[number].secy.next_due(now)
+                {
+                    self.act(number, action);
+                }
                 Some(number)
+            }
+            What::Wake { station: number } => {
+                let station = &mut self.stations[number];
+                // It may have changed its mind since.
+                station.wake.take_if(|wake| *wake == at)?;
+                self.report_pn(number);
+                self.stations[number].kay.as_mut()?.handle_timeout(now);
+                self.spins = if self.spins.0 == now { (now, self.spins.1 + 1) } else { (now, 0) };
+                if self.spins.1 > SPINS {
+                    self.is_wrong(number, "wants to be called again and again".to_owned());
+                }
+                Some(number)
+            }
+        }
+    }
+
+    /// A worker says where its packet numbers are, unless it has something to do that may change what they are of.
+    fn report_pn(&mut self, number: usize) {
+        let Station { kay: Some(kay), secy, .. } = &mut self.stations[number] else { return };
+        if let Some(sa) = secy.encodes().filter(|sa| sa.next_pn > 1 && secy.todo.is_empty()) {
+            kay.handle_next_pn(self.now, sa.key.an, sa.next_pn);
+        }
+    }
+
+    /// Sends a few frames.
+    fn send(&mut self, number: usize) {
+        let Station { secy, busy, .. } = &mut self.stations[number];
+        let Some(sa) = secy.encodes_mut().filter(|_| *busy > 0) else { return };
+        let first = sa.next_pn;
+        sa.next_pn += self.random.u64(0..=*busy);
+        if sa.next_pn == first {
+            return;
+        }
+        let before = std::mem::replace(&mut self.used[sa.used].highest_pn, sa.next_pn - 1);
+        if before >= first {
+            let key = sa.key.identifier;
+            self.is_wrong(number, format!("uses PN {first} under {key} again, after {before}"));
+        }
+    }
+
+    /// Sees to it that a station is called when it wants to be.
+    fn schedule(&mut self, number: usize) {
+        let station = &mut self.stations[number];
+        let wake = station.kay.as_ref().and_then(Kay::poll_timeout);
+        if wake != station.wake {
+            station.wake = wake;
+            if let Some(wake) = wake {
+                self.expect(wake, What::Wake { station: number });
             }
         }
     }
 
     /// Does what a station wants done.
     fn drain(&mut self, number: usize) {
-        let mut buffer = [0; 4096];
-        loop {
-            let now = self.now;
-            let Some(kay) = &mut self.stations[number].kay else { return };
-            let action = kay.poll_action();
-            let events: Vec<Event> = std::iter::from_fn(|| kay.poll_event()).collect();
-            for event in events {
-                self.hear(number, &event);
-            }
-            if let Some(action) = action {
-                self.act(number, action);
-                continue;
-            }
-            let Some(kay) = &mut self.stations[number].kay else { return };
-            match kay.poll_transmit(now, &mut buffer) {
-                Some(len) => self.transmit(number, &buffer[..len]),
-                None => return,
+        self.send(number);
+        let now = self.now;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        while let Some(kay) = &mut self.stations[number].kay {
+            if let Some(action) = kay.poll_action() {
+                self.ask(number, action);
+            } else if let Some(event) = kay.poll_event() {
+                self.hear(number, event);
+            } else if let Some(len) = kay.poll_transmit(now, &mut buffer) {
+                self.transmit(number, &buffer[..len]);
+            } else {
+                break;
             }
         }
+        self.buffer = buffer;
+        self.schedule(number);
     }
 
-    fn hear(&mut self, number: usize, event: &Event) {
-        self.tell(number, format!("{event:?}"));
-        match event {
+    /// Tells a SecY something.
+    fn ask(&mut self, number: usize, action: Action) {
+        let now = self.now;
+        let station = &mut self.stations[number];
+        let last = station.secy.todo.back().map(|(at, _)| *at);
+        let at = match last {
+            // What belongs together at once.
+            Some(last) if station.secy.told == now => last,
+            // And else one thing after the other.
+            _ => {
+                let most = station.secy_delay.as_micros() as u64;
+                let at = (now + Time::from_micros(self.random.u64(0..=most))).max(last.unwrap_or(now));
+                let life = station.life;
+                self.expect(at, What::Secy { station: number, life });
+                at
+            }
+        };
+        let secy = &mut self.stations[number].secy;
+        secy.told = now;
+        secy.todo.push_back((at, action));
+    }
+
+    fn hear(&mut self, number: usize, event: Event) {
+        match &event {
             Event::SakMade { .. } => self.made += 1,
             Event::Transmitting { key, delayed } => self.check_start(number, *key, *delayed),
+            Event::PeerSeen { sci, .. } => {
+                let other = self.stations.iter().find(|station| station.sci() == *sci);
+                if other.is_some_and(|other| !other.is_with(&self.stations[number])) {
+                    self.is_wrong(number, format!("takes {sci} for a peer"));
+                }
+            }
             _ => {}
         }
+        self.tell(number, Line::Event(event));
     }
 
     /// Somebody goes over to a key, or is about to.
@@ -405,7 +557,7 @@ impl Lan {
             && !delayed
             && !self.began.contains(&(sci, key))
         {
-            wrong = Some(format!("WRONG: transmits under {key} before {sci}, which made it"));
+            wrong = Some(format!("transmits under {key} before {sci}, which made it"));
         }
         for peer in status.peers.iter().filter(|peer| peer.live) {
             let Some(other) = self.stations.iter().find(|s| s.sci() == peer.sci) else { continue };
@@ -417,97 +569,111 @@ impl Lan {
                 continue;
             }
             let is_server = status.server == Some(Server::Me);
-            let said = other.secy.once.contains(&(station.sci(), key));
+            let said = other.secy.can_have_said(station.sci(), key);
             let missed = is_server && !said || self.is_clean() && !other.receives(station.sci(), key);
             if !delayed && missed {
-                wrong = Some(format!("WRONG: transmits under {key}, which {} does not receive", peer.sci));
+                wrong = Some(format!("transmits under {key}, which {} does not receive", peer.sci));
             }
         }
         if let Some(wrong) = wrong {
-            self.tell(number, wrong);
+            self.is_wrong(number, wrong);
         }
     }
 
     /// Nothing was wrong with the LAN for so long that everybody knows.
     fn is_clean(&self) -> bool {
         self.faults.is_none()
+            && self.pairs.is_empty()
             && self.now > self.clean_since + Time::from_secs(30)
             && self.stations.iter().all(|station| station.part == 0)
     }
 
+    /// A SecY does what it was told.
     fn act(&mut self, number: usize, action: Action) {
         let (now, clean) = (self.now, self.is_clean());
-        let me = self.stations[number].sci();
-        // Somebody who is up, and transmits under what is taken away.
-        let user = |lan: &Lan, sci: Sci, key: Option<KeyIdentifier>| {
-            let from = lan.stations.iter().find(|s| s.sci() == sci && s.kay.is_some());
-            clean && key.is_some() && from.is_some_and(|from| from.transmits() == key)
-        };
+        let station = &mut self.stations[number];
+        let (me, secy) = (station.config.sci, &mut station.secy);
         match action {
             Action::AddRxSc(sci) => {
-                self.stations[number].secy.rx.entry(sci).or_default();
+                secy.rx.entry(sci).or_default();
             }
             Action::RemoveRxSc(sci) => {
-                self.stations[number].secy.rx.remove(&sci);
+                secy.rx.remove(&sci);
             }
-            Action::InstallRxSa { sci, key, .. } => match self.stations[number].secy.rx.get_mut(&sci) {
-                Some(ans) => {
-                    ans[key.an.index()] = Some(key.identifier);
-                    self.stations[number].secy.raised[key.an.index()] = 1;
-                    self.stations[number].secy.once.insert((sci, key.identifier));
+            Action::InstallRxSa { sci, key, lowest_pn } => {
+                if !secy.install_rx(sci, key.an, RxSa { key: key.identifier, lowest_pn }) {
+                    return self.is_wrong(number, format!("an SA without a channel for {sci}"));
                 }
-                None => self.tell(number, format!("WRONG: an SA without a channel for {sci}")),
-            },
+                self.check_lowest_pn(number, sci, key.an);
+            }
             Action::RemoveRxSa { sci, an } => {
-                let before =
-                    self.stations[number].secy.rx.get_mut(&sci).and_then(|ans| ans[an.index()].take());
-                if user(self, sci, before) {
-                    self.tell(number, format!("WRONG: no longer receives what {sci} transmits under"));
+                let before = secy.rx.get_mut(&sci).and_then(|ans| ans[an.index()].take());
+                // Somebody who is up, and transmits under what is taken away.
+                let from = self.stations.iter().find(|s| s.sci() == sci && s.kay.is_some());
+                let used = from.and_then(Station::transmits);
+                if clean && used.is_some() && used == before.map(|sa| sa.key) {
+                    self.is_wrong(number, format!("no longer receives what {sci} transmits under"));
                 }
             }
             Action::InstallTxSa(key) => {
-                self.installs += 1;
-                let used = (key.sak.octets().to_vec(), me);
-                let station = &mut self.stations[number];
-                if station.refuses > 0 {
-                    station.refuses -= 1;
-                    let kay = station.kay.as_mut();
-                    kay.into_iter().for_each(|kay| kay.handle_refused(now, key.identifier));
-                } else if self.transmitters.contains_key(&used) {
-                    let kay = self.stations[number].kay.as_mut();
-                    kay.into_iter().for_each(|kay| kay.handle_refused(now, key.identifier));
-                    self.tell(number, format!("WRONG: is offered {} a second time", key.identifier));
+                let new = self.used.len();
+                let used = *self.transmitters.entry((key.sak.octets().to_vec(), me)).or_insert(new);
+                if used == new {
+                    self.used.push(Used::default());
+                }
+                let begun = self.used[used].begun;
+                if begun || station.refuses > 0 {
+                    station.refuses = station.refuses.saturating_sub(1);
+                    station.kay.iter_mut().for_each(|kay| kay.handle_refused(now, key.identifier));
                 } else {
-                    let an = key.an.index();
-                    self.stations[number].secy.tx[an] = Some(key);
+                    secy.tx[key.an.index()] = Some(TxSa { key: key.clone(), next_pn: 1, used });
+                }
+                if begun {
+                    self.is_wrong(number, format!("is offered {} a second time", key.identifier));
                 }
             }
             Action::RemoveTxSa(an) => {
-                let secy = &mut self.stations[number].secy;
                 secy.tx[an.index()] = None;
                 if secy.encoding == Some(an) {
-                    self.tell(number, "WRONG: removes what it transmits under".to_owned());
+                    self.is_wrong(number, "removes what it transmits under".to_owned());
                 }
             }
-            Action::EncodeWith(None) => self.stations[number].secy.encoding = None,
+            Action::EncodeWith(None) => secy.encoding = None,
             Action::EncodeWith(Some(an)) => {
-                let Some(key) = self.stations[number].secy.tx[an.index()].clone() else {
-                    self.tell(number, format!("WRONG: transmits under AN {an}, which it has not"));
-                    return;
+                let Some(sa) = &secy.tx[an.index()] else {
+                    return self.is_wrong(number, format!("transmits under AN {an}, which it has not"));
                 };
-                let life = (self.stations[number].life, self.installs);
-                if self.transmitters.insert((key.sak.octets().to_vec(), me), life).is_some() {
-                    self.tell(number, format!("WRONG: begins with {} a second time", key.identifier));
+                let key = sa.key.identifier;
+                let begun = std::mem::replace(&mut self.used[sa.used].begun, true);
+                secy.encoding = Some(an);
+                if begun {
+                    self.is_wrong(number, format!("begins with {key} a second time"));
                 }
-                self.stations[number].secy.encoding = Some(an);
             }
-            Action::RaiseLowestPn { an, pn, .. } => self.stations[number].secy.raised[an.index()] = pn,
-            Action::Confirm(_) if self.stations[number].mute => {}
-            Action::Confirm(confirm) => {
-                let delay = Time::from_micros(self.random.u64(0..SECY_DELAY.as_micros() as u64));
-                let life = self.stations[number].life;
-                self.expect(now + delay, What::Done { station: number, life, number: confirm });
+            Action::RaiseLowestPn { sci, an, pn } => {
+                if let Some(sa) = secy.rx_sa(sci, an) {
+                    sa.lowest_pn = sa.lowest_pn.max(pn);
+                }
+                self.check_lowest_pn(number, sci, an);
             }
+            Action::Confirm(done) if station.mute => secy.unsaid.push(done),
+            Action::Confirm(done) => {
+                station.kay.iter_mut().for_each(|kay| kay.handle_done(now, done));
+            }
+        }
+    }
+
+    /// Whether a station still takes what another is to send.
+    fn check_lowest_pn(&mut self, number: usize, sci: Sci, an: An) {
+        let Some(sa) = self.stations[number].secy.rx_sa(sci, an).copied() else { return };
+        let from = self.stations.iter().find(|station| station.sci() == sci && station.kay.is_some());
+        let next_pn = from.and_then(|from| from.secy.tx_sa(sa.key)).map(|sa| sa.next_pn);
+        if let Some(next_pn) = next_pn.filter(|next_pn| *next_pn < sa.lowest_pn) {
+            let RxSa { key, lowest_pn } = sa;
+            self.is_wrong(
+                number,
+                format!("takes no PN below {lowest_pn} of {key} from {sci}, which is at {next_pn}"),
+            );
         }
     }
 
@@ -518,21 +684,28 @@ impl Lan {
 
     fn transmit(&mut self, from: usize, frame: &[u8]) {
         let part = self.stations[from].part;
+        let octets: Arc<[u8]> = frame.into();
         for to in 0..self.stations.len() {
             let station = &self.stations[to];
             if to == from || station.kay.is_none() || station.part != part {
                 continue;
             }
             let life = station.life;
-            if self.random.u8(0..100) < self.faults.loss {
+            let Faults { loss, duplicates, delay } = self.faults;
+            let more = if self.pairs.is_empty() { None } else { self.pairs.get(&(from, to)).copied() };
+            if self.strikes(loss) || more.is_some_and(|more| self.strikes(more)) {
                 continue;
             }
-            let copies = if self.random.u8(0..100) < self.faults.duplicates { 2 } else { 1 };
+            let copies = if self.strikes(duplicates) { 2 } else { 1 };
             for _ in 0..copies {
-                let delay =
-                    Time::from_micros(self.random.u64(1..=self.faults.delay.as_micros().max(1) as u64));
-                self.expect(self.now + delay, What::Frame { to, life, octets: frame.to_vec() });
+                let delay = Time::from_micros(self.random.u64(1..=delay.as_micros().max(1) as u64));
+                self.expect(self.now + delay, What::Frame { to, life, octets: octets.clone() });
             }
         }
+    }
+
+    /// Something that happens so many times of a hundred.
+    fn strikes(&mut self, of_a_hundred: u8) -> bool {
+        of_a_hundred > 0 && self.random.u8(0..100) < of_a_hundred
     }
 }
