@@ -353,6 +353,11 @@ impl Kay {
                 Err(refused) => {
                     self.refused = Some((mi, refused));
                     self.out.events.push_back(Event::SakRefused(refused));
+                    // The one in use was let go for another that came out of turn. It goes on being handed out, and to a
+                    // new station a new one is.
+                    if refused == Refused::UsedBefore {
+                        self.take_new_mi(now);
+                    }
                 }
             }
         }

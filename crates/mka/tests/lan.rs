@@ -449,3 +449,27 @@ fn a_refused_key_is_followed_by_another() {
     let key = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
     assert!(key.kn > 1);
 }
+
+/// A frame that is overtaken by its sender's new identifier takes a station back to the key before, and what it let go
+/// for that is not taken again: it has to be given another.
+#[test]
+fn a_station_that_let_go_of_the_key_in_use_is_given_another() {
+    let mut lan = two(|_| (), |_| ());
+    lan.run(20 * SECOND).unwrap();
+    // It stays where a key can still be let go of.
+    lan.stations[1].mute = true;
+    let (now, mut late) = (lan.now(), [0; 1514]);
+    let kay = lan.stations[0].kay.as_mut().unwrap();
+    let before = kay.status(now).sas[0].key;
+    kay.rekey(now);
+    let len = kay.poll_transmit(now, &mut late).unwrap();
+    kay.handle_refused(now, mka::KeyIdentifier { mi: before.mi, kn: before.kn + 1 });
+    lan.run(SECOND).unwrap();
+    let in_use = lan.stations[0].kay.as_ref().unwrap().status(lan.now()).sas[0].key;
+    assert_ne!(in_use.mi, before.mi, "{}", lan.tale());
+    lan.with(1, |kay, now| kay.handle_frame(now, &late[..len]).unwrap());
+    lan.heal();
+    lan.run(30 * SECOND).unwrap();
+    let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+    assert_eq!((after.mi, after.kn), (in_use.mi, in_use.kn + 1), "{}", lan.tale());
+}
