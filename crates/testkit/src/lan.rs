@@ -15,6 +15,7 @@
 
 mod secy;
 
+use crate::Quirk;
 use fastrand::Rng;
 use keys::{Cak, Ckn};
 use mka::{Action, Config, Event, Kay, KeyIdentifier, Server, Time};
@@ -60,6 +61,8 @@ pub struct Station {
     pub kay: Option<Kay>,
     /// Where it is on a LAN in pieces.
     pub part: u8,
+    /// How its MKPDUs differ from those of its KaY.
+    pub quirk: Option<Quirk>,
     /// So many keys it will say it has used before.
     pub refuses: u32,
     /// Its SecY does what it is told, and does not say so before the LAN is well again.
@@ -215,6 +218,7 @@ impl Lan {
             config,
             kay: None,
             part: 0,
+            quirk: None,
             refuses: 0,
             mute: false,
             secy_delay: SECY_DELAY,
@@ -499,7 +503,7 @@ impl Lan {
             } else if let Some(event) = kay.poll_event() {
                 self.hear(number, event);
             } else if let Some(len) = kay.poll_transmit(now, &mut buffer) {
-                self.transmit(number, &buffer[..len]);
+                self.transmit_oddly(number, &buffer[..len]);
             } else {
                 break;
             }
@@ -680,6 +684,17 @@ impl Lan {
     fn expect(&mut self, at: Time, what: What) {
         self.order += 1;
         self.coming.push(Reverse((at, self.order, what)));
+    }
+
+    fn transmit_oddly(&mut self, from: usize, frame: &[u8]) {
+        let Station { quirk, config, .. } = &self.stations[from];
+        match quirk {
+            None => self.transmit(from, frame),
+            Some(quirk) => {
+                let frame = quirk.rewrite(frame, &config.cak, &config.ckn);
+                self.transmit(from, &frame);
+            }
+        }
     }
 
     fn transmit(&mut self, from: usize, frame: &[u8]) {

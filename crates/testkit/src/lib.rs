@@ -6,10 +6,12 @@
 
 mod captures;
 mod lan;
+mod quirks;
 mod vectors;
 
 pub use captures::{
     Capture, CapturedFrame, Channel, MkaCapture, MkaSak, foreign_captures, mka_captures, static_captures,
 };
 pub use lan::{Faults, Lan, Station};
+pub use quirks::Quirk;
 pub use vectors::{Vector, annex_c, dpdk, linux_kernel};

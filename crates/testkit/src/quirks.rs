@@ -1,0 +1,97 @@
+//! MKPDUs as deployed stations write them, odd or wrong.
+
+use keys::{Cak, Ckn};
+use wire::{
+    Announcement, CipherSuite, DistributedSak, DistributedSakForm, KeyUse, MemberId, Mkpdu, MkpduWriter,
+    ParameterSet, WrappedKey, XpnRepr,
+};
+
+/// What is odd about a station's MKPDUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quirk {
+    /// Every other one has no SAK Use.
+    OmitsSakUse,
+    /// The lowest packet numbers in SAK Use are those of the MKPDU before, or always 1.
+    LateLpn,
+    /// The only key it has stands in the slot of the old one, even before it transmits with it.
+    OldSlotOnly,
+    /// Every MKPDU has an Announcement, and sets of types that nobody knows.
+    Announces,
+    /// It does XPN, but sends no XPN set, and does not say its SSCI.
+    XpnUnsaid,
+    /// A Distributed SAK for GCM-AES-128 names the suite, which the short form leaves out.
+    NamesGcmAes128,
+    /// The same, by the number that deployed stations have for it.
+    NamesGcmAes128Otherwise,
+    /// It hands out permission to send in the clear, in place of SAKs.
+    PlainText,
+    /// It gives all stations of an XPN SAK one SSCI: the live list is that of one station, again and again.
+    SharesSsci,
+}
+
+impl Quirk {
+    /// An MKPDU of a station with this CAK as it sends it.
+    pub(crate) fn rewrite(self, frame: &[u8], cak: &Cak, ckn: &Ckn) -> Vec<u8> {
+        let pdu = Mkpdu::new_checked(frame).unwrap();
+        let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
+        let mut writer =
+            MkpduWriter::new(&mut buffer, pdu.source(), pdu.destination(), pdu.eapol_version(), &pdu.basic())
+                .unwrap();
+        let omits = self == Quirk::OmitsSakUse && pdu.basic().mn % 2 == 0;
+        for set in pdu.sets() {
+            match (self, set) {
+                (Quirk::OmitsSakUse, ParameterSet::SakUse(_) | ParameterSet::Xpn(_)) if omits => {}
+                (Quirk::LateLpn, ParameterSet::SakUse(Some(mut said))) => {
+                    for slot in [&mut said.latest, &mut said.old] {
+                        slot.llpn = slot.llpn.min(1);
+                    }
+                    writer.sak_use(Some(&said)).unwrap();
+                }
+                (Quirk::OldSlotOnly, ParameterSet::SakUse(Some(mut said))) if said.old.is_none() => {
+                    (said.old_an, said.old_tx, said.old_rx, said.old) =
+                        (said.latest_an, said.latest_tx, said.latest_rx, said.latest);
+                    (said.latest_tx, said.latest_rx, said.latest) = (false, false, KeyUse::default());
+                    writer.sak_use(Some(&said)).unwrap();
+                }
+                (Quirk::XpnUnsaid, ParameterSet::Xpn(_)) => {}
+                (Quirk::XpnUnsaid, ParameterSet::LivePeerList(list)) => {
+                    writer.live_peers(0, list.iter()).unwrap();
+                }
+                (Quirk::Announces, ParameterSet::Xpn(_)) => writer.xpn(&XpnRepr::default()).unwrap(),
+                (Quirk::SharesSsci, ParameterSet::LivePeerList(list)) if list.key_server_ssci() != 0 => {
+                    let all: Vec<(MemberId, u32)> = list.iter().collect();
+                    let twice = all.iter().chain(all.first());
+                    writer.live_peers(list.key_server_ssci(), twice.copied()).unwrap();
+                }
+                (
+                    Quirk::NamesGcmAes128 | Quirk::NamesGcmAes128Otherwise,
+                    ParameterSet::DistributedSak(DistributedSak {
+                        form: DistributedSakForm::GcmAes128 { kn, wrapped },
+                        an,
+                        confidentiality_offset,
+                    }),
+                ) => {
+                    let otherwise = self == Quirk::NamesGcmAes128Otherwise;
+                    let suite =
+                        if otherwise { Err(0x0080_0200_0100_0001) } else { Ok(CipherSuite::GcmAes128) };
+                    let wrapped = WrappedKey::new(&wrapped[..]).unwrap();
+                    let form = DistributedSakForm::Suite { kn, suite, wrapped };
+                    writer.distributed_sak(&DistributedSak { an, confidentiality_offset, form }).unwrap();
+                }
+                (Quirk::PlainText, ParameterSet::DistributedSak(sak)) => {
+                    let form = DistributedSakForm::PlainText;
+                    writer.distributed_sak(&DistributedSak { form, ..sak }).unwrap();
+                }
+                (_, ParameterSet::IcvIndicator(_)) => {}
+                (_, set) => writer.set(&set).unwrap(),
+            }
+        }
+        if self == Quirk::Announces {
+            // Access information, of two octets.
+            writer.announcement(Announcement::new_checked(&[111 << 1, 2, 0, 0]).unwrap()).unwrap();
+            writer.unknown(200, [0, 0], &[1, 2, 3]).unwrap();
+        }
+        let ick = cak.ick(ckn);
+        writer.finish(pdu.has_icv_indicator(), |parts| ick.icv(&parts)).to_vec()
+    }
+}
