@@ -58,7 +58,9 @@ pub(crate) fn write(kay: &mut Kay, buffer: &mut [u8]) -> Option<usize> {
     let basic = BasicRepr {
         version,
         priority: kay.config.priority,
-        key_server: kay.server == Some(Server::Me),
+        // Also before anybody is elected: some peers elect only who claims it, or else themselves, and then reject what
+        // the better one says until it is dead to them.
+        key_server: !matches!(kay.server, Some(Server::Peer { .. })),
         macsec_desired: true,
         capability: Capability::ConfidentialityOffsets,
         sci: kay.config.sci,

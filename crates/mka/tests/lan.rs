@@ -406,3 +406,35 @@ fn a_station_that_let_go_of_the_key_in_use_is_given_another() {
     let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
     assert_eq!((after.mi, after.kn), (in_use.mi, in_use.kn + 1), "{}", lan.tale());
 }
+
+/// Some peers elect those alone who say that they are key servers: so does everybody who knows of none that is better.
+#[test]
+fn whoever_knows_no_better_key_server_claims_to_be_one() {
+    let mut lan = Lan::new(1);
+    let mut kays: Vec<_> = (1..=2)
+        .map(|number| {
+            let mut random = lan.random().fork();
+            let source = Box::new(move |octets: &mut [u8]| random.fill(octets));
+            mka::Kay::new(Lan::config(number), source, Time::ZERO)
+        })
+        .collect();
+    let mut claims = [Vec::new(), Vec::new()];
+    for step in 0..20 {
+        let now = Time::from_millis(100 * step);
+        for number in 0..2 {
+            kays[number].handle_timeout(now);
+            while kays[number].poll_action().is_some() || kays[number].poll_event().is_some() {}
+            let mut buffer = [0; 1514];
+            while let Some(len) = kays[number].poll_transmit(now, &mut buffer) {
+                let pdu = wire::Mkpdu::new_checked(&buffer[..len]).unwrap();
+                claims[number].push(pdu.basic().key_server);
+                // Neither hears the other before each has spoken.
+                if step > 0 {
+                    kays[1 - number].handle_frame(now, &buffer[..len]).unwrap();
+                }
+            }
+        }
+    }
+    assert!(claims[0].iter().all(|claims| *claims), "{claims:?}");
+    assert_eq!((claims[1].first(), claims[1].last()), (Some(&true), Some(&false)), "{claims:?}");
+}
