@@ -1,10 +1,9 @@
 #!/bin/busybox sh
-# The guest's init: loads the modules, then serves commands that the driver sends over a virtio serial port.
-#
-# A request is one line, "ID COMMAND…". The answer is one line, "DONE ID STATUS SIZE", and SIZE octets of output.
+# The guest's init: loads the modules, then gives each network device a namespace of its own, where it is eth0, and the
+# namespace an agent that takes commands.
 
 bb=/bin/busybox
-$bb mkdir -p /proc /sys /dev /tmp /run
+$bb mkdir -p /proc /sys /dev /tmp /run /var/run
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs devtmpfs /dev
@@ -22,13 +21,12 @@ echo pfifo >/proc/sys/net/core/default_qdisc
 echo 8388608 >/proc/sys/net/core/rmem_max
 echo 8388608 >/proc/sys/net/core/rmem_default
 
-until [ -e /dev/vport0p1 ]; do sleep 0.1; done
-exec 3<>/dev/vport0p1
-echo "DONE 0 0 0" >&3
-while read -r id command <&3; do
-    sh -c "$command" >/tmp/output 2>&1 </dev/null 3>&-
-    status=$?
-    echo "DONE $id $status $(stat -c %s /tmp/output)" >&3
-    cat /tmp/output >&3
+n=0
+while [ -e "/sys/class/net/eth$n" ]; do
+    /tools/ip netns add "$n"
+    /tools/ip link set "eth$n" netns "$n" name eth0
+    /tools/ip netns exec "$n" sh /agent "/dev/vport0p$((n + 1))" "/tmp/$n" &
+    n=$((n + 1))
 done
+wait
 poweroff -f

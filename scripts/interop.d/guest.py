@@ -1,4 +1,8 @@
-"""The peer: a virtual machine whose kernel speaks MACsec, and the serial port that commands it."""
+"""The peers: a virtual machine whose kernel speaks MACsec, and the serial ports that command it.
+
+Each of the machine's network devices is in a namespace of its own, so that one
+machine is several stations. Such a station is a guest here.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 from prerequisites import Kernel
-from testbed import JUMBO_LINE_MTU, Failure, Testbed
+from testbed import JUMBO_LINE_MTU, Failure, Namespace, Tap, Testbed, call
 
-MAC = "02:00:00:00:00:02"
 BOOT_SECONDS = 120  # ten are usual
 
 # By full path, because busybox has applets of these names.
@@ -20,41 +23,35 @@ PING = "/tools/ping"
 IPERF = "/tools/iperf3"
 
 
-class Guest:
-    """A running guest. Its `eth0` is the far end of the testbed's line."""
+class Machine:
+    """A running virtual machine, with a guest at the far end of every TAP of every lane."""
 
-    def __init__(self, kernel: Kernel, initramfs: Path, testbed: Testbed, directory: Path) -> None:
+    def __init__(self, kernel: Kernel, initramfs: Path, lanes: list[Testbed], directory: Path) -> None:
         self.console = directory / "console.log"
-        self._next_id = 0
-        address = directory / "agent.sock"
-        # Software emulation: the test must run where KVM is absent or broken.
-        # Checksum and segmentation offloads would hand frames to the line that no wire would carry.
-        self._process = subprocess.Popen(
-            testbed.in_wire(
-                "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "256",
-                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                "-kernel", kernel.image, "-initrd", initramfs,
-                "-append", "console=ttyS0 quiet panic=-1 clocksource=acpi_pm ipv6.disable=1",
-                "-serial", f"file:{self.console}",
-                "-device", "virtio-serial-pci",
-                "-chardev", f"socket,id=agent,path={address},server=on,wait=on",
-                "-device", "virtserialport,chardev=agent,name=agent",
-                "-netdev", f"tap,id=line,ifname={testbed.line},script=no,downscript=no,vnet_hdr=off",
-                "-device", f"virtio-net-pci,netdev=line,mac={MAC},host_mtu={JUMBO_LINE_MTU},"
-                "rx_queue_size=1024,csum=off,guest_csum=off,gso=off",
-            ),
-            stdin=subprocess.DEVNULL,
-            stderr=(directory / "qemu.log").open("wb"),
-            start_new_session=True,  # Ctrl-C is for the driver, which then ends the others in order
-        )  # fmt: skip
-        try:
-            self._agent = self._connect(address)
-            self._await_answer(BOOT_SECONDS)
-        except BaseException:
-            self._process.kill()
-            raise
+        self._lanes = lanes
+        taps = [tap for lane in lanes for tap in lane.taps]
+        # Opened where the machine runs; what it has opened may move.
+        with Namespace("machine") as namespace:
+            for tap in taps:
+                call(*namespace.wrap("ip", "tuntap", "add", "dev", tap.name, "mode", "tap"))
+            addresses = [directory / f"agent{number}.sock" for number in range(len(taps))]
+            self._process = subprocess.Popen(
+                namespace.wrap(*_command(kernel, initramfs, self.console, taps, addresses)),
+                stdin=subprocess.DEVNULL,
+                stderr=(directory / "qemu.log").open("wb"),
+                start_new_session=True,  # Ctrl-C is for the driver, which then ends the others in order
+            )
+            try:
+                agents = [self._connect(address) for address in addresses]
+                guests = [Guest(tap, agent, number) for number, (tap, agent) in enumerate(zip(taps, agents))]
+                for lane in lanes:
+                    lane.plug_in(namespace)
+            except BaseException:
+                self._process.kill()
+                raise
+        self._guests = guests
 
-    def __enter__(self) -> Guest:
+    def __enter__(self) -> Machine:
         return self
 
     def __exit__(
@@ -62,6 +59,56 @@ class Guest:
     ) -> None:
         self._process.kill()
         self._process.wait()
+
+    def guests(self, lane: Testbed) -> list[Guest]:
+        """Those of one lane."""
+        before = sum(len(earlier.taps) for earlier in self._lanes[: self._lanes.index(lane)])
+        return self._guests[before : before + len(lane.taps)]
+
+    def _connect(self, address: Path) -> socket.socket:
+        agent = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                agent.connect(str(address))
+                return agent
+            except OSError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise Failure("qemu did not start") from error
+                time.sleep(0.05)
+
+
+def _command(kernel: Kernel, initramfs: Path, console: Path, taps: list[Tap], addresses: list[Path]) -> list[object]:
+    # Software emulation: the test must run where KVM is absent or broken.
+    command: list[object] = [
+        "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "256",
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-kernel", kernel.image, "-initrd", initramfs,
+        "-append", "console=ttyS0 quiet panic=-1 clocksource=acpi_pm ipv6.disable=1",
+        "-serial", f"file:{console}", "-device", "virtio-serial-pci",
+    ]  # fmt: skip
+    for number, (tap, address) in enumerate(zip(taps, addresses)):
+        # Checksum and segmentation offloads would hand frames to the line that no wire would carry.
+        command += [
+            "-chardev", f"socket,id=agent{number},path={address},server=on,wait=on",
+            "-device", f"virtserialport,chardev=agent{number},name=agent{number}",
+            "-netdev", f"tap,id=line{number},ifname={tap.name},script=no,downscript=no,vnet_hdr=off",
+            "-device", f"virtio-net-pci,netdev=line{number},mac={tap.far_mac},host_mtu={JUMBO_LINE_MTU},"
+            "rx_queue_size=1024,csum=off,guest_csum=off,gso=off",
+        ]  # fmt: skip
+    return command
+
+
+class Guest:
+    """One station of the machine. Its `eth0` is the far end of a TAP."""
+
+    def __init__(self, tap: Tap, agent: socket.socket, number: int) -> None:
+        self.mac = tap.far_mac
+        self.ip = tap.far_ip
+        self.directory = f"/tmp/{number}"  # in the guest, where commands run
+        self._agent = agent
+        self._next_id = 0
+        self._await_answer(BOOT_SECONDS)
 
     def run(self, command: str, timeout: float = 30) -> str:
         """Runs a shell command in the guest and returns what it printed.
@@ -78,18 +125,6 @@ class Guest:
         if status != 0:
             raise Failure(f"`{command}` in the guest: status {status}\n{output}")
         return output
-
-    def _connect(self, address: Path) -> socket.socket:
-        agent = socket.socket(socket.AF_UNIX)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                agent.connect(str(address))
-                return agent
-            except OSError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise Failure("qemu did not start") from error
-                time.sleep(0.05)
 
     def _await_answer(self, timeout: float) -> tuple[int, str]:
         """The status and output of the latest command; late answers to earlier ones are passed over."""

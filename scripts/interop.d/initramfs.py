@@ -19,12 +19,12 @@ from prerequisites import Kernel
 # The kernel requests the algorithms behind "gcm(aes)" by name, so no `depends=` leads to them.
 MODULES = ["virtio_pci", "virtio_net", "ctr", "ghash-generic", "gcm", "seqiv", "aesni-intel", "macsec", "8021q"]
 TOOLS = ["ip", "ping", "iperf3"]
-INIT = Path(__file__).with_name("guest-init.sh")
+SCRIPTS = {"init": "guest-init.sh", "agent": "guest-agent.sh"}
 
 
 def build(kernel: Kernel, target: Path) -> None:
     """Writes the initramfs for `kernel` to `target`."""
-    files: dict[str, bytes] = {"init": INIT.read_bytes()}
+    files = {name: Path(__file__).with_name(script).read_bytes() for name, script in SCRIPTS.items()}
     for name in ["busybox", *TOOLS]:
         program = Path(shutil.which(name) or name).resolve()
         files["bin/busybox" if name == "busybox" else f"tools/{name}"] = program.read_bytes()

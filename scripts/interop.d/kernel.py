@@ -7,7 +7,7 @@ import json
 from cases import Case
 from guest import IP, Guest
 from secy import Channel, Counters, counters_only
-from testbed import GUEST_IP, MACSEC_OVERHEAD, QUEUE, flatten_statistics
+from testbed import MACSEC_OVERHEAD, QUEUE, flatten_statistics
 
 
 def configure(guest: Guest, case: Case, ours: Channel, theirs: Channel) -> None:
@@ -26,7 +26,7 @@ def configure(guest: Guest, case: Case, ours: Channel, theirs: Channel) -> None:
         f"{IP} link set macsec0 mtu {case.inner_mtu} &&"
         # Before the device is up: a neighbour is asked for once and no probe follows.
         "echo 600 >/proc/sys/net/ipv4/neigh/macsec0/delay_first_probe_time &&"
-        f"{IP} address add {GUEST_IP}/24 dev macsec0 &&"
+        f"{IP} address add {guest.ip}/24 dev macsec0 &&"
         f"{IP} link set macsec0 up"
     )
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-import guest
 from cases import Case
-from testbed import HOST_MAC
+from testbed import GUEST_MAC, HOST_MAC
 
 GATEWAY_SCI = "0200000000030001"  # the line device's MAC and port 1
 
@@ -26,7 +25,7 @@ def channels(case: Case) -> tuple[Channel, Channel]:
     """The gateway's transmit channel and the kernel's, with fresh keys."""
     # Without an SCI in the frame the receiver takes the frame's source, which for ours is the protected host.
     ours = _sci_of(HOST_MAC) if case.end_station else GATEWAY_SCI
-    return _channel(case, ours, ssci=1), _channel(case, _sci_of(guest.MAC), ssci=2)
+    return _channel(case, ours, ssci=1), _channel(case, _sci_of(GUEST_MAC), ssci=2)
 
 
 def _channel(case: Case, sci: str, ssci: int) -> Channel:

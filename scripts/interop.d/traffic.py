@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cases import Case
 from guest import IP, IPERF, PING, Guest
-from testbed import GUEST_IP, HOST_IP, Failure, Testbed
+from testbed import HOST_IP, Failure, Testbed
 
 TAGGED_ARP = Path(__file__).with_name("tagged_arp.py")
 VLAN = 5
@@ -48,10 +48,10 @@ def exercise(testbed: Testbed, guest: Guest, case: Case) -> Rates:
     `Failure` when pings go unanswered or a transfer does not finish.
     """
     for count, payload in ((PINGS, 56), (LARGE_PINGS, case.inner_mtu - IP_AND_ICMP)):
-        _host_ping(testbed, count, payload)
+        _host_ping(testbed, guest, count, payload)
         _guest_ping(guest, count, payload)
     for payload in SHORT_PAYLOADS:
-        _host_ping(testbed, 2, payload)
+        _host_ping(testbed, guest, 2, payload)
         _guest_ping(guest, 2, payload)
     if case.vlan:
         _tagged_arp(testbed, guest)
@@ -64,8 +64,8 @@ def exercise(testbed: Testbed, guest: Guest, case: Case) -> Rates:
     )
 
 
-def _host_ping(testbed: Testbed, count: int, payload: int) -> None:
-    command = testbed.in_inner("ping", *_ping_options(count, payload), GUEST_IP)
+def _host_ping(testbed: Testbed, guest: Guest, count: int, payload: int) -> None:
+    command = testbed.in_inner("ping", *_ping_options(count, payload), guest.ip)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     _judge_pings(done.stdout, count, f"host to guest, {payload} octets")
 
@@ -105,11 +105,13 @@ def _iperf(testbed: Testbed, guest: Guest, *options: str) -> float:
     # A server and a port for each transfer: after one, a server is busy or deaf for a while.
     port = next(_ports)
     guest.run(
-        f"killall -q -9 iperf3; {IPERF} -s -1 -D -p {port}; until netstat -ltn | grep -q :{port}; do sleep 0.05; done"
+        "kill -9 $(cat iperf.pid 2>/dev/null) 2>/dev/null;"
+        f"{IPERF} -s -1 -D -I {guest.directory}/iperf.pid -p {port};"
+        f"until netstat -ltn | grep -q :{port}; do sleep 0.05; done"
     )
     # A small window: a slow guest must not be buried in frames.
     window = [] if "-u" in options else ["-w", "256K"]
-    command = testbed.in_inner("iperf3", "-J", "-c", GUEST_IP, "-p", port, *window, *options)
+    command = testbed.in_inner("iperf3", "-J", "-c", guest.ip, "-p", port, *window, *options)
     what = f"iperf3 {' '.join(options)}"
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
