@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from cases import Case
-from secy import Channel, Counters, counters_only, table
+from cases import Case, Course, MkaCase
+from secy import Association, Channel, Counters, subtract, table, total
 from testbed import INNER_MTU, MACSEC_OVERHEAD, Failure, Testbed
 
 READY_SECONDS = 30
 WRITE_SECONDS = 5
 DRAIN_SECONDS = 1.0  # that is what SIGTERM promises
+REKEY_SECONDS = 10
+SUSTAIN_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -29,28 +30,33 @@ class Report:
     secy: Counters
     ports: dict[str, dict[str, int]]
 
+    def __sub__(self, before: Report) -> Report:
+        ports = {name: subtract(values, before.ports[name]) for name, values in self.ports.items()}
+        return Report(self.secy - before.secy, ports)
+
     def __str__(self) -> str:
         return f"{self.secy}\n" + table({f"port {name}": values for name, values in self.ports.items()})
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where a configuration has its keys from: lines for its `[gateway]` and its `[[link]]`."""
+
+    link: str
+    gateway: str = ""
 
 
 class Gateway:
     """A gateway that forwards between the testbed's plain and line devices."""
 
-    def __init__(
-        self, binary: Path, testbed: Testbed, case: Case, ours: Channel, theirs: Channel, directory: Path
-    ) -> None:
-        directory.mkdir(parents=True)
+    def __init__(self, binary: Path, testbed: Testbed, case: Case, keys: Keys, directory: Path) -> None:
         self.log = directory / "gateway.log"
+        self.control = directory / "control.sock"
         self._counters = directory / "counters.json"
         config = directory / "gateway.toml"
-        config.write_text(_configuration(testbed, case, ours, theirs, directory))
-        self._process = subprocess.Popen(
-            testbed.in_wire(binary, "run", config, "--counters", self._counters),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self.log.open("wb"),
-            start_new_session=True,  # Ctrl-C is for the driver, which then ends the others in order
-        )
+        config.write_text(_configuration(testbed, case, keys, directory))
+        self._command = testbed.in_wire(binary, "run", config, "--counters", self._counters)
+        self._process = self._start()
 
     def __enter__(self) -> Gateway:
         try:
@@ -66,9 +72,29 @@ class Gateway:
         self._process.kill()
         self._process.wait()
 
+    def kill(self) -> None:
+        """Ends the gateway as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
+    def start_again(self) -> None:
+        """Starts it anew, with the state that the killed one left."""
+        self._process = self._start()
+        self._await_ready()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._log_before = self.log.stat().st_size if self.log.exists() else 0
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.log.open("ab"),
+            start_new_session=True,  # Ctrl-C is for the driver, which then ends the others in order
+        )
+
     def _await_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while not any(line.startswith("READY") for line in self.log.read_text(errors="replace").splitlines()):
+        while not re.search(rb"^READY", self.log.read_bytes()[self._log_before :], re.MULTILINE):
             if self._process.poll() is not None:
                 raise Failure(f"the gateway ended before READY, status {self._process.returncode}")
             if time.monotonic() > deadline:
@@ -107,7 +133,10 @@ class Gateway:
     def _read(self) -> Report:
         try:
             objects = [json.loads(line) for line in self._counters.read_text().splitlines()]
-            scopes = {scope: _sum(objects, scope) for scope in ("secy", "tx_sc", "rx_sc", "tx_sa", "rx_sa")}
+            scopes = {
+                scope: total([o for o in objects if o["scope"] == scope])
+                for scope in ("secy", "tx_sc", "rx_sc", "tx_sa", "rx_sa")
+            }
             ports = [o for o in objects if o["scope"] == "port"]
             numbers = {o["port"]: {name: v for name, v in o.items() if isinstance(v, int)} for o in ports}
         except (OSError, ValueError, KeyError) as error:
@@ -115,20 +144,41 @@ class Gateway:
         return Report(Counters(**scopes), numbers)
 
 
-def _sum(objects: list[dict[str, Any]], scope: str) -> dict[str, int]:
-    """Adds up the counters of a scope: a channel has one SA in use, but the gateway may list others."""
-    total: Counter[str] = Counter()
-    for shown in objects:
-        if shown["scope"] == scope:
-            total.update(counters_only(shown))
-    return dict(total)
+def static_keys(case: Case, ours: Channel, theirs: Channel, directory: Path) -> Keys:
+    """Keys set by hand: `ours` is the gateway's transmit channel."""
+    salt = 'salt = "{}"\n' if case.xpn else ""
+    tx_key = _key_file(directory / "tx.key", f'sak = "{ours.sak}"\n{salt.format(ours.salt)}')
+    rx_key = _key_file(directory / "rx.key", f'sak = "{theirs.sak}"\n{salt.format(theirs.salt)}')
+    ssci = ", ssci = {}" if case.xpn else ""
+    return Keys(
+        link=f'''\
+sci = "{ours.sci}"
+
+[link.static]
+tx = {{ an = 0, sak_file = "{tx_key}", next_pn = {case.first_pn}{ssci.format(ours.ssci)} }}
+rx = [{{ sci = "{theirs.sci}", an = 0, sak_file = "{rx_key}", next_pn = {case.first_pn}{ssci.format(theirs.ssci)} }}]
+'''
+    )
 
 
-def _configuration(testbed: Testbed, case: Case, ours: Channel, theirs: Channel, directory: Path) -> str:
+def agreed_keys(case: MkaCase, association: Association, directory: Path) -> Keys:
+    """Keys that MKA agrees upon."""
+    cak = _key_file(directory / "cak.key", f'cak = "{association.cak}"\nckn = "{association.ckn}"\n')
+    rekey = f"rekey_period = {REKEY_SECONDS}\n" if case.course is Course.REKEYS else ""
+    return Keys(
+        gateway=f'control_socket = "{directory}/control.sock"\n',
+        link=f'''\
+
+[link.mka]
+cak_file = "{cak}"
+priority = {case.priority}
+{rekey}''',
+    )
+
+
+def _configuration(testbed: Testbed, case: Case, keys: Keys, directory: Path) -> str:
     state = directory / "state"
     state.mkdir()
-    tx_key = _key_file(directory / "tx.key", case, ours)
-    rx_key = _key_file(directory / "rx.key", case, theirs)
     cpus = sorted(os.sched_getaffinity(0))
     # A slot of the ring holds a header beside the frame, and the ring must outlast a stolen time slice.
     ring = "framesz=2048,blocksz=4096,framecnt=4096"
@@ -136,14 +186,13 @@ def _configuration(testbed: Testbed, case: Case, ours: Channel, theirs: Channel,
         ring = "framesz=16384,blocksz=16384,framecnt=1024"
     # Past the queueing discipline, as is the driver's default, frames go unseen by any capture.
     ring += ",qdisc_bypass=0"
-    ssci = ", ssci = {}" if case.xpn else ""
     return f"""\
 [gateway]
 worker_cores = [{cpus[-1]}]
 control_core = {cpus[0]}
 poll = "adaptive"
 state_dir = "{state}"
-
+{keys.gateway}
 [dpdk]
 hugepages = false
 
@@ -161,7 +210,6 @@ mtu = {case.inner_mtu + MACSEC_OVERHEAD}
 name = "interop"
 plain = "plain0"
 line = "line0"
-sci = "{ours.sci}"
 policy = "must-secure"
 cipher_suite = "{case.suite}"
 encrypt = {_toml(case.encrypt)}
@@ -169,16 +217,12 @@ replay_protect = true
 replay_window = {case.replay_window}
 send_sci = {_toml(not case.end_station)}
 end_station = {_toml(case.end_station)}
-
-[link.static]
-tx = {{ an = 0, sak_file = "{tx_key}", next_pn = {case.first_pn}{ssci.format(ours.ssci)} }}
-rx = [{{ sci = "{theirs.sci}", an = 0, sak_file = "{rx_key}", next_pn = {case.first_pn}{ssci.format(theirs.ssci)} }}]
-"""
+{keys.link}"""
 
 
-def _key_file(path: Path, case: Case, channel: Channel) -> Path:
+def _key_file(path: Path, content: str) -> Path:
     path.touch(mode=0o600)
-    path.write_text(f'sak = "{channel.sak}"\n' + (f'salt = "{channel.salt}"\n' if case.xpn else ""))
+    path.write_text(content)
     return path
 
 

@@ -60,6 +60,9 @@ class Machine:
         self._process.kill()
         self._process.wait()
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def guests(self, lane: Testbed) -> list[Guest]:
         """Those of one lane."""
         before = sum(len(earlier.taps) for earlier in self._lanes[: self._lanes.index(lane)])

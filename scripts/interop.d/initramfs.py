@@ -18,7 +18,7 @@ from prerequisites import Kernel
 
 # The kernel requests the algorithms behind "gcm(aes)" by name, so no `depends=` leads to them.
 MODULES = ["virtio_pci", "virtio_net", "ctr", "ghash-generic", "gcm", "seqiv", "aesni-intel", "macsec", "8021q"]
-TOOLS = ["ip", "ping", "iperf3"]
+TOOLS = ["ip", "ping", "iperf3", "wpa_supplicant", "wpa_cli"]
 SCRIPTS = {"init": "guest-init.sh", "agent": "guest-agent.sh"}
 
 

@@ -6,8 +6,10 @@ import json
 
 from cases import Case
 from guest import IP, Guest
-from secy import Channel, Counters, counters_only
+from secy import Channel, Counters, counters_only, total
 from testbed import MACSEC_OVERHEAD, QUEUE, flatten_statistics
+
+OF_TX_SC = ("OutPktsProtected", "OutPktsEncrypted", "OutOctets")
 
 
 def configure(guest: Guest, case: Case, ours: Channel, theirs: Channel) -> None:
@@ -45,14 +47,18 @@ def statistics(guest: Guest) -> dict[str, dict[str, int]]:
     return {device["ifname"]: flatten_statistics(device) for device in shown if device["ifname"] in ("eth0", "macsec0")}
 
 
-def counters(guest: Guest) -> Counters:
-    """The kernel's own verdict on every frame: `ip -s macsec show`."""
+def associations(guest: Guest) -> int:
+    """How many SAs there are, both ways together."""
+    shown = json.loads(guest.run(f"{IP} -j macsec show"))
+    return sum(len(channel["sa_list"]) for secy in shown for channel in (secy, *secy["rx_sc"]))
+
+
+def counters(guest: Guest, sci: str = "") -> Counters:
+    """The kernel's own verdict on every frame, or on those from this SCI: `ip -s macsec show`."""
     (secy,) = json.loads(guest.run(f"{IP} -s -j macsec show"))
-    (rx_sc,) = secy["rx_sc"]
-    (tx_sa,) = secy["sa_list"]
-    (rx_sa,) = rx_sc["sa_list"]
     # iproute2 prints the counters of the SecY and of its transmit SC side by side.
     both = counters_only(secy)
-    tx_sc = {name: both.pop(name) for name in counters_only(tx_sa)}
-    tx_sc |= {name: both.pop(name) for name in list(both) if name.startswith("OutOctets")}
-    return Counters(both, tx_sc, counters_only(rx_sc), counters_only(tx_sa), counters_only(rx_sa))
+    tx_sc = {name: both.pop(name) for name in list(both) if name.startswith(OF_TX_SC)}
+    rx_scs = [rx_sc for rx_sc in secy["rx_sc"] if not sci or int(rx_sc["sci"], 16) == int(sci, 16)]
+    rx_sas = [sa for rx_sc in rx_scs for sa in rx_sc["sa_list"]]
+    return Counters(both, tx_sc, total(rx_scs), total(secy["sa_list"]), total(rx_sas))

@@ -12,3 +12,4 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     figures: str = ""
     counters: str = ""
+    logs: dict[str, str] = field(default_factory=dict)  # of the guests

@@ -24,6 +24,7 @@ PACKAGES = {
     "iperf3": "iperf3",
     "ping": "iputils-ping",
     "tcpdump": "tcpdump",
+    "wpa_supplicant": "wpasupplicant",
     "dpdk-devbind.py": "dpdk",
 }
 

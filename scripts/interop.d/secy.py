@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
-from cases import Case
-from testbed import GUEST_MAC, HOST_MAC
-
-GATEWAY_SCI = "0200000000030001"  # the line device's MAC and port 1
+from cases import Case, MkaCase
+from testbed import GATEWAY_MAC, GUEST_MACS, HOST_MAC, sci
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,24 @@ class Channel:
 def channels(case: Case) -> tuple[Channel, Channel]:
     """The gateway's transmit channel and the kernel's, with fresh keys."""
     # Without an SCI in the frame the receiver takes the frame's source, which for ours is the protected host.
-    ours = _sci_of(HOST_MAC) if case.end_station else GATEWAY_SCI
-    return _channel(case, ours, ssci=1), _channel(case, _sci_of(GUEST_MAC), ssci=2)
+    ours = sci(HOST_MAC if case.end_station else GATEWAY_MAC)
+    return _channel(case, ours, ssci=1), _channel(case, sci(GUEST_MACS[0]), ssci=2)
 
 
-def _channel(case: Case, sci: str, ssci: int) -> Channel:
-    return Channel(sci, ssci, sak=secrets.token_hex(case.sak_octets), salt=secrets.token_hex(12))
+def _channel(case: Case, identifier: str, ssci: int) -> Channel:
+    return Channel(identifier, ssci, sak=secrets.token_hex(case.sak_octets), salt=secrets.token_hex(12))
 
 
-def _sci_of(mac: str) -> str:
-    return mac.replace(":", "") + "0001"
+@dataclass(frozen=True)
+class Association:
+    """A connectivity association: what its members share, in hex."""
+
+    cak: str
+    ckn: str
+
+
+def association(case: MkaCase) -> Association:
+    return Association(secrets.token_hex(case.cak_octets), secrets.token_hex(case.ckn_octets))
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class Counters:
     rx_sc: dict[str, int]
     tx_sa: dict[str, int]
     rx_sa: dict[str, int]
+
+    def __sub__(self, before: Counters) -> Counters:
+        """What was added since; for the SAs that is without meaning, when there are others."""
+        return Counters(**{scope: subtract(values, vars(before)[scope]) for scope, values in vars(self).items()})
 
     def __str__(self) -> str:
         return table(vars(self))
@@ -59,3 +71,15 @@ def counters_only(shown: dict[str, object]) -> dict[str, int]:
     """The members of a JSON object that are counters, told by their names."""
     prefixes = ("InPkts", "InOctets", "OutPkts", "OutOctets")
     return {name: int(str(value)) for name, value in shown.items() if name.startswith(prefixes)}
+
+
+def total(shown: list[dict[str, Any]]) -> dict[str, int]:
+    """The sum of the counters of several channels or associations."""
+    counts: Counter[str] = Counter()
+    for one in shown:
+        counts.update(counters_only(one))
+    return dict(counts)
+
+
+def subtract(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {name: value - before.get(name, 0) for name, value in after.items()}

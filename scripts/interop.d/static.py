@@ -10,7 +10,7 @@ import traffic
 import verdict
 from capture import Capture
 from cases import Case
-from gateway import Gateway
+from gateway import Gateway, static_keys
 from guest import Guest
 from outcome import Outcome
 from secy import channels
@@ -23,7 +23,8 @@ def perform(case: Case, binary: Path, testbed: Testbed, guest: Guest, directory:
     testbed.prepare(case.inner_mtu)
     kernel.configure(guest, case, ours, theirs)
     before = devices.read(testbed, [guest])
-    with Gateway(binary, testbed, case, ours, theirs, directory) as gateway, Capture(testbed, directory) as capture:
+    keys = static_keys(case, ours, theirs, directory)
+    with Gateway(binary, testbed, case, keys, directory) as gateway, Capture(testbed, directory) as capture:
         try:
             rates = str(traffic.exercise(testbed, guest, case))
         except Failure as failure:  # the counters will tell where the frames went

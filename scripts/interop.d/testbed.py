@@ -20,9 +20,9 @@ from typing import Any
 HOST_IP = "192.0.2.1"
 HOST_MAC = "02:00:00:00:00:01"
 # A guest's SCI below ours and one above, by which stations of one priority elect their key server.
-GUEST_MAC, GUEST_IP = "02:00:00:00:00:02", "192.0.2.2"
+GUEST_MACS = "02:00:00:00:00:02", "02:00:00:00:00:04"
 GATEWAY_MAC = "02:00:00:00:00:03"
-SECOND_GUEST_MAC, SECOND_GUEST_IP = "02:00:00:00:00:04", "192.0.2.4"
+GUEST_IPS = "192.0.2.2", "192.0.2.4"
 
 MACSEC_OVERHEAD = 32  # octets: SecTAG with SCI, ICV
 INNER_MTU = 1500
@@ -31,6 +31,11 @@ JUMBO_LINE_MTU = JUMBO_INNER_MTU + MACSEC_OVERHEAD
 
 QUEUE = 20000  # frames; a slow guest must delay frames and never lose one
 OFFLOADS = ["tx", "rx", "sg", "tso", "gso", "gro", "txvlan", "rxvlan"]
+
+
+def sci(mac: str, port: int = 1) -> str:
+    """A secure channel's identifier, as 16 hex digits."""
+    return f"{mac.replace(':', '')}{port:04x}"
 
 
 class Failure(Exception):
@@ -78,8 +83,7 @@ class Testbed:
         self._inner = Namespace(f"{lane}-inner")
         self._wire = Namespace(f"{lane}-wire")
         self._stack = contextlib.ExitStack()
-        both = [Tap(f"tap{lane}-0", GUEST_MAC, GUEST_IP), Tap(f"tap{lane}-1", SECOND_GUEST_MAC, SECOND_GUEST_IP)]
-        self.taps = both[:guests]
+        self.taps = [Tap(f"tap{lane}-{n}", GUEST_MACS[n], GUEST_IPS[n]) for n in range(guests)]
 
     def __enter__(self) -> Testbed:
         with contextlib.ExitStack() as stack:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cases import Case
+from cases import Case, MkaCase
 from guest import IP, IPERF, PING, Guest
 from testbed import HOST_IP, Failure, Testbed
 
@@ -64,15 +64,56 @@ def exercise(testbed: Testbed, guest: Guest, case: Case) -> Rates:
     )
 
 
+def exercise_agreed(testbed: Testbed, guests: list[Guest], case: MkaCase) -> str:
+    """Sends less of it, to every guest, and returns the rates as text. Raises as `exercise` does.
+
+    What guests send each other is not ours to judge: wpa_supplicant does not take the frames of a station that
+    came alive to it after the key did.
+    """
+    for count, payload in ((20, 56), (5, case.inner_mtu - IP_AND_ICMP)):
+        for guest in guests:
+            _host_ping(testbed, guest, count, payload)
+            _guest_ping(guest, count, payload)
+    if not case.bulk:
+        return ""
+    to, back = (_iperf(testbed, guests[0], "-t", "1", *way) for way in ([], ["-R"]))
+    return f", TCP {to:.0f}/{back:.0f} Mbit/s"
+
+
+def sustain(testbed: Testbed, guest: Guest, seconds: int) -> str:
+    """Pings and TCP both ways for so long. No ping may go unanswered."""
+    count = seconds * 10
+    pinging = subprocess.Popen(
+        testbed.in_inner("ping", "-n", "-q", "-i", "0.1", "-c", count, guest.ip),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        # Slow enough for a guest that others share.
+        rate = _iperf(testbed, guest, "-t", str(seconds), "-b", "5M", "--bidir", timeout=seconds + 20)
+        output, _ = pinging.communicate(timeout=seconds)
+    finally:
+        pinging.kill()
+    _judge_pings(output, count, f"{HOST_IP} to {guest.ip} for {seconds} s")
+    return f", TCP {rate:.0f} Mbit/s each way"
+
+
+def answers(testbed: Testbed, guest: Guest, seconds: float) -> bool:
+    """Whether a ping of the host's is answered within this time."""
+    command = testbed.in_inner("ping", "-n", "-q", "-i", "0.2", "-c", 1, "-w", max(1, round(seconds)), guest.ip)
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
 def _host_ping(testbed: Testbed, guest: Guest, count: int, payload: int) -> None:
     command = testbed.in_inner("ping", *_ping_options(count, payload), guest.ip)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    _judge_pings(done.stdout, count, f"host to guest, {payload} octets")
+    _judge_pings(done.stdout, count, f"{HOST_IP} to {guest.ip}, {payload} octets")
 
 
 def _guest_ping(guest: Guest, count: int, payload: int) -> None:
     shown = guest.run(f"{PING} {' '.join(_ping_options(count, payload))} {HOST_IP} || true")
-    _judge_pings(shown, count, f"guest to host, {payload} octets")
+    _judge_pings(shown, count, f"{guest.ip} to {HOST_IP}, {payload} octets")
 
 
 def _ping_options(count: int, payload: int) -> list[str]:
@@ -100,7 +141,7 @@ def _tagged_arp(testbed: Testbed, guest: Guest) -> None:
         raise Failure(f"tagged ARP: {done.stdout.strip()} of {TAGGED_REQUESTS} answered {done.stderr.strip()}".strip())
 
 
-def _iperf(testbed: Testbed, guest: Guest, *options: str) -> float:
+def _iperf(testbed: Testbed, guest: Guest, *options: str, timeout: float = 20) -> float:
     """Runs one transfer and returns the rate that the receiver saw, in Mbit/s."""
     # A server and a port for each transfer: after one, a server is busy or deaf for a while.
     port = next(_ports)
@@ -114,7 +155,7 @@ def _iperf(testbed: Testbed, guest: Guest, *options: str) -> float:
     command = testbed.in_inner("iperf3", "-J", "-c", guest.ip, "-p", port, *window, *options)
     what = f"iperf3 {' '.join(options)}"
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         report = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         raise Failure(f"{what} does not finish") from None

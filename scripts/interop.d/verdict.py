@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from capture import Line
 from cases import Case
+from devices import Statistics
 from gateway import Report
 from secy import Channel, Counters, table
 
@@ -42,7 +43,7 @@ class Observation:
     theirs: Channel
     gateway: Report
     kernel: Counters
-    devices: dict[str, dict[str, int]]  # what was added since the case began
+    devices: Statistics  # what was added since the case began
     line: Line
 
     @property
@@ -60,12 +61,12 @@ class Observation:
 def problems(seen: Observation) -> list[str]:
     """Everything that is not as it must be; nothing when the case passed."""
     return (
-        _path("to the kernel", _toward_kernel(seen))
-        + _path("from the kernel", _from_kernel(seen))
+        path("to the kernel", _toward_kernel(seen))
+        + path("from the kernel", _from_kernel(seen))
         + _octets(seen)
-        + _errors("gateway", seen.gateway.secy)
-        + _errors("kernel", seen.kernel)
-        + _losses(seen)
+        + errors("gateway", seen.gateway.secy)
+        + errors("kernel", seen.kernel)
+        + losses(seen.devices, seen.gateway)
         + seen.line.problems(seen.case, [seen.ours.sci, seen.theirs.sci])
     )
 
@@ -108,7 +109,7 @@ def _from_kernel(seen: Observation) -> dict[str, int | None]:
     }
 
 
-def _path(direction: str, counts: dict[str, int | None]) -> list[str]:
+def path(direction: str, counts: dict[str, int | None]) -> list[str]:
     """All places must agree; if not, the whole path is shown, because the first difference is where frames went."""
     if len(set(counts.values())) == 1 and None not in counts.values() and 0 not in counts.values():
         return []
@@ -126,20 +127,20 @@ def _octets(seen: Observation) -> list[str]:
     return found
 
 
-def _errors(side: str, secy: Counters) -> list[str]:
+def errors(side: str, secy: Counters, but: str = "") -> list[str]:
     """Error counters, and those of the form of protection that this case does not use."""
-    unused = _names_of(encrypt=not secy.tx_sc.get("OutPktsEncrypted"))
+    unused = names_of(encrypt=not secy.tx_sc.get("OutPktsEncrypted"))
     wanted = [("secy", secy.secy, name) for name in ERRORS] + [("rx_sc", secy.rx_sc, name) for name in CHANNEL_ERRORS]
     wanted += [("tx_sc", secy.tx_sc, unused[0]), ("tx_sc", secy.tx_sc, unused[1]), ("rx_sc", secy.rx_sc, unused[2])]
     return [
         f"{side} {scope} {name}: {values.get(name, 'missing')}"
         for scope, values, name in wanted
-        if values.get(name) != 0
+        if values.get(name) != 0 and name != but
     ]
 
 
-def _losses(seen: Observation) -> list[str]:
-    places = seen.devices | {f"gateway port {name}": values for name, values in seen.gateway.ports.items()}
+def losses(devices: Statistics, gateway: Report) -> list[str]:
+    places = devices | {f"gateway port {name}": values for name, values in gateway.ports.items()}
     return [
         f"{place} {name}: {value}"
         for place, values in places.items()
@@ -155,10 +156,10 @@ def _captured(seen: Observation, channel: Channel) -> int | None:
 
 def _names(case: Case) -> tuple[str, str, str]:
     """The counters that move: frames and octets sent, octets received."""
-    return _names_of(case.encrypt)
+    return names_of(case.encrypt)
 
 
-def _names_of(encrypt: bool) -> tuple[str, str, str]:
+def names_of(encrypt: bool) -> tuple[str, str, str]:
     if encrypt:
         return "OutPktsEncrypted", "OutOctetsEncrypted", "InOctetsDecrypted"
     return "OutPktsProtected", "OutOctetsProtected", "InOctetsValidated"
