@@ -1,5 +1,6 @@
 //! What a KaY has others do, and what it has to say.
 
+use crate::Time;
 use crate::key::{KeyIdentifier, SharedKey};
 use crate::status::Server;
 use core::fmt;
@@ -93,6 +94,10 @@ pub enum Refused {
     UnknownStation,
     /// This station has used it before.
     UsedBefore,
+    /// Nobody can make sure that this station, after a restart, will not use it again.
+    NotNoted,
+    /// It leaves more of each frame in the clear than is configured here.
+    Offset,
     /// The set makes no sense.
     Malformed,
     /// A frame cannot name all its stations.
@@ -109,8 +114,14 @@ impl fmt::Display for Refused {
             Refused::SharedSsci => f.write_str("it gives two stations one SSCI"),
             Refused::UnknownStation => f.write_str("one of its stations has not been heard of yet"),
             Refused::UsedBefore => f.write_str("this station has transmitted under it before"),
+            Refused::NotNoted => f.write_str("its use cannot be noted in the state directory"),
+            Refused::Offset => {
+                f.write_str("its confidentiality offset is greater than the one configured here")
+            }
             Refused::Malformed => f.write_str("its parameter set is malformed"),
-            Refused::TooManyStations => f.write_str("it has more stations than a frame can name"),
+            Refused::TooManyStations => {
+                f.write_str("there are more stations than an MKPDU can name, as XPN suites take it")
+            }
         }
     }
 }
@@ -126,8 +137,10 @@ pub enum Ignored {
     Agility,
     /// Its ICV is wrong: another CAK under the same name, or a forger.
     Icv,
-    /// Sent by this station, or by one that claims its SCI.
+    /// Sent by this station.
     Own,
+    /// Sent by another station with this one's SCI.
+    SameSci,
     /// Not newer than what its sender sent before.
     Stale,
     /// There are too many peers already.
@@ -196,6 +209,13 @@ pub enum Event {
     Retired(KeyIdentifier),
     /// Nobody is left to talk to: nothing is transmitted, and all SAs are gone.
     Disconnected,
+    /// The key server gives this station no SAK. It leaves, for so long, to come back as a new one.
+    LeftOut {
+        /// The key server.
+        sci: Sci,
+        /// How long.
+        leave: Time,
+    },
     /// Somebody else had this station's member identifier; it has another one now.
     NewMemberIdentifier(MemberId),
 }

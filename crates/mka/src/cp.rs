@@ -99,6 +99,11 @@ impl Cp {
         matches!(self.state, State::Receive(_) | State::Receiving) && self.next.is_none()
     }
 
+    /// Whether there is no key at all, nor one on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == State::Idle && self.next.is_none()
+    }
+
     /// Whether this key is here already, or was.
     pub(crate) fn has(&self, key: KeyIdentifier) -> bool {
         [&self.next, &self.latest, &self.old].into_iter().flatten().any(|k| k.identifier == key)

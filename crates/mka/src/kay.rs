@@ -13,8 +13,8 @@ use keys::{Ick, Kek, Salt};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use wire::{
-    BasicRepr, CipherSuite, DistributedSak, DistributedSakForm, MemberId, Mkpdu, ParameterSet, PeerList, Sci,
-    Ssci, XpnRepr,
+    BasicRepr, CipherSuite, ConfidentialityOffset, DistributedSak, DistributedSakForm, MemberId, Mkpdu,
+    ParameterSet, PeerList, Sci, Ssci, XpnRepr,
 };
 
 /// MKPDUs in quick succession after the start, so that others hear soon (milliseconds between them).
@@ -28,6 +28,8 @@ pub struct Kay {
     pub(crate) kek: Kek,
     pub(crate) random: RandomSource,
     pub(crate) mi: MemberId,
+    /// The one before: frames under it may still come back.
+    former_mi: Option<MemberId>,
     /// The number of the last MKPDU.
     pub(crate) mn: u32,
     /// When MKPDUs were sent, and their numbers, for a life time.
@@ -44,8 +46,12 @@ pub struct Kay {
     /// Stations that went while these keys were in use: what they sent then must not be taken again when they come back.
     gone: Vec<(Sci, KeyIdentifier)>,
     last_sent: Option<Time>,
+    /// Until then it says nothing, so that others forget it.
+    silent_until: Option<Time>,
     /// What was last said of keys that did not do, and of whose.
-    refused: Option<(MemberId, Refused)>,
+    pub(crate) refused: Option<(MemberId, Refused)>,
+    /// When it last took a new MI to be given another key.
+    came_anew: Option<Time>,
     /// An MKPDU went out, or is about to, only because packet numbers run out.
     told_of_pn: bool,
 }
@@ -64,6 +70,7 @@ impl Kay {
             config,
             random,
             mi,
+            former_mi: None,
             mn: 0,
             sent: VecDeque::new(),
             ramp: 0,
@@ -75,7 +82,9 @@ impl Kay {
             rotation: 0,
             gone: Vec::new(),
             last_sent: None,
+            silent_until: None,
             refused: None,
+            came_anew: None,
             told_of_pn: false,
         }
     }
@@ -98,7 +107,8 @@ impl Kay {
         }
         // What a bridge sends back, or what somebody kept from before: nothing to learn from.
         if basic.sci == self.config.sci {
-            return Err(Ignored::Own);
+            let own = basic.mi == self.mi || self.former_mi == Some(basic.mi);
+            return Err(if own { Ignored::Own } else { Ignored::SameSci });
         }
         if basic.mi == self.mi {
             self.take_new_mi(now);
@@ -124,11 +134,10 @@ impl Kay {
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Time) {
         let lost: Vec<Peer> = self.peers.extract_if(.., |peer| peer.expires <= now).collect();
-        for peer in lost {
+        // One that never was live is nobody's loss: it may be an old frame that somebody played back.
+        for peer in lost.into_iter().filter(|peer| peer.live) {
             self.out.events.push_back(Event::PeerLost { sci: peer.sci, mi: peer.mi });
-            if peer.live {
-                self.leave(now, peer.sci);
-            }
+            self.leave(now, peer.sci);
         }
         if self.timers.is_due(Timer::Rekey, now) {
             self.timers.stop(Timer::Rekey);
@@ -145,14 +154,32 @@ impl Kay {
         self.after(now);
     }
 
-    /// This station has transmitted under this key before, in an earlier life perhaps, and must not do so again.
-    pub fn handle_refused(&mut self, now: Time, key: KeyIdentifier) {
+    /// This station must not transmit under this key: it has done so before, in an earlier life perhaps, or cannot make
+    /// sure that a later one will not.
+    pub fn handle_refused(&mut self, now: Time, key: KeyIdentifier, why: Refused) {
         let live = self.live_scis();
         self.cp.refuse(key, &live, &mut self.out);
-        self.out.events.push_back(Event::SakRefused(Refused::UsedBefore));
-        // To the key server this is a new station then, which takes a new key.
-        self.take_new_mi(now);
+        self.refuse(key.mi, why);
+        self.come_anew(now);
         self.after(now);
+    }
+
+    /// Says why a key did not do: once, since it comes again with every hello.
+    pub(crate) fn refuse(&mut self, server: MemberId, why: Refused) {
+        if self.refused != Some((server, why)) {
+            self.refused = Some((server, why));
+            self.out.events.push_back(Event::SakRefused(why));
+        }
+    }
+
+    /// To the key server this is a new station then, which takes a new key. Not in each other's footsteps: where that does
+    /// not do either, it is tried again after a life time.
+    fn come_anew(&mut self, now: Time) {
+        let life = self.config.times.life;
+        if self.came_anew.is_none_or(|last| last + life <= now) {
+            self.came_anew = Some(now);
+            self.take_new_mi(now);
+        }
     }
 
     /// The SecY would next transmit with this packet number under this AN.
@@ -204,6 +231,14 @@ impl Kay {
         if !self.timers.is_due(Timer::Hello, now) {
             return None;
         }
+        if let Some(until) = self.silent_until {
+            if now < until {
+                self.timers.set(Timer::Hello, until);
+                return None;
+            }
+            self.silent_until = None;
+            self.take_new_mi(now);
+        }
         let interval = match RAMP.get(self.ramp) {
             Some(millis) => Time::from_millis(*millis),
             None if self.is_bounded() => self.config.times.bounded_hello,
@@ -229,12 +264,13 @@ impl Kay {
 
     /// How things are.
     pub fn status(&self, now: Time) -> Status {
+        let used = self.cp.transmit_key().map(|key| key.identifier);
         Status {
             sci: self.config.sci,
             mi: self.mi,
             mn: self.mn,
             server: self.server,
-            peers: self.peers.iter().map(|peer| peer.status(now)).collect(),
+            peers: self.peers.iter().map(|peer| peer.status(now, used)).collect(),
             sas: self.cp.status(),
             rekeys: self.cp.rekeys,
         }
@@ -262,6 +298,7 @@ impl Kay {
 
     /// Somebody else has this one's MI, or had it: nothing that names it means this station.
     pub(crate) fn take_new_mi(&mut self, now: Time) {
+        self.former_mi = Some(self.mi);
         self.mi = MemberId(self.random.octets());
         (self.mn, self.ramp) = (0, 0);
         self.sent.clear();
@@ -348,15 +385,12 @@ impl Kay {
                     self.cp.offer(key);
                 }
                 Ok(None) => {}
-                // It comes again with every hello.
-                Err(refused) if self.refused == Some((mi, refused)) => {}
                 Err(refused) => {
-                    self.refused = Some((mi, refused));
-                    self.out.events.push_back(Event::SakRefused(refused));
+                    self.refuse(mi, refused);
                     // The one in use was let go for another that came out of turn. It goes on being handed out, and to a
                     // new station a new one is.
                     if refused == Refused::UsedBefore {
-                        self.take_new_mi(now);
+                        self.come_anew(now);
                     }
                 }
             }
@@ -434,7 +468,11 @@ impl Kay {
     fn leave(&mut self, now: Time, sci: Sci) {
         let keys: Vec<KeyIdentifier> = self.cp.keys().map(|key| key.identifier).collect();
         self.gone.retain(|(_, key)| keys.contains(key));
-        self.gone.extend(keys.into_iter().map(|key| (sci, key)));
+        for key in keys {
+            if !self.gone.contains(&(sci, key)) {
+                self.gone.push((sci, key));
+            }
+        }
         self.out.actions.push_back(Action::RemoveRxSc(sci));
         self.want_key(Reason::Members);
         self.hello_soon(now);
@@ -465,9 +503,35 @@ impl Kay {
         self.hello_soon(now);
     }
 
+    /// Some key servers hand out nothing to a station that comes up right after they have handed something out, and never
+    /// think of it again. Such a station leaves for as long as it takes to be forgotten, and for the key server to be
+    /// ready for the next.
+    fn mind_being_left_out(&mut self, now: Time) {
+        let times = &self.config.times;
+        let sci = match self.server {
+            // What was refused is given.
+            Some(Server::Peer { sci, .. }) if self.cp.is_idle() && self.refused.is_none() => sci,
+            _ => {
+                self.timers.stop(Timer::LeftOut);
+                return;
+            }
+        };
+        if self.timers.is_due(Timer::LeftOut, now) {
+            self.timers.stop(Timer::LeftOut);
+            let leave = times.life + times.transmit_delay + times.hello;
+            self.silent_until = Some(now + leave);
+            self.out.events.push_back(Event::LeftOut { sci, leave });
+        } else if self.timers.get(Timer::LeftOut).is_none() {
+            self.timers.set(Timer::LeftOut, now + 2 * times.life);
+        }
+    }
+
     /// Everything that follows from what has changed.
     fn after(&mut self, now: Time) {
         self.elect(now);
+        if self.silent_until.is_none_or(|until| until <= now) {
+            self.mind_being_left_out(now);
+        }
         if self.server.is_none() {
             let had_keys = self.cp.disconnect(&mut self.timers, &mut self.out);
             self.key_server.stop();
@@ -535,6 +599,13 @@ impl Kay {
         }
         if !self.config.suites.contains(&suite) {
             return Err(Refused::Suite(Some(suite)));
+        }
+        // More in the clear than this side was told to leave.
+        let octets = |offset: Option<ConfidentialityOffset>| offset.map_or(0, ConfidentialityOffset::octets);
+        if self.config.confidentiality.is_some()
+            && octets(sak.confidentiality_offset) > octets(self.config.confidentiality)
+        {
+            return Err(Refused::Offset);
         }
         let sscis = if suite.is_xpn() { self.sscis_of(server, live_list)? } else { Vec::new() };
         let unwrapped = self.kek.unwrap_sak(wrapped).map_err(|_| Refused::Unwrap)?;

@@ -122,7 +122,8 @@ fn sak_use(kay: &Kay) -> (SakUse, XpnRepr) {
             let used = KeyUse { mi: key.identifier.mi, kn: key.identifier.kn, llpn: pn as u32 };
             (key.an, used, (pn >> 32) as u32)
         }
-        None => (An::ALL[0], KeyUse::default(), 0),
+        // Some peers reject a lowest packet number of zero under delay protection, also that of no key.
+        None => (An::ALL[0], KeyUse { llpn: kay.config.delay_protect.into(), ..KeyUse::default() }, 0),
     };
     let (latest_an, latest, latest_lpn_high) = slot(&kay.cp.latest);
     let (old_an, old, old_lpn_high) = slot(&kay.cp.old);

@@ -2,7 +2,7 @@
 
 use crate::key::KeyIdentifier;
 use crate::{PeerStatus, Time};
-use wire::{MemberId, SakUse, Sci};
+use wire::{An, MemberId, SakUse, Sci};
 
 /// Stations that are kept, live or potential, at most. More are ignored: they know the CAK, or replay one who did.
 pub(crate) const MAX_PEERS: usize = 256;
@@ -51,6 +51,14 @@ impl Peer {
         }
     }
 
+    /// Whether it said that it receives or transmits under this AN.
+    pub(crate) fn has_an(&self, an: An) -> bool {
+        self.sak_use.as_ref().is_some_and(|said| {
+            let latest = said.latest_an == an && (said.latest_rx || said.latest_tx);
+            latest || said.old_an == an && (said.old_rx || said.old_tx)
+        })
+    }
+
     /// The packet number that it said it would next transmit with under this key.
     pub(crate) fn next_pn(&self, key: KeyIdentifier) -> Option<u64> {
         let said = self.sak_use.as_ref()?;
@@ -59,7 +67,8 @@ impl Peer {
         Some(u64::from(high) << 32 | u64::from(used.llpn))
     }
 
-    pub(crate) fn status(&self, now: Time) -> PeerStatus {
+    /// At a glance; `used` is what this station transmits under.
+    pub(crate) fn status(&self, now: Time, used: Option<KeyIdentifier>) -> PeerStatus {
         PeerStatus {
             sci: self.sci,
             mi: self.mi,
@@ -67,6 +76,7 @@ impl Peer {
             priority: self.priority,
             version: self.version,
             live: self.live,
+            receives: used.is_some_and(|key| self.receives(key)),
             age: now.saturating_sub(self.heard),
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct KeyServer {
     pub(crate) wanted: Option<Reason>,
     /// The number of the last key.
     pub(crate) kn: u32,
-    /// The AN of the last key, whoever made it.
+    /// The AN of the last key that this station made.
     pub(crate) last_an: Option<An>,
     /// Of each other key server the last key that was taken: neither that nor an older one is taken again.
     pub(crate) taken: Vec<KeyIdentifier>,
@@ -93,6 +93,12 @@ impl Kay {
             self.timers.set(Timer::Distribute, patience);
             return false;
         }
+        let peers = self.live().count();
+        if self.config.suites.first().is_some_and(|suite| suite.is_xpn()) && !mkpdu::fits_all(self, peers) {
+            // As soon as somebody has gone.
+            self.refuse(self.mi, Refused::TooManyStations);
+            return false;
+        }
         self.key_server.wanted = None;
         self.make_key(now, reason);
         true
@@ -101,10 +107,6 @@ impl Kay {
     fn make_key(&mut self, now: Time, reason: Reason) {
         let Some(suite) = self.config.suites.first().copied() else { return };
         let members: Vec<MemberId> = self.live().map(|peer| peer.mi).collect();
-        if suite.is_xpn() && !mkpdu::fits_all(self, members.len()) {
-            self.out.events.push_back(Event::SakRefused(Refused::TooManyStations));
-            return;
-        }
         let Some(kn) = self.key_server.kn.checked_add(1) else {
             self.take_new_mi(now);
             return;
@@ -112,9 +114,17 @@ impl Kay {
         self.key_server.kn = kn;
         let newest = self.cp.latest.as_ref().or(self.cp.old.as_ref()).map(|key| key.an);
         let an = newest.or(self.key_server.last_an).map_or(An::ALL[0], An::next);
-        // After keys that came to nothing, the next in turn may be the one that is in use.
-        let in_use = self.cp.old.as_ref().is_some_and(|old| old.an == an);
-        let an = if in_use { an.next() } else { an };
+        // After keys that came to nothing, the next in turn may be one that is in use; after a restart of this station, one
+        // that the others use.
+        let in_use = |an: &An| {
+            let mine = self.cp.old.as_ref().is_some_and(|old| old.an == *an);
+            mine || self.live().any(|peer| peer.has_an(*an))
+        };
+        let turn = [an, an.next(), an.next().next(), an.next().next().next()];
+        let free = turn.into_iter().find(|an| !in_use(an));
+        // Where all are in use, the one that this station transmits under is the last to take.
+        let mine = self.cp.old.as_ref().map(|old| old.an);
+        let an = free.or_else(|| turn.into_iter().find(|an| Some(*an) != mine)).unwrap_or(an);
         let mut mis: Vec<[u8; 12]> = members.iter().map(|mi| mi.0).collect();
         mis.push(self.mi.0);
         let nonce: [u8; 32] = self.random.octets();

@@ -51,6 +51,8 @@ pub struct PeerStatus {
     pub version: u8,
     /// It hears this station.
     pub live: bool,
+    /// It receives what this station transmits.
+    pub receives: bool,
     /// Time since its last MKPDU.
     pub age: Time,
 }

@@ -15,9 +15,11 @@ pub(crate) enum Timer {
     Distribute,
     /// A key server makes a new SAK because the one in use is old.
     Rekey,
+    /// A station that is given no SAK has waited long enough.
+    LeftOut,
 }
 
-const TIMERS: usize = 5;
+const TIMERS: usize = 6;
 
 /// A table of times.
 #[derive(Clone, Debug, Default)]

@@ -174,7 +174,15 @@ fn a_station_that_starts_anew_gets_a_new_sak() {
         lan.run(20 * SECOND).unwrap();
         let before = lan.agreed().unwrap();
         lan.start(one);
-        lan.run(30 * SECOND).unwrap();
+        for _ in 0..300 {
+            lan.run(Time::from_millis(100)).unwrap();
+            // The others go on meanwhile, the key server's restart included.
+            let others: Vec<_> = lan.stations.iter().enumerate().filter(|(i, _)| *i != one).collect();
+            for (i, station) in &others {
+                let key = station.transmits().unwrap_or_else(|| panic!("{one}: {i}\n{}", lan.tale()));
+                assert!(others.iter().all(|(j, other)| i == j || other.receives(station.sci(), key)));
+            }
+        }
         let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
         assert_ne!(after, before);
     }
@@ -396,7 +404,11 @@ fn a_station_that_let_go_of_the_key_in_use_is_given_another() {
     let before = kay.status(now).sas[0].key;
     kay.rekey(now);
     let len = kay.poll_transmit(now, &mut late).unwrap();
-    kay.handle_refused(now, mka::KeyIdentifier { mi: before.mi, kn: before.kn + 1 });
+    kay.handle_refused(
+        now,
+        mka::KeyIdentifier { mi: before.mi, kn: before.kn + 1 },
+        mka::Refused::UsedBefore,
+    );
     lan.run(SECOND).unwrap();
     let in_use = lan.stations[0].kay.as_ref().unwrap().status(lan.now()).sas[0].key;
     assert_ne!(in_use.mi, before.mi, "{}", lan.tale());
@@ -407,27 +419,32 @@ fn a_station_that_let_go_of_the_key_in_use_is_given_another() {
     assert_eq!((after.mi, after.kn), (in_use.mi, in_use.kn + 1), "{}", lan.tale());
 }
 
-/// Some peers elect those alone who say that they are key servers: so does everybody who knows of none that is better.
-#[test]
-fn whoever_knows_no_better_key_server_claims_to_be_one() {
+/// Two KaYs that speak every 100 ms and are done at once. Hands out each frame with its sender: 0 or 1.
+fn talk(steps: u64, set: impl Fn(&mut mka::Config)) -> Vec<(usize, Vec<u8>)> {
     let mut lan = Lan::new(1);
     let mut kays: Vec<_> = (1..=2)
         .map(|number| {
             let mut random = lan.random().fork();
             let source = Box::new(move |octets: &mut [u8]| random.fill(octets));
-            mka::Kay::new(Lan::config(number), source, Time::ZERO)
+            let mut config = Lan::config(number);
+            set(&mut config);
+            mka::Kay::new(config, source, Time::ZERO)
         })
         .collect();
-    let mut claims = [Vec::new(), Vec::new()];
-    for step in 0..20 {
+    let mut said = Vec::new();
+    for step in 0..steps {
         let now = Time::from_millis(100 * step);
         for number in 0..2 {
             kays[number].handle_timeout(now);
-            while kays[number].poll_action().is_some() || kays[number].poll_event().is_some() {}
+            while kays[number].poll_event().is_some() {}
+            while let Some(action) = kays[number].poll_action() {
+                if let mka::Action::Confirm(done) = action {
+                    kays[number].handle_done(now, done);
+                }
+            }
             let mut buffer = [0; 1514];
             while let Some(len) = kays[number].poll_transmit(now, &mut buffer) {
-                let pdu = wire::Mkpdu::new_checked(&buffer[..len]).unwrap();
-                claims[number].push(pdu.basic().key_server);
+                said.push((number, buffer[..len].to_vec()));
                 // Neither hears the other before each has spoken.
                 if step > 0 {
                     kays[1 - number].handle_frame(now, &buffer[..len]).unwrap();
@@ -435,6 +452,32 @@ fn whoever_knows_no_better_key_server_claims_to_be_one() {
             }
         }
     }
-    assert!(claims[0].iter().all(|claims| *claims), "{claims:?}");
-    assert_eq!((claims[1].first(), claims[1].last()), (Some(&true), Some(&false)), "{claims:?}");
+    said
+}
+
+/// Some peers elect those alone who say that they are key servers: so does everybody who knows of none that is better.
+#[test]
+fn whoever_knows_no_better_key_server_claims_to_be_one() {
+    let said = talk(20, |_| ());
+    let claims = |of: usize| {
+        let pdus = said.iter().filter(move |(number, _)| *number == of);
+        pdus.map(|(_, pdu)| wire::Mkpdu::new_checked(pdu).unwrap().basic().key_server).collect::<Vec<_>>()
+    };
+    assert!(claims(0).iter().all(|claims| *claims), "{:?}", claims(0));
+    assert_eq!((claims(1).first(), claims(1).last()), (Some(&true), Some(&false)), "{:?}", claims(1));
+}
+
+/// Some peers reject a lowest packet number of zero under delay protection, and with it all of the MKPDU.
+#[test]
+fn with_delay_protection_no_lowest_packet_number_is_zero() {
+    let mut seen = 0;
+    for (_, frame) in talk(100, |config| config.delay_protect = true) {
+        for set in wire::Mkpdu::new_checked(&frame).unwrap().sets() {
+            if let wire::ParameterSet::SakUse(Some(said)) = set {
+                assert!(said.delay_protect && said.latest.llpn > 0 && said.old.llpn > 0, "{said:?}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "hellos come every 500 ms: {seen}");
 }

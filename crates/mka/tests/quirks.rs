@@ -88,3 +88,43 @@ fn a_key_that_gives_two_stations_one_ssci_is_refused() {
     assert_eq!(lan.stations[1].transmits(), None);
     assert!(lan.tale().contains("SakRefused(SharedSsci)"), "{}", lan.tale());
 }
+
+/// A key server that has forgotten a station is reminded of it: the station leaves, and comes back as another.
+#[test]
+fn a_station_that_is_given_no_key_comes_back_as_a_new_one() {
+    let mut lan = lan_with(Quirk::Withholds, 0, |config| config.suites = vec![CipherSuite::GcmAes128]);
+    lan.run(11 * SECOND).unwrap();
+    assert!(!lan.tale().contains("LeftOut"), "it has patience");
+    lan.run(4 * SECOND).unwrap();
+    assert!(lan.tale().contains("LeftOut"), "{}", lan.tale());
+    lan.run(8 * SECOND).unwrap();
+    let left = lan.stations[0].kay.as_ref().unwrap().status(lan.now());
+    assert!(left.peers.is_empty(), "{}", lan.tale());
+    lan.stations[0].quirk = None;
+    lan.run(15 * SECOND).unwrap();
+    lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+}
+
+/// More in the clear than was asked for is not for the key server to decide.
+#[test]
+fn a_greater_offset_than_ones_own_is_refused() {
+    use wire::ConfidentialityOffset::{None, Octets30, Octets50};
+    for (theirs, ours, taken) in [
+        (None, Octets30, true),
+        (Octets30, Octets30, true),
+        (Octets30, Octets50, true),
+        (Octets30, None, false),
+        (Octets50, Octets30, false),
+    ] {
+        let mut lan = Lan::new(2);
+        for (number, offset) in [(1, theirs), (2, ours)] {
+            let mut config = Lan::config(number);
+            (config.suites, config.confidentiality) = (vec![CipherSuite::GcmAes128], Some(offset));
+            let number = lan.add(config);
+            lan.start(number);
+        }
+        lan.run(20 * SECOND).unwrap();
+        assert_eq!(lan.stations[1].transmits().is_some(), taken, "{theirs:?} {ours:?}\n{}", lan.tale());
+        assert_eq!(lan.tale().contains("SakRefused(Offset)"), !taken);
+    }
+}

@@ -49,6 +49,7 @@ impl Storm {
         let slow = one_of(&mut lan, 4);
         let bounded = one_of(&mut lan, 4);
         let mut keeps_keys = true;
+        let offset = *pick(&mut lan, &[ConfidentialityOffset::None, ConfidentialityOffset::Octets30]);
         for number in 0..stations {
             let mut config = Lan::config(number as u16 + 1);
             // A stranger knows the name, and not the key; two of them are a group of their own.
@@ -62,10 +63,8 @@ impl Storm {
             config.priority = if equal { 255 } else { lan.random().u8(..) };
             config.version = if one_of(&mut lan, 4) { 1 } else { 3 };
             config.icv_indicator = lan.random().bool();
-            config.confidentiality = *pick(
-                &mut lan,
-                &[None, Some(ConfidentialityOffset::None), Some(ConfidentialityOffset::Octets30)],
-            );
+            // Who is told to leave less in the clear than the key server leaves takes no SAK of it.
+            config.confidentiality = lan.random().bool().then_some(offset);
             config.delay_protect = bounded && one_of(&mut lan, 2);
             if periodic && lan.random().bool() {
                 config.rekey_period = Some(Time::from_secs(lan.random().u64(8..60)));

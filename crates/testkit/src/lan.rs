@@ -18,7 +18,7 @@ mod secy;
 use crate::Quirk;
 use fastrand::Rng;
 use keys::{Cak, Ckn};
-use mka::{Action, Config, Event, Kay, KeyIdentifier, Server, Time};
+use mka::{Action, Config, Event, Kay, KeyIdentifier, Refused, Server, Time};
 use secy::{RxSa, Secy, TxSa};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -628,7 +628,10 @@ impl Lan {
                 let begun = self.used[used].begun;
                 if begun || station.refuses > 0 {
                     station.refuses = station.refuses.saturating_sub(1);
-                    station.kay.iter_mut().for_each(|kay| kay.handle_refused(now, key.identifier));
+                    station
+                        .kay
+                        .iter_mut()
+                        .for_each(|kay| kay.handle_refused(now, key.identifier, Refused::UsedBefore));
                 } else {
                     secy.tx[key.an.index()] = Some(TxSa { key: key.clone(), next_pn: 1, used });
                 }

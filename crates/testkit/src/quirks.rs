@@ -23,6 +23,8 @@ pub enum Quirk {
     NamesGcmAes128,
     /// The same, by the number that deployed stations have for it.
     NamesGcmAes128Otherwise,
+    /// It hands out nothing.
+    Withholds,
     /// It hands out permission to send in the clear, in place of SAKs.
     PlainText,
     /// It gives all stations of an XPN SAK one SSCI: the live list is that of one station, again and again.
@@ -78,6 +80,7 @@ impl Quirk {
                     let form = DistributedSakForm::Suite { kn, suite, wrapped };
                     writer.distributed_sak(&DistributedSak { an, confidentiality_offset, form }).unwrap();
                 }
+                (Quirk::Withholds, ParameterSet::DistributedSak(_)) => {}
                 (Quirk::PlainText, ParameterSet::DistributedSak(sak)) => {
                     let form = DistributedSakForm::PlainText;
                     writer.distributed_sak(&DistributedSak { form, ..sak }).unwrap();
