@@ -115,7 +115,7 @@ fn read(
     let protect_frames = protect_frames(&mut fields, policy);
     let suite = frames::suite(&mut fields, Some(CipherSuite::GcmAesXpn256));
     let frames = FrameFields::read(&mut fields, suite);
-    let mka = fields.optional("mka", |v| mka::read(v, around.dir));
+    let mka = fields.optional("mka", |v| mka::read(v, suite, around.dir));
     let keys = fields.optional("static", |v| static_keys::read(v, suite, around.dir));
     match (fields.has("mka"), fields.has("static")) {
         (true, true) => {

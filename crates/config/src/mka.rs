@@ -6,6 +6,7 @@ use crate::value::Value;
 use keys::{Cak, CakSource, Ckn, KeyFileError};
 use std::path::Path;
 use std::time::Duration;
+use wire::CipherSuite;
 
 /// What a link's KaY is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ const GREATEST_REKEY_PERIOD: u64 = 30 * 24 * 3600;
 const FILE_EXAMPLE: &str = "cak_file = \"dc1-dc2.key\"";
 
 /// Reads `[link.mka]`.
-pub(crate) fn read(value: &Value<'_>, dir: &Path) -> Option<Mka> {
+pub(crate) fn read(value: &Value<'_>, suite: Option<CipherSuite>, dir: &Path) -> Option<Mka> {
     let mut fields = value.fields("[link.mka] as the header of a table")?;
     let key = cak(&mut fields, dir);
     let priority = fields.or("priority", 16, |v| v.whole(0..=255, "priority = 16"));
@@ -44,8 +45,15 @@ pub(crate) fn read(value: &Value<'_>, dir: &Path) -> Option<Mka> {
     let delay_protect = fields.or("delay_protect", false, |v| v.boolean("delay_protect = true"));
     let version = fields.or("version", 3, |v| v.whole(1..=3, "version = 3"));
     let icv_indicator = fields.or("icv_indicator", false, |v| v.boolean("icv_indicator = true"));
+    let unbounded = delay_protect == Some(true)
+        && version.is_some_and(|version| version < 3)
+        && suite.is_some_and(CipherSuite::is_xpn);
+    if unbounded {
+        let what = "bounds nothing: with this version, high halves of packet numbers, which XPN suites have, are not said";
+        fields.fail("delay_protect", what, "write version = 3, or delay_protect = false");
+    }
     fields.finish();
-    let (cak, ckn) = key?;
+    let (cak, ckn) = key.filter(|_| !unbounded)?;
     Some(Mka {
         cak,
         ckn,

@@ -6,14 +6,14 @@ use crate::story::{SILENCE, Story};
 use crate::{Mark, TaskAddress, Workers};
 use datapath::ControlPort;
 use keys::KeyId;
-use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Server};
+use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Refused, Server};
 use secy::{Command, Retired, RxSa, RxSaCounters, RxSc, SaParams, TxSa, Xpn};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use wire::{An, ConfidentialityOffset, Sci};
 
 /// Frames that are taken in one poll. A flood of them must not keep this link's timers, or other links, waiting.
-const FRAMES_A_POLL: usize = 64;
+const FRAMES_A_POLL: usize = 256;
 /// Octets of the longest MKPDU.
 const MAX_MKPDU: usize = 1514;
 /// Keys that this process remembers to have transmitted with, the latest. Each key server's are numbered, and refused by
@@ -61,6 +61,10 @@ pub struct Agreement {
     story: Story,
     heard: bool,
     silence_told: bool,
+    /// Since when stations are heard that do not hear this side, and whether that was said.
+    unheard: Option<(Instant, bool)>,
+    /// The line took no MKPDU.
+    line_full: bool,
     counts: Counts,
 }
 
@@ -99,6 +103,8 @@ impl Agreement {
             story,
             heard: false,
             silence_told: false,
+            unheard: None,
+            line_full: false,
             counts: Counts::default(),
         }
     }
@@ -126,6 +132,7 @@ impl Agreement {
             self.kay.handle_timeout(self.time(now));
         }
         self.drain(now, workers);
+        self.mind_one_way(now);
         if !self.heard && !self.silence_told && now.saturating_duration_since(self.epoch) > SILENCE {
             self.silence_told = true;
             self.story.warning(
@@ -201,7 +208,8 @@ impl Agreement {
             link: self.settings.link.clone(),
             keys: "mka".to_owned(),
             sci: sci.to_string(),
-            secured: self.sas.is_secured(),
+            // Of what nobody receives nothing is secured.
+            secured: self.sas.is_secured() && status.peers.iter().any(|peer| peer.live && peer.receives),
             key_server: status.server.map(|server| match server {
                 Server::Me => sci.to_string(),
                 Server::Peer { sci, .. } => sci.to_string(),
@@ -218,6 +226,7 @@ impl Agreement {
                     mi: peer.mi.to_string(),
                     mn: peer.mn,
                     live: peer.live,
+                    receives: peer.receives,
                     priority: peer.priority,
                     version: peer.version,
                     age_ms: peer.age.as_millis() as u64,
@@ -232,6 +241,24 @@ impl Agreement {
             }),
             ..LinkStatus::default()
         }
+    }
+
+    /// Stations that are heard and do not hear this side for long: frames get lost in one direction.
+    fn mind_one_way(&mut self, now: Instant) {
+        let status = self.kay.status(self.time(now));
+        let unheard = status.peers.first().filter(|_| status.peers.iter().all(|peer| !peer.live));
+        self.unheard = match (unheard, self.unheard) {
+            (None, _) => None,
+            (Some(_), None) => Some((now, false)),
+            (Some(peer), Some((since, false))) if now.saturating_duration_since(since) > SILENCE => {
+                let sci = peer.sci;
+                let text = "do frames get through that way, and does it take MKA of this version?";
+                self.story
+                    .warning(now, format!("station {sci} is heard, but does not hear this side: {text}"));
+                Some((since, true))
+            }
+            (Some(_), known) => known,
+        };
     }
 
     fn time(&self, now: Instant) -> mka::Time {
@@ -276,11 +303,12 @@ impl Agreement {
             }
             let mut buffer = [0; MAX_MKPDU];
             while let Some(len) = self.kay.poll_transmit(self.time(now), &mut buffer) {
-                if self.port.send(&buffer[..len]) {
-                    self.counts.sent += 1;
-                } else {
+                let taken = self.port.send(&buffer[..len]);
+                self.counts.sent += u64::from(taken);
+                if !taken && !self.line_full {
                     self.story.warning(now, "the line takes no MKPDUs: is the port up?".to_owned());
                 }
+                self.line_full = !taken;
             }
             let Some(event) = self.kay.poll_event() else { return };
             self.story.tell(now, &event);
@@ -359,9 +387,9 @@ impl Agreement {
 
     fn install_tx(&mut self, now: Instant, workers: &mut Workers, key: &Key) {
         let params = params(key, self.settings.kay.sci);
-        if !self.is_new(now, key.identifier, params.id()) {
+        if let Err(why) = self.note(now, key.identifier, params.id()) {
             let time = self.time(now);
-            return self.kay.handle_refused(time, key.identifier);
+            return self.kay.handle_refused(time, key.identifier, why);
         }
         // Numbers are not reserved as those of static keys are: no later life has this key.
         let sa = match TxSa::new(&params, u64::MAX) {
@@ -381,25 +409,28 @@ impl Agreement {
         workers.send(self.settings.protect, Command::InstallTxSa { an: key.an, sa: Box::new(sa) });
     }
 
-    /// Whether this side has never transmitted under a key, in this life or an earlier one.
-    fn is_new(&mut self, now: Instant, key: KeyIdentifier, id: KeyId) -> bool {
+    /// Notes that this side is about to transmit under a key, which it must never have done before, in this life or an
+    /// earlier one.
+    fn note(&mut self, now: Instant, key: KeyIdentifier, id: KeyId) -> Result<(), Refused> {
         if self.used.contains(&id) {
-            return false;
+            return Err(Refused::UsedBefore);
         }
         // What this side made itself was drawn at random a moment ago.
-        let own = key.mi == self.kay.status(Duration::ZERO).mi;
-        let new = own
-            || self.store.take(id).unwrap_or_else(|e| {
-                self.story.error(now, format!("{e}; a SAK that cannot be noted is not used"));
-                false
-            });
-        if new {
-            if self.used.len() == REMEMBERED {
-                self.used.pop_front();
+        if key.mi != self.kay.status(Duration::ZERO).mi {
+            match self.store.take(id) {
+                Ok(true) => {}
+                Ok(false) => return Err(Refused::UsedBefore),
+                Err(e) => {
+                    self.story.error(now, e);
+                    return Err(Refused::NotNoted);
+                }
             }
-            self.used.push_back(id);
         }
-        new
+        if self.used.len() == REMEMBERED {
+            self.used.pop_front();
+        }
+        self.used.push_back(id);
+        Ok(())
     }
 }
 

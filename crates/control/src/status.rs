@@ -11,7 +11,7 @@ pub struct LinkStatus {
     pub keys: String,
     /// SCI of the transmit SC, 16 hex digits.
     pub sci: String,
-    /// Frames are protected on the way out, and somebody's are accepted on the way in.
+    /// Frames are protected on the way out, some station receives them, and somebody's are accepted on the way in.
     pub secured: bool,
     /// SCI of the key server, once one is elected.
     pub key_server: Option<String>,
@@ -54,6 +54,8 @@ pub struct PeerStatus {
     pub mn: u32,
     /// It hears this side.
     pub live: bool,
+    /// It said that it receives what this side transmits.
+    pub receives: bool,
     /// Key server priority.
     pub priority: u8,
     /// The MKA version that it speaks.

@@ -1,12 +1,12 @@
 //! The story of a link in words that an operator understands. Never a key.
 
-use mka::{Event, Ignored, Server};
+use mka::{Event, Ignored, Refused, Server};
 use std::time::{Duration, Instant};
 use wire::{Mkpdu, Sci};
 
 /// What repeats is said again after so long.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Senders that complaints are remembered of. More come only from somebody who makes addresses up.
+/// Complaints within that time, at most. More come only from somebody who makes addresses up.
 const MAX_COMPLAINTS: usize = 16;
 /// A link that hears nobody for so long is worth a line.
 pub(crate) const SILENCE: Duration = Duration::from_secs(10);
@@ -59,7 +59,24 @@ impl Story {
             Event::SakReceived { key, an } => {
                 tracing::info!(link, kn = key.kn, an = an.as_u8(), "a new SAK from the key server");
             }
+            // The station has only not been heard yet: the SAK comes again.
+            Event::SakRefused(refused @ Refused::UnknownStation) => {
+                tracing::info!(link, "a SAK is not taken yet: {refused}");
+            }
+            Event::SakRefused(refused @ Refused::TooManyStations) => {
+                self.error(now, format!("no SAK is made: {refused}; other suites have no such limit"));
+            }
             Event::SakRefused(refused) => self.error(now, format!("a SAK was refused: {refused}")),
+            Event::LeftOut { sci, leave } => {
+                let leave = leave.as_secs();
+                self.warning(
+                    now,
+                    format!(
+                        "the key server {sci} hands out no SAK to this side, which keeps silent for {leave} s now and \
+                         comes back as a new station"
+                    ),
+                );
+            }
             Event::Receiving(key) => tracing::debug!(link, kn = key.kn, "receives under the new SAK"),
             Event::Transmitting { key, delayed: false } => {
                 tracing::info!(link, kn = key.kn, "transmits under the new SAK");
@@ -93,23 +110,18 @@ impl Story {
             Ignored::Agility => format!("{station} uses algorithms that are not known here"),
             Ignored::TooMany => "there are too many stations on this link".to_owned(),
             Ignored::Malformed if sci.is_none() && is_mka(frame) => "a malformed MKPDU came".to_owned(),
+            Ignored::SameSci => {
+                format!("another {station} has this side's SCI: give each its own, with `sci` in [[link]]")
+            }
             Ignored::Malformed | Ignored::Own | Ignored::Stale => return,
         };
-        let known = self.complaints.iter_mut().find(|(w, s, _)| (*w, *s) == (why, sci));
-        match known {
-            Some((.., said)) if now.saturating_duration_since(*said) < AGAIN => {
-                self.last_error = Some((text, now));
-                return;
-            }
-            Some((.., said)) => *said = now,
-            None => {
-                if self.complaints.len() == MAX_COMPLAINTS {
-                    self.complaints.remove(0);
-                }
-                self.complaints.push((why, sci, now));
-            }
+        // Whoever is on the line can make senders up, without end and without a key.
+        self.complaints.retain(|(.., said)| now.saturating_duration_since(*said) < AGAIN);
+        let known = self.complaints.iter().any(|(w, s, _)| (*w, *s) == (why, sci));
+        if !known && self.complaints.len() < MAX_COMPLAINTS {
+            self.complaints.push((why, sci, now));
+            self.warning(now, text);
         }
-        self.warning(now, text);
     }
 }
 

@@ -7,8 +7,10 @@ use secy::FrameBuf;
 
 /// Octets of the longest frame that is handed over: an Ethernet frame without VLAN tags and FCS.
 const MAX_LEN: usize = 1514;
-/// Frames that wait at most, each way. MKA sends less than ten a second.
-const RING_LEN: usize = 64;
+/// Frames that wait at most, each way: what a hundred stations say when a key changes.
+const RING_LEN: usize = 256;
+/// Where an EAPOL frame says what it carries, and what it says of an MKPDU (802.1X clause 11.3.2).
+const PACKET_TYPE: (usize, u8) = (15, 5);
 
 /// A copy of a frame, on its way.
 struct ControlFrame {
@@ -62,11 +64,15 @@ impl ControlPort {
 impl ControlInlet {
     /// Whether the frame was taken.
     pub(crate) fn put(&mut self, frame: &impl FrameBuf) -> bool {
-        // In pieces, or longer, it is no MKPDU.
-        if self.0.is_full() || !frame.is_contiguous() {
+        let head = frame.head();
+        // MKPDUs go to groups (802.1X clause 11.11.2). In pieces, or longer, a frame is none either. Others would only
+        // take the place of those that are.
+        let (at, mka) = PACKET_TYPE;
+        let is_mkpdu = head.first().is_some_and(|octet| octet & 1 == 1) && head.get(at) == Some(&mka);
+        if !is_mkpdu || self.0.is_full() || !frame.is_contiguous() {
             return false;
         }
-        ControlFrame::new(frame.head()).is_some_and(|frame| self.0.push(frame).is_ok())
+        ControlFrame::new(head).is_some_and(|frame| self.0.push(frame).is_ok())
     }
 }
 

@@ -56,7 +56,8 @@ fn link(line: usize) -> Ends {
 
 fn frame(ethertype: u16, len: usize, fill: u8) -> Vec<u8> {
     let mut frame = vec![fill; len];
-    frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
+    frame[0] = 1;
+    frame[12..16].copy_from_slice(&[(ethertype >> 8) as u8, ethertype as u8, 3, 5]);
     frame
 }
 
@@ -82,23 +83,29 @@ fn eapol_of_the_line_reaches_the_control_core_and_nothing_else_does() {
     let mkpdus = [frame(EAPOL, 60, 1), frame(EAPOL, 1514, 2)];
     send(&mut ends.line.0, &[mkpdus[0].clone(), frame(0x0800, 60, 3), mkpdus[1].clone()]);
     send(&mut ends.line.0, &[frame(EAPOL, 1515, 4)]);
+    // To one station, and of another kind of EAPOL.
+    let (mut to_one, mut start) = (frame(EAPOL, 60, 5), frame(EAPOL, 60, 6));
+    (to_one[0], start[15]) = (2, 1);
+    send(&mut ends.line.0, &[to_one, start]);
     ends.verify.poll(&mut Engine::new());
     let got: Vec<_> = std::iter::from_fn(|| ends.control.receive(<[u8]>::to_vec)).collect();
     assert_eq!(got, mkpdus);
     assert!(receive(&mut ends.plain.1).is_empty());
-    assert_eq!((ends.counters[1].eapol_frames.get(), ends.counters[1].eapol_dropped.get()), (2, 1));
+    assert_eq!((ends.counters[1].eapol_frames.get(), ends.counters[1].eapol_dropped.get()), (2, 3));
 }
 
 #[test]
 fn a_flood_of_eapol_is_dropped_and_counted() {
     let mut ends = link(256);
-    send(&mut ends.line.0, &vec![frame(EAPOL, 60, 1); 200]);
-    for _ in 0..10 {
-        ends.verify.poll(&mut Engine::new());
+    for _ in 0..2 {
+        send(&mut ends.line.0, &vec![frame(EAPOL, 60, 1); 250]);
+        for _ in 0..10 {
+            ends.verify.poll(&mut Engine::new());
+        }
     }
     let (taken, dropped) = (ends.counters[1].eapol_frames.get(), ends.counters[1].eapol_dropped.get());
-    assert!((1..=64).contains(&taken), "{taken}");
-    assert_eq!(taken + dropped, 200);
+    assert!((1..=256).contains(&taken), "{taken}");
+    assert_eq!(taken + dropped, 500);
     assert_eq!(std::iter::from_fn(|| ends.control.receive(|_| ())).count() as u64, taken);
 }
 

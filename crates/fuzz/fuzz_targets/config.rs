@@ -12,6 +12,7 @@ static FILE: LazyLock<TempFile> = LazyLock::new(|| {
     let sak = |octets| format!("sak = \"{}\"\n", "5a".repeat(octets));
     file.beside("128.key", &sak(16));
     file.beside("256.key", &sak(32));
+    file.beside("cak.key", &format!("cak = \"{}\"\nckn = \"0102\"\n", "5a".repeat(16)));
     file.beside("xpn-128.key", &(sak(16) + salt));
     file.beside("xpn-256.key", &(sak(32) + salt));
     file

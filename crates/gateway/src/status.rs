@@ -21,7 +21,17 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 pub fn status(socket: &Path, json: bool, watch: bool) -> Result<()> {
     let mut before: Option<(Instant, Vec<LinkStatus>)> = None;
     loop {
-        let links: Vec<LinkStatus> = control::ask(socket, &Ask::Status)?;
+        let links: Vec<LinkStatus> = match control::ask(socket, &Ask::Status) {
+            Ok(links) => links,
+            // It may be about to start, or to start again.
+            Err(e) if watch => {
+                writeln!(io::stderr(), "macsec-gw: {e}")?;
+                before = None;
+                thread::sleep(WATCH);
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
         let now = Instant::now();
         let text = if json {
             links
@@ -121,7 +131,12 @@ fn show_link(
         for peer in &link.peers {
             peers.add_row([
                 peer.sci.clone(),
-                if peer.live { "live" } else { "potential" }.to_owned(),
+                match (peer.live, peer.receives) {
+                    (true, true) => "receives",
+                    (true, false) => "live",
+                    (false, _) => "does not hear",
+                }
+                .to_owned(),
                 peer.mi.clone(),
                 peer.mn.to_string(),
                 peer.priority.to_string(),
@@ -192,6 +207,7 @@ mod tests {
                 mi: mi.clone(),
                 mn: 9,
                 live: true,
+                receives: true,
                 priority: 16,
                 version: 3,
                 age_ms: 1234,
@@ -234,7 +250,7 @@ mod tests {
             "0102030405060708090a0b0c/3",
             "in use",
             "1000",
-            "live",
+            "receives",
         ] {
             assert!(text.contains(part), "{part}:\n{text}");
         }

@@ -179,6 +179,9 @@ const WRONG: &[Wrong] = wrong! {
     "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
         "mka = { cak_file = \"cak.key\", delay_protect = 1 }", "mka = {", "link \"second\": mka.delay_protect",
         ["1 is not true or false"];
+    "[link.static]\ntx = { an = 0, sak_file = \"a.key\", ssci = 1 }\nrx = [\n  { sci = \"0200000000020001\", an = 0, sak_file = \"b.key\", ssci = 2 },\n]" =>
+        "mka = { cak_file = \"cak.key\", delay_protect = true, version = 2 }", "mka = {", "link \"dc1-dc2\": mka.delay_protect",
+        ["bounds nothing", "write version = 3"];
     "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
         "mka = { cak_file = \"cak.key\", prio = 1 }", "mka = {", "link \"second\": mka.prio",
         ["unknown key", "cak_file, cak_env, cak_credential, priority"];
