@@ -36,6 +36,7 @@ class Course(Enum):
     """What happens in a case with key agreement, once both sides have started."""
 
     STEADY = auto()  # traffic and nothing else
+    LASTS = auto()  # traffic, and the same again when everybody's life time is over
     REFUSED = auto()  # the two have not the same CAK or CKN, so nothing passes
     PEER_RESTARTS = auto()
     PEER_RETURNS = auto()  # as before, but only after the gateway has given it up
@@ -55,6 +56,7 @@ class MkaCase(Case):
     peer_port: int = 1  # in the peer's SCI
     bridged: bool = False  # through a Linux bridge
     bulk: bool = False  # iperf3 beside the pings
+    delay_protect: bool = False  # ours
     course: Course = Course.STEADY
     wrong: str = ""  # what the peer has wrong: its "cak" or "ckn"
 
@@ -110,6 +112,20 @@ CASES: list[Case] = [
     MkaCase("mka-ckn-32", "CKN of 32 octets", ckn_octets=32),
     MkaCase("mka-integrity-only", "nothing encrypted, all authenticated", encrypt=False),
     MkaCase("mka-replay-window-64", "replay window 64 instead of 0", replay_window=64, bulk=True),
+    MkaCase(
+        "mka-delay-protect",
+        "delay protection of ours, beyond the time in which a peer that disliked it would be lost",
+        delay_protect=True,
+        course=Course.LASTS,
+    ),
+    MkaCase(
+        "mka-delay-protect-client",
+        "the same, the peer is the key server",
+        priority=32,
+        peers=(16,),
+        delay_protect=True,
+        course=Course.LASTS,
+    ),
     MkaCase("mka-port", "port 7 in the peer's SCI", peer_port=7),
     MkaCase("mka-wrong-cak", "the peer has another CAK: nothing passes", course=Course.REFUSED, wrong="cak"),
     MkaCase("mka-wrong-ckn", "the peer has another CKN: nothing passes", course=Course.REFUSED, wrong="ckn"),

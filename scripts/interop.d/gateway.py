@@ -164,7 +164,8 @@ rx = [{{ sci = "{theirs.sci}", an = 0, sak_file = "{rx_key}", next_pn = {case.fi
 def agreed_keys(case: MkaCase, association: Association, directory: Path) -> Keys:
     """Keys that MKA agrees upon."""
     cak = _key_file(directory / "cak.key", f'cak = "{association.cak}"\nckn = "{association.ckn}"\n')
-    rekey = f"rekey_period = {REKEY_SECONDS}\n" if case.course is Course.REKEYS else ""
+    more = f"rekey_period = {REKEY_SECONDS}\n" if case.course is Course.REKEYS else ""
+    more += "delay_protect = true\n" if case.delay_protect else ""
     return Keys(
         gateway=f'control_socket = "{directory}/control.sock"\n',
         link=f'''\
@@ -172,7 +173,7 @@ def agreed_keys(case: MkaCase, association: Association, directory: Path) -> Key
 [link.mka]
 cak_file = "{cak}"
 priority = {case.priority}
-{rekey}''',
+{more}''',
     )
 
 

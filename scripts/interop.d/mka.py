@@ -99,6 +99,9 @@ class Agreement:
             rates = traffic.sustain(self._testbed, self._guests[0], SUSTAIN_SECONDS)
         else:
             rates = traffic.exercise_agreed(self._testbed, self._guests, self._case)
+            if self._case.course is Course.LASTS:
+                time.sleep(2 * LOSE_SECONDS)
+                traffic.exercise_agreed(self._testbed, self._guests, self._case)
         self._outcome.figures += rates
 
     def _be_refused(self) -> None:
