@@ -8,7 +8,9 @@ use keys::{Cak, Ckn, Ick};
 use libfuzzer_sys::fuzz_target;
 use mka::{Action, Config, Kay, KeyIdentifier, Refused, Time};
 use std::collections::HashSet;
-use wire::{An, BasicRepr, CipherSuite, CknRef, MacAddr, MemberId, Mkpdu, MkpduWriter, ParameterSet, Sci};
+use wire::{
+    An, BasicRepr, Capability, CipherSuite, CknRef, MacAddr, MemberId, Mkpdu, MkpduWriter, ParameterSet, Sci,
+};
 
 /// What happens in one input, at most.
 const STEPS: usize = 200;
@@ -177,7 +179,7 @@ fn forged(input: &mut Input<'_>, one: &Station, other: &Station, now: Time, ick:
         priority: input.octet(),
         key_server: flags & 1 != 0,
         macsec_desired: flags & 2 != 0,
-        capability: Default::default(),
+        capability: Capability::ConfidentialityOffsets,
         sci: input.pick(&[others.sci, Sci::from_bytes([7; 8]), mine.sci]),
         mi: input.pick(&mis),
         mn: input.pick(&[others.mn + 1, 1, u32::MAX, mine.mn]),
@@ -193,7 +195,8 @@ fn forged(input: &mut Input<'_>, one: &Station, other: &Station, now: Time, ick:
         let listed = mis.iter().cycle().take(count).map(|mi| (*mi, 1));
         let list = [(mine.mi, mn)].into_iter().chain(listed);
         let ssci = input.octet();
-        let written = if flags & 8 == 0 { writer.live_peers(ssci, list) } else { writer.potential_peers(list) };
+        let written =
+            if flags & 8 == 0 { writer.live_peers(ssci, list) } else { writer.potential_peers(list) };
         // What does not fit is left out.
         let _ = written;
     }
@@ -203,10 +206,12 @@ fn forged(input: &mut Input<'_>, one: &Station, other: &Station, now: Time, ick:
                 let (flags, len) = ([input.octet(), input.octet()], usize::from(input.octet()));
                 writer.unknown(kind, flags, input.octets(len))
             }
-            which => match Mkpdu::new_checked(&other.said).ok().and_then(|pdu| nth_set(&pdu, which, &mut writer)) {
-                Some(copied) => copied,
-                None => continue,
-            },
+            which => {
+                match Mkpdu::new_checked(&other.said).ok().and_then(|pdu| nth_set(&pdu, which, &mut writer)) {
+                    Some(copied) => copied,
+                    None => continue,
+                }
+            }
         };
         let _ = copied;
     }
