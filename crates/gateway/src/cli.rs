@@ -30,7 +30,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    /// Run the gateway until SIGTERM or Ctrl-C; says READY on standard error when frames pass
+    /// Run the gateway until SIGTERM or Ctrl-C; says READY on standard error when it runs
     Run(RunArgs),
     /// Say what is wrong with a configuration and its key files, and what to write instead
     Check {
