@@ -10,12 +10,10 @@ use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Refused, Server};
 use secy::{Command, Retired, RxSa, RxSaCounters, RxSc, SaParams, TxSa, Xpn};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use wire::{An, ConfidentialityOffset, Sci};
+use wire::{An, ConfidentialityOffset, MkpduWriter, Sci};
 
 /// Frames that are taken in one poll. A flood of them must not keep this link's timers, or other links, waiting.
-const FRAMES_A_POLL: usize = 256;
-/// Octets of the longest MKPDU.
-const MAX_MKPDU: usize = 1514;
+const FRAMES_A_POLL: usize = 64;
 /// Keys that this process remembers to have transmitted with, the latest. Each key server's are numbered, and refused by
 /// the KaY when they come again; this is what remains when the KaY is wrong.
 const REMEMBERED: usize = 4096;
@@ -281,7 +279,7 @@ impl Agreement {
                     _ => counts.ignored += 1,
                 }
                 // Somebody is there, and is complained of by what is wrong with it.
-                *heard |= matches!(why, Ignored::Icv | Ignored::OtherCkn);
+                *heard |= matches!(why, Ignored::Icv | Ignored::OtherCkn | Ignored::SameSci);
                 story.complain(now, why, frame);
             }
         });
@@ -301,7 +299,7 @@ impl Agreement {
             while let Some(action) = self.kay.poll_action() {
                 self.act(now, workers, action);
             }
-            let mut buffer = [0; MAX_MKPDU];
+            let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
             while let Some(len) = self.kay.poll_transmit(self.time(now), &mut buffer) {
                 let taken = self.port.send(&buffer[..len]);
                 self.counts.sent += u64::from(taken);

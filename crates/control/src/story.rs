@@ -109,11 +109,11 @@ impl Story {
             ),
             Ignored::Agility => format!("{station} uses algorithms that are not known here"),
             Ignored::TooMany => "there are too many stations on this link".to_owned(),
-            Ignored::Malformed if sci.is_none() && is_mka(frame) => "a malformed MKPDU came".to_owned(),
+            Ignored::Malformed => "a malformed MKPDU came".to_owned(),
             Ignored::SameSci => {
                 format!("another {station} has this side's SCI: give each its own, with `sci` in [[link]]")
             }
-            Ignored::Malformed | Ignored::Own | Ignored::Stale => return,
+            Ignored::Own | Ignored::Stale => return,
         };
         // Whoever is on the line can make senders up, without end and without a key.
         self.complaints.retain(|(.., said)| now.saturating_duration_since(*said) < AGAIN);
@@ -123,11 +123,4 @@ impl Story {
             self.warning(now, text);
         }
     }
-}
-
-/// Whether an EAPOL frame says that it carries an MKPDU.
-fn is_mka(frame: &[u8]) -> bool {
-    const PACKET_TYPE: usize = 15;
-    const MKA: u8 = 5;
-    frame.get(PACKET_TYPE) == Some(&MKA)
 }

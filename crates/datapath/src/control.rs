@@ -4,9 +4,10 @@
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use secy::FrameBuf;
+use wire::MkpduWriter;
 
-/// Octets of the longest frame that is handed over: an Ethernet frame without VLAN tags and FCS.
-const MAX_LEN: usize = 1514;
+/// Octets of the longest frame that is handed over.
+const MAX_LEN: usize = MkpduWriter::MAX_FRAME_LEN;
 /// Frames that wait at most, each way: what a hundred stations say when a key changes.
 const RING_LEN: usize = 256;
 /// Where an EAPOL frame says what it carries, and what it says of an MKPDU (802.1X clause 11.3.2).

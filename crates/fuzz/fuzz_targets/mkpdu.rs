@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use wire::{Eapol, EapolRepr, Full, Mkpdu, MkpduWriter, ParameterSet};
 
-const MAX_FRAME_LEN: usize = 1514;
+const MAX_FRAME_LEN: usize = MkpduWriter::MAX_FRAME_LEN;
 const INDICATOR_LEN: usize = 4;
 
 fuzz_target!(|octets: &[u8]| {

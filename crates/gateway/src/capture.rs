@@ -97,7 +97,8 @@ fn pump(
     }
 }
 
-fn params<'a>(keys: &StaticSas, sa: &'a StaticSa) -> SaParams<'a> {
+/// What makes an SA of a KEYS file.
+pub(crate) fn params<'a>(keys: &StaticSas, sa: &'a StaticSa) -> SaParams<'a> {
     SaParams {
         suite: keys.cipher_suite,
         sak: &sa.sak,

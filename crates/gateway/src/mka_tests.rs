@@ -1,6 +1,6 @@
 //! Gateways that key themselves by MKA, over ports in memory and in real time.
 
-use crate::tests::{count, stop};
+use crate::tests::{count, one_link, send, stop};
 use crate::{Gateway, OpenPort, Ports, Row};
 use control::LinkStatus;
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, ThreadSetup, wire as memory_wire};
@@ -55,35 +55,7 @@ fn configuration(dir: &Path, number: u8, cak: &str, link: &str, mka: &str) -> co
     let key = dir.join(format!("{number}.key"));
     std::fs::write(&key, cak).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let text = format!(
-        r#"
-[gateway]
-worker_cores = [{core}]
-poll = "adaptive"
-state_dir = "state-{number}"
-
-[[port]]
-name = "plain"
-device = "net_null0"
-
-[[port]]
-name = "line"
-device = "net_null1"
-
-[[link]]
-name = "l"
-plain = "plain"
-line = "line"
-{link}
-
-[link.mka]
-cak_file = "{number}.key"
-{mka}
-"#
-    );
-    let file = dir.join(format!("{number}.toml"));
-    std::fs::write(&file, text).unwrap();
-    config::Config::load(&file).unwrap()
+    one_link(dir, number, core, &format!("{link}\n\n[link.mka]\ncak_file = \"{number}.key\"\n{mka}\n"))
 }
 
 const CAK: &str = "cak = \"6b1ddf2aebd8d0a5c1bc9e2a2e2e8e55\"\nckn = \"0102\"\n";
@@ -148,14 +120,6 @@ impl Pair {
             self.tick();
         }
         got
-    }
-}
-
-fn send(tx: &mut MemoryTx, frames: &[Vec<u8>]) {
-    for chunk in frames.chunks(secy::MAX_BURST) {
-        let mut burst: Burst<MemFrame> = chunk.iter().map(|f| MemFrame::new(f)).collect();
-        tx.tx_burst(&mut burst);
-        assert!(burst.is_empty(), "the wire is full");
     }
 }
 

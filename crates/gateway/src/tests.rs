@@ -81,11 +81,7 @@ impl Ports for Lab {
 
 impl Lab {
     fn send(&mut self, port: &str, frames: &[Vec<u8>]) {
-        for chunk in frames.chunks(secy::MAX_BURST) {
-            let mut burst: Burst<MemFrame> = chunk.iter().map(|f| MemFrame::new(f)).collect();
-            self.cables.get_mut(port).unwrap().tx.tx_burst(&mut burst);
-            assert!(burst.is_empty(), "the wire is full");
-        }
+        send(&mut self.cables.get_mut(port).unwrap().tx, frames);
     }
 
     /// What arrives at the far end of a port until `count` frames came, or for a while when fewer do.
@@ -132,12 +128,26 @@ fn configuration(dir: &Path, own: u8, peer: u8, link: &str) -> config::Config {
             std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         }
     }
+    let link = format!(
+        r#"sci = "020000000000000{own}"
+{link}
+
+[link.static]
+tx = {{ an = 1, sak_file = "from-{own}.key", ssci = {own} }}
+rx = [{{ sci = "020000000000000{peer}", an = 1, sak_file = "from-{peer}.key", ssci = {peer} }}]
+"#
+    );
+    one_link(dir, own, 0, &link)
+}
+
+/// The configuration of a site with one link, `link` being all of it beyond its name and ports.
+pub(crate) fn one_link(dir: &Path, site: u8, core: usize, link: &str) -> config::Config {
     let text = format!(
         r#"
 [gateway]
-worker_cores = [0]
+worker_cores = [{core}]
 poll = "adaptive"
-state_dir = "state-{own}"
+state_dir = "state-{site}"
 
 [[port]]
 name = "plain"
@@ -151,17 +161,20 @@ device = "net_null1"
 name = "l"
 plain = "plain"
 line = "line"
-sci = "020000000000000{own}"
-{link}
-
-[link.static]
-tx = {{ an = 1, sak_file = "from-{own}.key", ssci = {own} }}
-rx = [{{ sci = "020000000000000{peer}", an = 1, sak_file = "from-{peer}.key", ssci = {peer} }}]
-"#
+{link}"#
     );
-    let file = dir.join(format!("{own}.toml"));
+    let file = dir.join(format!("{site}.toml"));
     std::fs::write(&file, text).unwrap();
     config::Config::load(&file).unwrap()
+}
+
+/// Puts frames on a wire that has room for them.
+pub(crate) fn send(tx: &mut MemoryTx, frames: &[Vec<u8>]) {
+    for chunk in frames.chunks(secy::MAX_BURST) {
+        let mut burst: Burst<MemFrame> = chunk.iter().map(|f| MemFrame::new(f)).collect();
+        tx.tx_burst(&mut burst);
+        assert!(burst.is_empty(), "the wire is full");
+    }
 }
 
 /// Stops a gateway that must end well.

@@ -1,7 +1,8 @@
 //! Frames of a capture through the receive half of a SecY, under keys of a file or keys that MKA distributed.
 
 use crate::association::{Association, CaKeys, Distribution, Icv};
-use crate::link::{validate_frames, xpn};
+use crate::capture::params;
+use crate::link::validate_frames;
 use crate::{BadUsage, Row};
 use anyhow::Result;
 use config::{KeysFile, MkaKeys, StaticSas};
@@ -161,15 +162,7 @@ impl StaticVerifier {
         });
         let rx = &mut half.rx;
         for sa in &keys.sas {
-            let params = SaParams {
-                suite: keys.cipher_suite,
-                sak: &sa.sak,
-                sci: sa.sci,
-                xpn: xpn(sa.xpn),
-                offset: keys.confidentiality_offset,
-                first_pn: sa.next_pn,
-            };
-            let rx_sa = RxSa::new(&params).map_err(|e| BadUsage(e.to_string()))?;
+            let rx_sa = RxSa::new(&params(keys, sa)).map_err(|e| BadUsage(e.to_string()))?;
             if !rx.channels().iter().any(|c| c.sci() == sa.sci)
                 && rx.apply(Command::AddRxSc(RxSc::new(sa.sci))).is_some()
             {

@@ -3,7 +3,7 @@
 use crate::Time;
 use core::fmt;
 use keys::{Cak, Ckn};
-use wire::{CipherSuite, ConfidentialityOffset, Sci};
+use wire::{CipherSuite, ConfidentialityOffset, MkpduWriter, Sci};
 
 /// Where random octets come from.
 pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
@@ -65,7 +65,7 @@ impl Config {
             version: 3,
             icv_indicator: false,
             rekey_period: None,
-            max_frame: 1514,
+            max_frame: MkpduWriter::MAX_FRAME_LEN,
             times: Times::default(),
         }
     }
