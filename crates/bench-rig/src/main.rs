@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod clock;
+mod console;
+mod cores;
 mod gcm_bench;
 
 use std::process::ExitCode;

@@ -1,11 +1,11 @@
 //! Who is measured.
 
 use super::case::Suite;
-use super::clock::Clock;
 use super::frames::Frame;
 use super::ours::Ours;
 use super::peers::{AwsLc, OneByOne, RustCrypto128, RustCrypto256};
 use crate::BadUsage;
+use crate::clock::Clock;
 use gcm::Backend;
 use std::hint::black_box;
 

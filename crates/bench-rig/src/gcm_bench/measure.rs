@@ -2,10 +2,10 @@
 
 use super::case::{Case, Direction};
 use super::check::{FIRST_PN, Reference, open_all, seal_all};
-use super::clock::{Clock, median};
 use super::contender::{Contender, Kind};
 use super::frames::{Frame, Pool};
 use super::port_limit::{Costs, LimitSlices, Registers};
+use crate::clock::{Clock, median};
 use anyhow::{Context, Result, bail};
 use gcm::limit::PortLoops;
 

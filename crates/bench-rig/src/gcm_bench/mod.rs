@@ -2,7 +2,6 @@
 
 mod case;
 mod check;
-mod clock;
 mod contender;
 mod frames;
 mod measure;
@@ -14,14 +13,14 @@ mod report;
 pub(crate) use case::{Direction, Mode, Size, Suite};
 
 use crate::BadUsage;
-use anyhow::{Result, bail};
-use case::{Case, Filter};
-use clock::Clock;
+use crate::clock::Clock;
+use crate::console::{Progress, print, say};
+use crate::cores::pin;
+use anyhow::Result;
+use case::Filter;
 use contender::{Chosen, Kind};
-use core_affinity::CoreId;
 use gcm::limit::PortLoops;
 use measure::Method;
-use std::io::{self, IsTerminal, Write};
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -113,64 +112,4 @@ fn heading(
     #[cfg(not(feature = "peer-ipsec-mb"))]
     let (library, _) = ("", kinds);
     format!("Core {core}, bursts of {burst} frames, {slices} slices each{rate}{limit}{library}\n")
-}
-
-/// Keeps this thread on one core, and says which.
-///
-/// # Errors
-/// [`BadUsage`] for one that this process may not use.
-fn pin(wanted: Option<usize>) -> Result<usize> {
-    let allowed = core_affinity::get_core_ids().unwrap_or_default();
-    // The first ones tend to have the system's own work.
-    let Some(last) = allowed.last() else {
-        bail!("the system does not say which cores this process may use")
-    };
-    let core = match wanted {
-        None => *last,
-        Some(id) if allowed.contains(&CoreId { id }) => CoreId { id },
-        Some(id) => {
-            let can = allowed.iter().map(|core| core.id.to_string()).collect::<Vec<_>>().join(", ");
-            return Err(BadUsage(format!("--core {id}: this process may use {can}")).into());
-        }
-    };
-    if !core_affinity::set_for_current(core) {
-        bail!("cannot stay on core {}: the system refuses", core.id);
-    }
-    Ok(core.id)
-}
-
-fn print(text: &str) -> io::Result<()> {
-    io::stdout().write_all(text.as_bytes())?;
-    io::stdout().flush()
-}
-
-/// A line on standard error; whether anyone reads it does not matter.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Says what is being measured, where a person watches.
-struct Progress {
-    shown: bool,
-    cases: usize,
-    done: std::cell::Cell<usize>,
-}
-
-impl Progress {
-    fn new(cases: usize) -> Self {
-        Progress { shown: io::stderr().is_terminal(), cases, done: 0.into() }
-    }
-
-    fn at(&self, case: &Case) {
-        self.done.set(self.done.get() + 1);
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K{}/{} {case}", self.done.get(), self.cases);
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

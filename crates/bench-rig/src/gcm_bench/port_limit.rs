@@ -15,7 +15,7 @@
 //! ```
 
 use super::case::{Case, Suite};
-use super::clock::{Clock, median};
+use crate::clock::{Clock, median};
 use gcm::limit::{PortLoops, Rounds, Work};
 
 /// Octets of a block of AES.

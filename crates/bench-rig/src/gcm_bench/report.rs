@@ -1,9 +1,9 @@
 //! Rows for people and programs.
 
 use super::case::{Case, Direction, Mode, Size, Suite};
-use super::clock::Clock;
 use super::contender::{Kind, LIMIT};
 use super::measure::Measured;
+use crate::clock::Clock;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use serde::Serialize;
 
