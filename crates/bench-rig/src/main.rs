@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod console;
 mod cores;
+mod gateway_bench;
 mod gcm_bench;
 
 use std::process::ExitCode;

@@ -26,7 +26,7 @@ pub use counters::PathCounters;
 pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};
 pub use io::{FrameRx, FrameTx};
 pub use memory::{MemoryRx, MemoryTx, wire};
-pub use path::{Protect, Task, Verify};
+pub use path::{Part, Protect, Task, Verify};
 pub use worker::{
     IdlePolicy, StartError, TaskCommand, TaskEvent, TaskId, ThreadSetup, Worker, WorkerHandle, WorkerSetup,
 };

@@ -2,52 +2,49 @@
 
 use crate::{FrameRx, FrameTx};
 use rtrb::{Consumer, Producer, RingBuffer};
-use secy::{Burst, MemFrame};
+use secy::{Burst, FrameBuf, MemFrame};
 
 /// The transmitting end of a wire.
 #[derive(Debug)]
-pub struct MemoryTx(Producer<MemFrame>);
+pub struct MemoryTx<F = MemFrame>(Producer<F>);
 
 /// The receiving end of a wire.
 #[derive(Debug)]
-pub struct MemoryRx(Consumer<MemFrame>);
+pub struct MemoryRx<F = MemFrame>(Consumer<F>);
 
 /// A wire that holds up to `frames` frames between its ends. A full one takes no more.
-pub fn wire(frames: usize) -> (MemoryTx, MemoryRx) {
+pub fn wire<F>(frames: usize) -> (MemoryTx<F>, MemoryRx<F>) {
     let (tx, rx) = RingBuffer::new(frames);
     (MemoryTx(tx), MemoryRx(rx))
 }
 
-impl FrameTx for MemoryTx {
-    type Frame = MemFrame;
+impl<F: FrameBuf + Send + for<'o> From<&'o [u8]>> FrameTx for MemoryTx<F> {
+    type Frame = F;
 
-    fn tx_burst(&mut self, frames: &mut Burst<MemFrame>) {
+    fn tx_burst(&mut self, frames: &mut Burst<F>) {
         let room = self.0.slots().min(frames.len());
-        for frame in frames.drain(..room) {
-            // There is room: only this end adds.
-            drop(self.0.push(frame));
+        if let Ok(slots) = self.0.write_chunk_uninit(room) {
+            slots.fill_from_iter(frames.drain(..room));
         }
     }
 
-    fn make_frame(&mut self, octets: &[u8]) -> Option<MemFrame> {
-        Some(MemFrame::new(octets))
+    fn make_frame(&mut self, octets: &[u8]) -> Option<F> {
+        Some(octets.into())
     }
 }
 
-impl FrameRx for MemoryRx {
-    type Frame = MemFrame;
+impl<F: FrameBuf + Send> FrameRx for MemoryRx<F> {
+    type Frame = F;
 
-    fn rx_burst(&mut self, frames: &mut Burst<MemFrame>) {
-        while !frames.is_full() {
-            match self.0.pop() {
-                Ok(frame) => frames.push(frame),
-                Err(_) => break,
-            }
+    fn rx_burst(&mut self, frames: &mut Burst<F>) {
+        let ready = self.0.slots().min(frames.remaining_capacity());
+        if let Ok(slots) = self.0.read_chunk(ready) {
+            frames.extend(slots);
         }
     }
 }
 
-impl MemoryTx {
+impl<F> MemoryTx<F> {
     /// Whether the other end is gone.
     pub fn is_abandoned(&self) -> bool {
         self.0.is_abandoned()

@@ -1,7 +1,7 @@
 //! The two directions of a link.
 
 use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters};
-use secy::{Burst, Command, Engine, Event, FrameBuf, RxSecY, TxSecY};
+use secy::{Burst, Command, Engine, Event, FrameBuf, Pass, RxSecY, TxSecY};
 use std::sync::Arc;
 
 /// One direction of a link, as a worker sees it.
@@ -14,6 +14,17 @@ pub trait Task: Send {
 
     /// What the SecY has to say.
     fn poll_event(&mut self) -> Option<Event>;
+}
+
+/// The parts of a round, for whoever measures them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// From the receive queue.
+    Receive,
+    /// Through the SecY.
+    Pass(Pass),
+    /// Into the transmit queue.
+    Transmit,
 }
 
 /// Transmits what the queue takes. The rest is freed and counted: waiting would only move the loss to where
@@ -76,6 +87,18 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
     /// The direction's counters.
     pub fn counters(&self) -> Arc<PathCounters> {
         self.counters.clone()
+    }
+
+    /// A round as [`poll`](Task::poll) does it, saying when each part is over.
+    pub fn poll_marked(&mut self, engine: &mut Engine, mut over: impl FnMut(Part)) -> usize {
+        self.rx.rx_burst(&mut self.frames);
+        over(Part::Receive);
+        let received = self.frames.len();
+        self.counters.rx_frames.add(received as u64);
+        self.secy.protect_marked(engine, &mut self.frames, |pass| over(Part::Pass(pass)));
+        transmit(&mut self.tx, &mut self.frames, &self.counters);
+        over(Part::Transmit);
+        received
     }
 }
 
@@ -145,6 +168,33 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     pub fn counters(&self) -> Arc<PathCounters> {
         self.counters.clone()
     }
+
+    /// Brings out what was verified.
+    #[inline(always)]
+    fn deliver(&mut self) {
+        if !self.eapol.is_empty() {
+            self.hand_over_eapol();
+        }
+        let verified = self.frames.len();
+        if self.frames.iter().any(|f| f.len() > self.max_frame) {
+            self.frames.retain(|f| f.len() <= self.max_frame);
+            self.counters.tx_too_long.add((verified - self.frames.len()) as u64);
+        }
+        transmit(&mut self.tx, &mut self.frames, &self.counters);
+    }
+
+    /// A round as [`poll`](Task::poll) does it, saying when each part is over.
+    pub fn poll_marked(&mut self, engine: &mut Engine, mut over: impl FnMut(Part)) -> usize {
+        self.rx.rx_burst(&mut self.frames);
+        over(Part::Receive);
+        let received = self.frames.len();
+        self.counters.rx_frames.add(received as u64);
+        let Verify { secy, frames, eapol, .. } = self;
+        secy.verify_marked(engine, frames, eapol, |pass| over(Part::Pass(pass)));
+        self.deliver();
+        over(Part::Transmit);
+        received
+    }
 }
 
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
@@ -154,15 +204,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
         if received > 0 {
             self.counters.rx_frames.add(received as u64);
             self.secy.verify(engine, &mut self.frames, &mut self.eapol);
-            if !self.eapol.is_empty() {
-                self.hand_over_eapol();
-            }
-            let verified = self.frames.len();
-            if self.frames.iter().any(|f| f.len() > self.max_frame) {
-                self.frames.retain(|f| f.len() <= self.max_frame);
-                self.counters.tx_too_long.add((verified - self.frames.len()) as u64);
-            }
-            transmit(&mut self.tx, &mut self.frames, &self.counters);
+            self.deliver();
         }
         received
     }

@@ -94,6 +94,12 @@ impl MemFrame {
     }
 }
 
+impl From<&[u8]> for MemFrame {
+    fn from(octets: &[u8]) -> Self {
+        MemFrame::new(octets)
+    }
+}
+
 impl FrameBuf for MemFrame {
     fn len(&self) -> usize {
         self.head.data().len() + self.tail.iter().map(|s| s.data().len()).sum::<usize>()

@@ -37,6 +37,17 @@ pub const MAX_BURST: usize = gcm::MAX_BURST;
 /// A burst of frames, in order.
 pub type Burst<F> = arrayvec::ArrayVec<F, MAX_BURST>;
 
+/// The passes over a burst, for whoever measures them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Parse, look up the SA, allocate packet numbers or check them, gather operations.
+    First,
+    /// Carry the operations out.
+    Crypto,
+    /// Judge, strip, count.
+    Third,
+}
+
 /// Octets that protecting adds to a frame at most: a SecTAG with SCI, and the ICV.
 pub const MAX_OVERHEAD: usize = 16 + wire::ICV_LEN;
 

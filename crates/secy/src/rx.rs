@@ -3,7 +3,7 @@
 use crate::command::{Command, Event, Retired};
 use crate::counters::{RxSaCounters, RxScCounters, RxSecYCounters};
 use crate::sa::RxSa;
-use crate::{Burst, FrameBuf, MAX_BURST, scatter};
+use crate::{Burst, FrameBuf, MAX_BURST, Pass, scatter};
 use arrayvec::ArrayVec;
 use gcm::Engine;
 use rustc_hash::FxBuildHasher;
@@ -209,6 +209,18 @@ impl RxSecY {
         frames: &mut Burst<F>,
         set_aside: &mut Burst<F>,
     ) {
+        self.verify_marked(engine, frames, set_aside, |_| ());
+    }
+
+    /// The same, saying when each pass is over.
+    #[inline(always)]
+    pub fn verify_marked<F: FrameBuf>(
+        &mut self,
+        engine: &mut Engine,
+        frames: &mut Burst<F>,
+        set_aside: &mut Burst<F>,
+        mut over: impl FnMut(Pass),
+    ) {
         let mut fates: ArrayVec<Fate, MAX_BURST> = ArrayVec::new_const();
         let mut pending: ArrayVec<Pending, MAX_BURST> = ArrayVec::new_const();
         let mut icvs = self.icvs.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
@@ -233,8 +245,10 @@ impl RxSecY {
                     },
                 });
             }
+            over(Pass::First);
             engine.open(&mut burst)
         };
+        over(Pass::Crypto);
         self.icvs = Some(icvs);
         for (n, p) in pending.iter().enumerate() {
             if self.judge(p, verdicts.is_authentic(n)) {
@@ -252,6 +266,7 @@ impl RxSecY {
                 }
             }
         }
+        over(Pass::Third);
     }
 
     /// Pass 1: everything that can be said before the ICV is checked.

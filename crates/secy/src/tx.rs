@@ -4,7 +4,7 @@ use crate::command::{Command, Event, Retired};
 use crate::counters::{TxScCounters, TxSecYCounters};
 use crate::pn::{NonceBase, PnSource};
 use crate::sa::TxSa;
-use crate::{Burst, FrameBuf, MAX_BURST, scatter};
+use crate::{Burst, FrameBuf, MAX_BURST, Pass, scatter};
 use arrayvec::ArrayVec;
 use gcm::Engine;
 use std::sync::Arc;
@@ -131,6 +131,17 @@ impl TxSecY {
     /// Protects a burst in place. Frames that must not leave are removed and counted.
     #[inline(never)] // Its stack frame is large; an empty poll must not touch it.
     pub fn protect<F: FrameBuf>(&mut self, engine: &mut Engine, frames: &mut Burst<F>) {
+        self.protect_marked(engine, frames, |_| ());
+    }
+
+    /// The same, saying when each pass is over.
+    #[inline(always)]
+    pub fn protect_marked<F: FrameBuf>(
+        &mut self,
+        engine: &mut Engine,
+        frames: &mut Burst<F>,
+        mut over: impl FnMut(Pass),
+    ) {
         if frames.is_empty() {
             return;
         }
@@ -175,7 +186,9 @@ impl TxSecY {
                     Err(Refusal::NoPn) => self.counters.out_pkts_no_pn.inc(),
                 }
             }
+            over(Pass::First);
             engine.seal(&mut burst);
+            over(Pass::Crypto);
         }
         sa.pn.end_burst();
 
@@ -199,6 +212,7 @@ impl TxSecY {
                 kept >> (place - 1) & 1 == 1
             });
         }
+        over(Pass::Third);
     }
 
     fn pass_unprotected<F: FrameBuf>(&mut self, frames: &mut Burst<F>) {

@@ -14,7 +14,7 @@ pub(crate) use case::{Direction, Mode, Size, Suite};
 
 use crate::BadUsage;
 use crate::clock::Clock;
-use crate::console::{Progress, print, say};
+use crate::console::{Progress, json_lines, print, say};
 use crate::cores::pin;
 use anyhow::Result;
 use case::Filter;
@@ -66,11 +66,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             progress.at(case);
             let rows = report::rows(case, &kinds, &method.measure(case)?, &clock, limit);
             progress.clear();
-            print(&report::json_lines(&rows)?)?;
+            print(&json_lines(&rows)?)?;
         }
         for suite in filter.suites() {
             let rows = report::key_setup_rows(suite, &kinds, &method.key_setup(suite));
-            print(&report::json_lines(&rows)?)?;
+            print(&json_lines(&rows)?)?;
         }
         return Ok(());
     }

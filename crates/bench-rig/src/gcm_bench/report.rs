@@ -4,7 +4,7 @@ use super::case::{Case, Direction, Mode, Size, Suite};
 use super::contender::{Kind, LIMIT};
 use super::measure::Measured;
 use crate::clock::Clock;
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use crate::console;
 use serde::Serialize;
 
 /// A contender in a case: an object in JSON.
@@ -89,11 +89,6 @@ pub(crate) fn key_setup_rows(suite: Suite, kinds: &[Kind], ns: &[f64]) -> Vec<Ke
     kinds.iter().zip(ns).map(row).collect()
 }
 
-/// Rows as JSON, an object a line.
-pub(crate) fn json_lines(rows: &[impl Serialize]) -> serde_json::Result<String> {
-    rows.iter().map(|row| Ok(serde_json::to_string(row)? + "\n")).collect()
-}
-
 /// The table of some cases.
 pub(crate) fn table(cases: &[(Case, Vec<Row>)]) -> String {
     let header = ["frames", "contender", "ns", "Gbit/s", "cycles/octet", "of limit", "×"];
@@ -116,33 +111,20 @@ pub(crate) fn table(cases: &[(Case, Vec<Row>)]) -> String {
             ]);
         }
     }
-    drawn(&header, lines)
+    console::table(&header, 2, lines)
 }
 
 /// The table of key set-up.
 pub(crate) fn key_setup_table(rows: &[KeySetupRow]) -> String {
     let lines = rows.iter().map(|row| [row.backend.to_owned(), format!("{:.0}", row.ns)]);
-    drawn(&["contender", "ns"], lines.collect())
-}
-
-/// The first columns that hold words are to the left, numbers to the right.
-fn drawn<const N: usize>(header: &[&str; N], lines: Vec<[String; N]>) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(lines);
-    // No lines between rows.
-    table.remove_style(TableComponent::HorizontalLines).remove_style(TableComponent::MiddleIntersections);
-    for (i, name) in header.iter().enumerate() {
-        if let (false, Some(column)) = (["frames", "contender"].contains(name), table.column_mut(i)) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.to_string()
+    console::table(&["contender", "ns"], 1, lines.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::case::Filter;
     use super::*;
+    use crate::console::json_lines;
     use gcm::Backend;
     use serde_json::Value;
 

@@ -1,0 +1,120 @@
+//! A frame in a buffer like those of a packet pool, but in ordinary memory.
+
+use secy::FrameBuf;
+
+/// Octets of the longest frame, FCS not counted.
+pub(crate) const LONGEST: usize = 9600;
+/// Octets before a frame, as a pool leaves them free.
+const HEADROOM: usize = 128;
+/// Octets after the longest frame: what protecting adds.
+const TAILROOM: usize = 128;
+
+/// An odd number of cache lines, or buffers in a row would use every other set of the cache only.
+const CAPACITY: usize = HEADROOM + LONGEST + TAILROOM + 64;
+
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Inner {
+    start: u32,
+    len: u32,
+    octets: [u8; CAPACITY - 8],
+}
+
+const _: () = assert!(size_of::<Inner>() / 64 % 2 == 1);
+
+/// One pointer to everything, as an mbuf is.
+#[derive(Debug)]
+pub(crate) struct Buffer(Box<Inner>);
+
+impl Buffer {
+    pub(crate) fn new() -> Self {
+        Buffer(Box::new(Inner { start: HEADROOM as u32, len: 0, octets: [0; CAPACITY - 8] }))
+    }
+
+    /// Makes it hold a frame that is not longer than [`LONGEST`].
+    pub(crate) fn fill(&mut self, octets: &[u8]) {
+        self.reset(octets.len());
+        self.head_mut().copy_from_slice(octets);
+    }
+
+    /// Makes it hold a frame of so many octets that begins like this; of the rest any octets will do.
+    pub(crate) fn begin(&mut self, octets: &[u8], len: usize) {
+        self.reset(len);
+        self.head_mut()[..octets.len()].copy_from_slice(octets);
+    }
+
+    fn reset(&mut self, len: usize) {
+        assert!(len <= LONGEST, "a frame of {len} octets");
+        (self.0.start, self.0.len) = (HEADROOM as u32, len as u32);
+    }
+}
+
+impl From<&[u8]> for Buffer {
+    fn from(octets: &[u8]) -> Self {
+        let mut buffer = Buffer::new();
+        buffer.fill(octets);
+        buffer
+    }
+}
+
+impl FrameBuf for Buffer {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.len as usize
+    }
+
+    #[inline(always)]
+    fn head(&self) -> &[u8] {
+        &self.0.octets[self.0.start as usize..][..self.0.len as usize]
+    }
+
+    #[inline(always)]
+    fn head_mut(&mut self) -> &mut [u8] {
+        let (start, len) = (self.0.start as usize, self.0.len as usize);
+        &mut self.0.octets[start..][..len]
+    }
+
+    fn segments_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        std::iter::once(self.head_mut())
+    }
+
+    #[inline(always)]
+    fn is_contiguous(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn prepend(&mut self, octets: usize) -> bool {
+        let fits = octets <= self.0.start as usize;
+        if fits {
+            self.0.start -= octets as u32;
+            self.0.len += octets as u32;
+        }
+        fits
+    }
+
+    #[inline(always)]
+    fn append(&mut self, octets: usize) -> bool {
+        let end = (self.0.start + self.0.len) as usize;
+        let fits = octets <= self.0.octets.len() - end;
+        if fits {
+            self.0.len += octets as u32;
+        }
+        fits
+    }
+
+    #[inline(always)]
+    fn trim_front(&mut self, octets: usize) -> bool {
+        let fits = octets <= self.0.len as usize;
+        if fits {
+            self.0.start += octets as u32;
+            self.0.len -= octets as u32;
+        }
+        fits
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, len: usize) {
+        self.0.len = self.0.len.min(len as u32);
+    }
+}

@@ -1,0 +1,108 @@
+//! Slices of a millisecond, in which paths and engine alternate.
+
+use super::case::{Case, Path};
+use super::lab::{EngineAlone, Lab, Runner, Split, plain_frames};
+use super::stations::Keying;
+use crate::clock::{Clock, median};
+use anyhow::Result;
+
+/// Length of a slice, in nanoseconds.
+const SLICE: f64 = 1e6;
+
+/// A path that was measured.
+pub(crate) struct Measured {
+    pub(crate) path: Path,
+    /// Ticks of the clock a frame.
+    pub(crate) ticks: f64,
+    /// The same of the loop without crypto.
+    pub(crate) clear: f64,
+    /// The same of the engine alone; none where there is no crypto.
+    pub(crate) engine: Option<f64>,
+    /// Ticks of each part; all paths but clear.
+    pub(crate) split: Option<[f64; 5]>,
+}
+
+struct Entrant<'r> {
+    runner: &'r mut dyn Runner,
+    passes: usize,
+    /// Ticks a frame, in each slice.
+    slices: Vec<f64>,
+}
+
+/// Measures paths on frames of a case, with so many slices of each.
+///
+/// # Errors
+/// The work of one is wrong.
+pub(crate) fn measure(clock: &Clock, case: &Case, paths: &[Path], slices: usize) -> Result<Vec<Measured>> {
+    let keying = Keying::new(case.suite)?;
+    let plain = plain_frames(case);
+    let mut labs = Vec::new();
+    for path in Path::ALL {
+        if path == Path::Clear || paths.contains(&path) {
+            labs.push((path, Lab::new(&keying, path, &plain)?));
+        }
+    }
+    let mut engines = [EngineAlone::new(&keying, false, &plain)?, EngineAlone::new(&keying, true, &plain)?];
+
+    let runners = labs.iter_mut().map(|(_, lab)| lab as &mut dyn Runner);
+    let runners = runners.chain(engines.iter_mut().map(|e| e as &mut dyn Runner));
+    let mut entrants: Vec<Entrant<'_>> =
+        runners.map(|runner| Entrant { runner, passes: 1, slices: Vec::new() }).collect();
+    for entrant in &mut entrants {
+        let mut shortest = u64::MAX;
+        for _ in 0..5 {
+            shortest = shortest.min(entrant.runner.pass(clock)?);
+        }
+        entrant.passes = (clock.ticks(SLICE) / shortest as f64).clamp(1.0, 1e6) as usize;
+    }
+    for round in 0..=slices {
+        // There and back, so that nobody always comes after the same one.
+        let order: Vec<usize> = match round % 2 {
+            0 => (0..entrants.len()).collect(),
+            _ => (0..entrants.len()).rev().collect(),
+        };
+        for i in order {
+            let Entrant { runner, passes, slices } = &mut entrants[i];
+            let mut ticks = 0;
+            for _ in 0..*passes {
+                ticks += runner.pass(clock)?;
+            }
+            if round > 0 {
+                slices.push(ticks as f64 / (*passes * plain.len()) as f64);
+            }
+        }
+    }
+    let ticks: Vec<f64> = entrants.into_iter().map(|e| median(e.slices)).collect();
+    let (seal, open) = (ticks[labs.len()], ticks[labs.len() + 1]);
+    let clear = ticks[0];
+    let mut measured = Vec::new();
+    for ((path, lab), ticks) in labs.iter_mut().zip(ticks).filter(|((path, _), _)| paths.contains(path)) {
+        let path = *path;
+        let engine = match path {
+            Path::Clear => None,
+            Path::Protect => Some(seal),
+            Path::Verify => Some(open),
+            Path::Both => Some(seal + open),
+        };
+        let split = match path {
+            Path::Clear => None,
+            _ => Some(split(clock, lab, slices, plain.len())?),
+        };
+        measured.push(Measured { path, ticks, clear, engine, split });
+    }
+    Ok(measured)
+}
+
+/// What parts of a round take: receive, first pass, crypto, third pass, transmit; medians of passes over all frames.
+fn split(clock: &Clock, lab: &mut Lab, slices: usize, frames: usize) -> Result<[f64; 5]> {
+    let mut parts: [Vec<f64>; 5] = Default::default();
+    for _ in 0..slices * 5 {
+        let mut split = Split::default();
+        lab.split(clock, &mut split)?;
+        let Split { receive, first, crypto, third, transmit } = split;
+        for (part, ticks) in parts.iter_mut().zip([receive, first, crypto, third, transmit]) {
+            part.push(ticks as f64 / frames as f64);
+        }
+    }
+    Ok(parts.map(median))
+}
