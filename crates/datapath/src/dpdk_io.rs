@@ -60,6 +60,16 @@ impl FrameBuf for DpdkFrame {
     }
 
     #[inline(always)]
+    fn grow(&mut self, front: usize, back: usize) -> bool {
+        self.0.grow(front, back)
+    }
+
+    #[inline(always)]
+    fn shrink(&mut self, front: usize, len: usize) {
+        self.0.shrink(front, len);
+    }
+
+    #[inline(always)]
     fn trim_front(&mut self, octets: usize) -> bool {
         self.0.trim_front(octets)
     }

@@ -275,6 +275,42 @@ impl Mbuf {
         true
     }
 
+    /// Grows a frame in one segment by so many octets before and behind, of arbitrary content. `false`, and no
+    /// change, if it is in several segments, or the headroom or tailroom is too small.
+    #[inline(always)]
+    pub fn grow(&mut self, front: usize, back: usize) -> bool {
+        let head = self.head();
+        let (off, len) = (usize::from(head.data_off()), usize::from(head.data_len()));
+        if !self.is_contiguous() || front > off || back > usize::from(head.tailroom()) {
+            return false;
+        }
+        // Lossless: all of it is within the segment, which a u16 measures.
+        let len = (len + front + back) as u16;
+        head.set_data_off((off - front) as u16);
+        head.set_data_len(len);
+        head.set_pkt_len(u32::from(len));
+        true
+    }
+
+    /// Removes `front` octets from the front, and then all but the first `len`, if there are more.
+    ///
+    /// A frame with less than `front` octets stays as it is, but for that.
+    #[inline(always)]
+    pub fn shrink(&mut self, front: usize, len: usize) {
+        let head = self.head();
+        let (off, now) = (usize::from(head.data_off()), usize::from(head.data_len()));
+        if self.is_contiguous() && front <= now {
+            let len = len.min(now - front) as u16;
+            // Lossless: both are within the segment, which a u16 measures.
+            head.set_data_off((off + front) as u16);
+            head.set_data_len(len);
+            head.set_pkt_len(u32::from(len));
+            return;
+        }
+        self.trim_front(front);
+        self.truncate(len);
+    }
+
     /// Removes `n` octets from the front, freeing segments that become empty. `false`, and no change, if the frame
     /// is shorter.
     #[inline(always)]

@@ -283,6 +283,18 @@ impl Verdicts {
         self.0 |= bits << (place & (MAX_BURST - 1));
     }
 
+    /// Whether all of these operations were authentic.
+    #[inline(always)]
+    pub fn are_authentic(&self, operations: Range<usize>) -> bool {
+        let Range { start, end } = operations;
+        let wanted = match end.checked_sub(start) {
+            None | Some(0) => return true,
+            Some(count) if end <= MAX_BURST => u64::MAX >> (MAX_BURST - count) << start,
+            Some(_) => return false,
+        };
+        self.0 & wanted == wanted
+    }
+
     /// Whether the operation at `index` was authentic.
     #[inline(always)]
     pub fn is_authentic(&self, index: usize) -> bool {

@@ -33,6 +33,19 @@ pub trait FrameBuf {
     #[must_use]
     fn append(&mut self, octets: usize) -> bool;
 
+    /// Grows a frame in one piece by so many octets before and behind. `false`, changing nothing, when
+    /// the frame is in several pieces or there is no room.
+    #[must_use]
+    fn grow(&mut self, front: usize, back: usize) -> bool;
+
+    /// Removes `front` octets from the front of the first segment, which must have them, and keeps the `len` octets that
+    /// come then.
+    fn shrink(&mut self, front: usize, len: usize) {
+        let trimmed = self.trim_front(front);
+        debug_assert!(trimmed);
+        self.truncate(len);
+    }
+
     /// Removes `octets` from the front of the first segment. `false`, changing nothing, when it is shorter.
     #[must_use]
     fn trim_front(&mut self, octets: usize) -> bool;
@@ -130,6 +143,15 @@ impl FrameBuf for MemFrame {
         let fits = octets <= last.octets.len() - last.end;
         if fits {
             last.end += octets;
+        }
+        fits
+    }
+
+    fn grow(&mut self, front: usize, back: usize) -> bool {
+        let Segment { octets, start, end } = &mut self.head;
+        let fits = self.tail.is_empty() && front <= *start && back <= octets.len() - *end;
+        if fits {
+            (*start, *end) = (*start - front, *end + back);
         }
         fits
     }

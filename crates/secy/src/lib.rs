@@ -10,15 +10,18 @@
 //! where frames come from ([`FrameBuf`]) nor who agrees on keys ([`Command`], [`Event`]).
 #![forbid(unsafe_code)]
 
+mod batch;
 mod command;
 mod counters;
 mod frame;
+mod plan;
 mod pn;
 mod rx;
 mod sa;
 mod scatter;
 mod tx;
 
+pub use batch::Batch;
 pub use command::{Command, Event, Retired};
 pub use counters::{
     Counter, RxSaCounters, RxScCounters, RxSecYCounters, TxSaCounters, TxScCounters, TxSecYCounters,

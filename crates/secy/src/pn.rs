@@ -64,39 +64,20 @@ impl FreshPn {
 #[derive(Debug)]
 pub(crate) struct PnSource {
     next: u64,
-    /// First number that may not be used now: the gate's limit when last looked at.
-    end: u64,
-    /// First number that may never be used.
-    hard_end: u64,
-    soft_limit: u64,
     gate: std::sync::Arc<PnGate>,
+    xpn: bool,
 }
 
-impl PnSource {
-    /// Starts at `first`, with numbers below `limit` allowed.
-    pub(crate) fn new(xpn: bool, first: u64, limit: u64) -> Self {
-        let gate = std::sync::Arc::new(PnGate { next: AtomicU64::new(first), limit: AtomicU64::new(limit) });
-        let hard_end = last_pn(xpn) + 1;
-        let soft_limit = if xpn { SOFT_LIMIT_XPN } else { SOFT_LIMIT_32 };
-        PnSource { next: first, end: limit.min(hard_end), hard_end, soft_limit, gate }
-    }
+/// Numbers that were set aside for one burst. Neither `Clone` nor `Copy`; those that are never
+/// [given back](PnSource::end_burst) are lost rather than used again.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Numbers {
+    next: u64,
+    end: u64,
+}
 
-    pub(crate) fn gate(&self) -> &std::sync::Arc<PnGate> {
-        &self.gate
-    }
-
-    /// Looks at the gate. Once a burst.
-    #[inline(always)]
-    pub(crate) fn begin_burst(&mut self) {
-        self.end = self.gate.limit().min(self.hard_end);
-    }
-
-    /// Tells the gate what is used up. Once a burst.
-    #[inline(always)]
-    pub(crate) fn end_burst(&self) {
-        self.gate.next.store(self.next, Ordering::Release);
-    }
-
+impl Numbers {
     /// The next number; `None` when none is left or allowed.
     #[inline(always)]
     pub(crate) fn allocate(&mut self) -> Option<FreshPn> {
@@ -108,17 +89,49 @@ impl PnSource {
             None
         }
     }
+}
+
+impl PnSource {
+    /// Starts at `first`, with numbers below `limit` allowed.
+    pub(crate) fn new(xpn: bool, first: u64, limit: u64) -> Self {
+        let gate = std::sync::Arc::new(PnGate { next: AtomicU64::new(first), limit: AtomicU64::new(limit) });
+        PnSource { next: first, gate, xpn }
+    }
+
+    pub(crate) fn gate(&self) -> &std::sync::Arc<PnGate> {
+        &self.gate
+    }
+
+    /// Looks at the gate, and sets numbers for so many frames aside, as far as there are any. Once a burst.
+    #[inline(always)]
+    pub(crate) fn begin_burst(&mut self, frames: usize) -> Numbers {
+        let end = self.gate.limit().min(last_pn(self.xpn) + 1);
+        let next = self.next;
+        self.next = next.saturating_add(frames as u64).min(end).max(next);
+        Numbers { next, end: self.next }
+    }
+
+    /// Takes back what the burst did not need, and tells the gate what is used up. Once a burst.
+    #[inline(always)]
+    #[allow(clippy::needless_pass_by_value)]
+    pub(crate) fn end_burst(&mut self, rest: Numbers) {
+        // Always so for the burst that began last.
+        if rest.end == self.next {
+            self.next = rest.next;
+        }
+        self.gate.next.store(self.next, Ordering::Release);
+    }
 
     /// Whether a successor should be asked for.
     #[inline(always)]
     pub(crate) fn past_soft_limit(&self) -> bool {
-        self.next >= self.soft_limit
+        self.next >= if self.xpn { SOFT_LIMIT_XPN } else { SOFT_LIMIT_32 }
     }
 
     /// Whether no number is left for good.
     #[inline(always)]
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.next >= self.hard_end
+        self.next > last_pn(self.xpn)
     }
 }
 
@@ -194,21 +207,43 @@ mod tests {
         assert_eq!(hex::encode(nonce), "9c002902f801c33eaea47e08");
     }
 
+    fn take(numbers: &mut Numbers) -> Option<u32> {
+        numbers.allocate().map(|pn| pn.low32())
+    }
+
     #[test]
     fn the_source_stops_at_the_gate_and_goes_on_when_it_is_raised() {
         let mut source = PnSource::new(false, 1, 3);
-        let take = |s: &mut PnSource| s.allocate().map(|pn| pn.low32());
-        assert_eq!([take(&mut source), take(&mut source), take(&mut source)], [Some(1), Some(2), None]);
+        let mut numbers = source.begin_burst(3);
+        let three = [take(&mut numbers), take(&mut numbers), take(&mut numbers)];
+        assert_eq!(three, [Some(1), Some(2), None]);
         assert!(!source.is_exhausted());
         let gate = source.gate().clone();
         gate.raise(5);
         gate.raise(4);
-        assert_eq!(take(&mut source), None, "looked at once a burst");
-        source.begin_burst();
-        assert_eq!([take(&mut source), take(&mut source), take(&mut source)], [Some(3), Some(4), None]);
+        assert_eq!(take(&mut numbers), None, "looked at once a burst");
         assert_eq!(gate.next(), 1);
-        source.end_burst();
+        source.end_burst(numbers);
+        assert_eq!(gate.next(), 3);
+        let mut numbers = source.begin_burst(64);
+        let three = [take(&mut numbers), take(&mut numbers), take(&mut numbers)];
+        assert_eq!(three, [Some(3), Some(4), None]);
+        source.end_burst(numbers);
         assert_eq!(gate.next(), 5);
+    }
+
+    #[test]
+    fn what_a_burst_does_not_need_the_next_one_gets_and_what_is_kept_back_nobody() {
+        let mut source = PnSource::new(false, 1, u64::MAX);
+        let mut numbers = source.begin_burst(64);
+        assert_eq!(take(&mut numbers), Some(1));
+        source.end_burst(numbers);
+        let mut kept = source.begin_burst(10);
+        assert_eq!(take(&mut kept), Some(2));
+        let mut numbers = source.begin_burst(1);
+        assert_eq!([take(&mut numbers), take(&mut numbers)], [Some(12), None]);
+        source.end_burst(kept);
+        assert_eq!(take(&mut source.begin_burst(1)), Some(13), "too late to be given back");
     }
 
     #[test]
@@ -216,13 +251,15 @@ mod tests {
         for (xpn, last) in [(false, u64::from(u32::MAX)), (true, u64::MAX - 1)] {
             let mut source = PnSource::new(xpn, last - 1, u64::MAX);
             assert!(source.past_soft_limit());
-            assert_eq!(source.allocate().unwrap().low32(), (last - 1) as u32);
+            let mut numbers = source.begin_burst(1);
+            assert_eq!(take(&mut numbers), Some((last - 1) as u32));
+            source.end_burst(numbers);
             assert!(!source.is_exhausted());
-            assert_eq!(source.allocate().unwrap().low32(), last as u32);
+            let mut numbers = source.begin_burst(64);
+            assert_eq!([take(&mut numbers), take(&mut numbers)], [Some(last as u32), None]);
+            source.end_burst(numbers);
             assert!(source.is_exhausted());
-            assert!(source.allocate().is_none());
-            source.begin_burst();
-            assert!(source.allocate().is_none());
+            assert_eq!(take(&mut source.begin_burst(64)), None);
         }
     }
 

@@ -1,16 +1,19 @@
 //! The receive half (802.1AE clause 10.6).
 
 use crate::command::{Command, Event, Retired};
-use crate::counters::{RxSaCounters, RxScCounters, RxSecYCounters};
+use crate::counters::{RxScCounters, RxSecYCounters};
+use crate::plan::{Gather, IcvRoom, Now, Place};
+use crate::pn::recover_xpn;
 use crate::sa::RxSa;
-use crate::{Burst, FrameBuf, MAX_BURST, Pass, scatter};
+use crate::{Batch, Burst, FrameBuf, MAX_BURST, Pass};
 use arrayvec::ArrayVec;
-use gcm::Engine;
+use gcm::{Engine, Verdicts};
 use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::{
-    An, CipherSuite, EtherType, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci, SecTag, VLAN_TAG_LEN,
+    An, CipherSuite, EtherType, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci, SecTag, ShortLength,
+    VLAN_TAG_LEN,
 };
 
 /// Receive SCs that one half has at most.
@@ -82,48 +85,154 @@ pub struct RxSecY {
     places: HashMap<Sci, u16, FxBuildHasher>,
     counters: Arc<RxSecYCounters>,
     /// Where ICVs that lie across segments are brought together. Away only while a burst is verified.
-    icvs: Option<Box<Icvs>>,
+    rooms: Option<Box<[IcvRoom; MAX_BURST]>>,
 }
 
-type Icvs = [[u8; ICV_LEN]; MAX_BURST];
-
 /// What becomes of a frame.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Deliver,
     Drop,
     SetAside,
 }
 
-/// What pass 1 found of a frame with a good SecTAG.
+/// What a frame with a good SecTAG consists of, in octets.
 #[derive(Clone, Copy)]
 struct Tagged {
-    /// Octets before the SecTAG.
-    header_len: usize,
-    tag_len: usize,
-    user_data: usize,
+    form: Form,
+    user_data: u32,
 }
 
-/// A frame whose operation is in the burst.
+/// What comes before the user data, in octets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Form {
+    /// Before the SecTAG.
+    header_len: u8,
+    tag_len: u8,
+}
+
+impl Form {
+    /// Of most frames: addresses and a SecTAG with SCI.
+    const USUAL: Form = Form { header_len: ADDRESSES as u8, tag_len: (WITH_SCI - ADDRESSES) as u8 };
+}
+
+/// A frame whose operation was gathered.
+#[derive(Clone, Copy)]
 struct Pending {
-    frame: usize,
-    sc: usize,
-    an: An,
     pn: u64,
+    user_data: u32,
+    frame: u8,
+    /// Which of the burst's runs.
+    run: u8,
+}
+
+/// Frames of one SA and form, encrypted all or none.
+#[derive(Clone, Copy)]
+struct Run {
+    place: usize,
+    an: An,
     encrypted: bool,
-    tagged: Tagged,
-    /// Addresses and VLAN tags, where there are any of the latter.
-    clear_vlan: ArrayVec<u8, { ADDRESSES + MAX_VLAN_TAGS * VLAN_TAG_LEN }>,
+    form: Form,
+}
+
+/// Addresses and VLAN tags of a frame whose VLAN tags stay before the SecTAG.
+struct ClearVlan {
+    frame: u8,
+    octets: ArrayVec<u8, { ADDRESSES + MAX_VLAN_TAGS * VLAN_TAG_LEN }>,
+}
+
+/// What the first pass finds of a burst.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Frames that are to be delivered, a bit each. All others are not, whatever else happens.
+    deliver: u64,
+    /// EAPOL frames, a bit each.
+    set_aside: u64,
+    pending: ArrayVec<Pending, MAX_BURST>,
+    runs: ArrayVec<Run, MAX_BURST>,
+    clear_vlans: ArrayVec<ClearVlan, MAX_BURST>,
+}
+
+impl Found {
+    fn clear(&mut self) {
+        (self.deliver, self.set_aside) = (0, 0);
+        self.pending.clear();
+        self.runs.clear();
+        self.clear_vlans.clear();
+    }
+
+    #[inline(always)]
+    fn decide(&mut self, frame: usize, fate: Fate) {
+        match fate {
+            Fate::Deliver => self.deliver |= 1 << frame,
+            Fate::Drop => {}
+            Fate::SetAside => self.set_aside |= 1 << frame,
+        }
+    }
 }
 
 const ADDRESSES: usize = Ethernet::<&[u8]>::ADDRESSES_LEN;
+/// Octets of addresses and a SecTAG with SCI.
+const WITH_SCI: usize = ADDRESSES + 16;
 
-/// Where pass 1 leaves a frame.
+/// Where parsing leaves a frame.
 enum Parsed {
     Done(Fate),
     /// Nothing to decrypt: strip and deliver.
     Strip(Tagged),
-    Open(Pending, [u8; gcm::NONCE_LEN]),
+    /// To be opened.
+    Open {
+        run: Run,
+        user_data: u32,
+        pn: u64,
+    },
+}
+
+/// What frames have in common with one before, so that only the rest is looked at.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// Ethertype, TCI and AN.
+    kind: u32,
+    sci: u64,
+    sa: &'a RxSa,
+    run: u8,
+    /// Octets in the clear beyond the SecTAG.
+    most_clear: usize,
+    /// No packet number below this one is acceptable.
+    lowest: u64,
+    /// What an XPN is recovered from.
+    recover_from: Option<u64>,
+}
+
+impl<'a> Known<'a> {
+    /// Of a frame with its SCI right behind its addresses, whose SA is `sa`.
+    #[inline(always)]
+    fn new(config: &RxConfig, sa: &'a RxSa, head: &[u8], run: u8, most_clear: usize) -> Option<Self> {
+        let (kind, _, _, sci) = fields(head.first_chunk()?);
+        let RxConfig { suite, replay_protect, replay_window, .. } = *config;
+        // 0 is no packet number of 32 bits.
+        let least = u64::from(!suite.is_xpn());
+        let lowest = if replay_protect { sa.lowest_pn(replay_window).max(least) } else { least };
+        let recover_from = sa.recover_from(replay_protect, replay_window);
+        Some(Known { kind, sci, sa, run, most_clear, lowest, recover_from })
+    }
+
+    /// Octets of user data and packet number of a frame that is like it. `None` where it is not, or is not to be
+    /// opened.
+    #[inline(always)]
+    fn parse(&self, octets: &[u8]) -> Option<(usize, u64)> {
+        let (kind, short_length, low32, sci) = fields(octets.first_chunk()?);
+        if kind != self.kind || sci != self.sci {
+            return None;
+        }
+        let after_tag = octets.len() - WITH_SCI;
+        let user_data = ShortLength::from_octet(short_length).ok()?.user_data_len(after_tag).ok()?;
+        let pn = match self.recover_from {
+            Some(lowest) => recover_xpn(lowest, low32),
+            None => low32.into(),
+        };
+        (pn >= self.lowest && user_data >= LEAST_USER_DATA).then_some((user_data, pn))
+    }
 }
 
 impl RxSecY {
@@ -135,7 +244,7 @@ impl RxSecY {
             // Twice, so that removals leave the table room without growing.
             places: HashMap::with_capacity_and_hasher(2 * MAX_RECEIVE_SCS, FxBuildHasher),
             counters: Arc::default(),
-            icvs: Some(Box::new([[0; ICV_LEN]; MAX_BURST])),
+            rooms: Some(Box::new([[0; ICV_LEN]; MAX_BURST])),
         }
     }
 
@@ -221,57 +330,144 @@ impl RxSecY {
         set_aside: &mut Burst<F>,
         mut over: impl FnMut(Pass),
     ) {
-        let mut fates: ArrayVec<Fate, MAX_BURST> = ArrayVec::new_const();
-        let mut pending: ArrayVec<Pending, MAX_BURST> = ArrayVec::new_const();
-        let mut icvs = self.icvs.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
+        let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
+        let mut found = Found::default();
         let verdicts = {
-            let mut burst = gcm::Burst::new();
-            for ((i, frame), icv) in frames.iter_mut().enumerate().zip(icvs.iter_mut()) {
-                fates.push(match self.parse(i, frame) {
-                    Parsed::Done(fate) => fate,
-                    Parsed::Strip(tagged) => {
-                        strip(frame, tagged, &[]);
-                        Fate::Deliver
-                    }
-                    Parsed::Open(p, nonce) => match self.gather(&p, nonce, frame, icv, &mut burst) {
-                        Some(()) => {
-                            pending.push(p);
-                            Fate::Deliver
-                        }
-                        None => {
-                            self.counters.in_pkts_overrun.inc();
-                            Fate::Drop
-                        }
-                    },
-                });
-            }
+            let mut now = Now(gcm::Burst::new());
+            self.first_pass(frames, &mut now, &mut rooms, &mut found);
             over(Pass::First);
-            engine.open(&mut burst)
+            engine.open(&mut now.0)
         };
         over(Pass::Crypto);
-        self.icvs = Some(icvs);
-        for (n, p) in pending.iter().enumerate() {
-            if self.judge(p, verdicts.is_authentic(n)) {
-                strip(&mut frames[p.frame], p.tagged, &p.clear_vlan);
-            } else {
-                fates[p.frame] = Fate::Drop;
-            }
-        }
-        if fates.iter().any(|f| !matches!(f, Fate::Deliver)) {
-            for (frame, fate) in std::mem::take(frames).into_iter().zip(fates) {
-                match fate {
-                    Fate::Deliver => frames.push(frame),
-                    Fate::SetAside => drop(set_aside.try_push(frame)),
-                    Fate::Drop => {}
-                }
-            }
-        }
+        self.rooms = Some(rooms);
+        self.third_pass(frames, set_aside, &mut found, verdicts);
         over(Pass::Third);
+    }
+
+    /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
+    /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
+    pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
+        let Batch { frames, work, .. } = batch;
+        let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
+        let (mut plan, found) = work.begin_opening();
+        found.clear();
+        self.first_pass(frames, &mut plan, &mut rooms, found);
+        self.rooms = Some(rooms);
+    }
+
+    /// The third pass. The batch has the frames that are to be delivered; EAPOL frames go to `set_aside` while it has
+    /// room.
+    pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>, set_aside: &mut Burst<F>) {
+        let Batch { frames, work, .. } = batch;
+        let verdicts = work.plan.verdicts();
+        self.third_pass(frames, set_aside, &mut work.received, verdicts);
+        work.let_go();
+    }
+
+    #[inline(always)]
+    fn first_pass<'f, F: FrameBuf>(
+        &'f self,
+        frames: &'f mut [F],
+        gather: &mut impl Gather<'f, F>,
+        rooms: &'f mut [IcvRoom; MAX_BURST],
+        found: &mut Found,
+    ) {
+        let all = frames.len();
+        let mut frames = frames.iter_mut();
+        let mut rooms = rooms.iter_mut();
+        let mut known: Option<Known<'f>> = None;
+        loop {
+            if let Some(known) = &known {
+                self.go_on(known, all, &mut frames, gather, found);
+            }
+            let number = all - frames.len();
+            let skipped = number + rooms.len() - MAX_BURST;
+            let (Some(frame), Some(room)) = (frames.next(), rooms.nth(skipped)) else { break };
+            known = self.first_of_its_kind(number, frame, gather, room, found);
+        }
+    }
+
+    /// The first pass over frames as long as they are like one before.
+    #[inline(always)]
+    fn go_on<'f, F: FrameBuf>(
+        &self,
+        known: &Known<'f>,
+        all: usize,
+        frames: &mut std::slice::IterMut<'f, F>,
+        gather: &mut impl Gather<'f, F>,
+        found: &mut Found,
+    ) {
+        let Known { sa, run, most_clear, .. } = *known;
+        let (key, base) = (&sa.key, sa.nonce);
+        while let Some(frame) = frames.as_slice().first()
+            && frame.is_contiguous()
+            && let Some((user_data, pn)) = known.parse(frame.head())
+        {
+            let number = (all - frames.len()) as u8;
+            let Some(frame) = frames.next() else { break };
+            let clear = most_clear.min(user_data);
+            let place = Place { skip: 0, aad: WITH_SCI + clear, payload: user_data - clear };
+            if !gather.whole(number, frame.head_mut(), key, base.open(pn), place) {
+                self.counters.in_pkts_overrun.inc();
+                continue;
+            }
+            found.pending.push(Pending { pn, user_data: user_data as u32, frame: number, run });
+        }
+    }
+
+    /// The first pass over any frame. Says what frames like it have in common, where they may be told by it.
+    #[inline(never)]
+    fn first_of_its_kind<'f, F: FrameBuf>(
+        &'f self,
+        number: usize,
+        frame: &'f mut F,
+        gather: &mut impl Gather<'f, F>,
+        room: &'f mut IcvRoom,
+        found: &mut Found,
+    ) -> Option<Known<'f>> {
+        let (run, user_data, pn) = match self.parse(frame) {
+            Parsed::Done(fate) => {
+                found.decide(number, fate);
+                return None;
+            }
+            Parsed::Strip(tagged) => {
+                strip(frame, tagged);
+                found.decide(number, Fate::Deliver);
+                return None;
+            }
+            Parsed::Open { run, user_data, pn } => (run, user_data as usize, pn),
+        };
+        let Run { place: channel, an, encrypted, form } = run;
+        let sa = self.scs[channel].sas[an.index()].as_deref()?;
+        let header_len = usize::from(form.header_len);
+        let vlan_len = header_len - ADDRESSES;
+        if vlan_len > 0 {
+            let mut octets = ArrayVec::new();
+            octets.extend(frame.head()[..header_len].iter().copied());
+            found.clear_vlans.push(ClearVlan { frame: number as u8, octets });
+            // The AAD is addresses and SecTAG in one run; VLAN tags between them are put back in pass 3.
+            frame.head_mut().copy_within(..ADDRESSES, vlan_len);
+        }
+        let most_clear = if encrypted { sa.offset.octets() } else { usize::MAX };
+        let clear = most_clear.min(user_data);
+        let aad = ADDRESSES + usize::from(form.tag_len) + clear;
+        let place = Place { skip: vlan_len, aad, payload: user_data - clear };
+        let number_of_run = found.runs.len() as u8;
+        let usual = form == Form::USUAL;
+        let known = usual.then(|| Known::new(&self.config, sa, frame.head(), number_of_run, most_clear));
+        if !gather.pieces(number as u8, frame, &sa.key, sa.nonce.open(pn), place, Some(room)) {
+            self.counters.in_pkts_overrun.inc();
+            return None;
+        }
+        let user_data = user_data as u32;
+        found.pending.push(Pending { pn, user_data, frame: number as u8, run: number_of_run });
+        found.runs.push(run);
+        known.flatten()
     }
 
     /// Pass 1: everything that can be said before the ICV is checked.
     #[inline(always)]
-    fn parse<F: FrameBuf>(&self, index: usize, frame: &F) -> Parsed {
+    fn parse<F: FrameBuf>(&self, frame: &F) -> Parsed {
         let head = frame.head();
         let strict = self.config.validate_frames == ValidateFrames::Strict;
         let Some(header) = L2Header::parse(head, self.config.clear_vlan_tags) else {
@@ -329,15 +525,8 @@ impl RxSecY {
             }
             return Parsed::Strip(tagged);
         }
-        let mut clear_vlan = ArrayVec::new();
-        if header.vlan_len() > 0 {
-            clear_vlan.extend(head[..header.len].iter().copied());
-        }
-        let encrypted = tag.tci().encrypted();
-        Parsed::Open(
-            Pending { frame: index, sc: place, an, pn, encrypted, tagged, clear_vlan },
-            sa.nonce.open(pn),
-        )
+        let Tagged { form, user_data } = tagged;
+        Parsed::Open { run: Run { place, an, encrypted: tag.tci().encrypted(), form }, user_data, pn }
     }
 
     fn without_tag(&self, header: &L2Header, strict: bool) -> Fate {
@@ -377,73 +566,104 @@ impl RxSecY {
         }
     }
 
-    /// Appends the frame's operation. `None` when the frame is in too many pieces for it.
     #[inline(always)]
-    fn gather<'a, F: FrameBuf>(
-        &'a self,
-        p: &Pending,
-        nonce: [u8; gcm::NONCE_LEN],
-        frame: &'a mut F,
-        icv: &'a mut [u8; ICV_LEN],
-        burst: &mut gcm::Burst<'a>,
-    ) -> Option<()> {
-        let Tagged { header_len, tag_len, user_data } = p.tagged;
-        let vlan_len = header_len - ADDRESSES;
-        if vlan_len > 0 {
-            // The AAD is addresses and SecTAG in one run; VLAN tags between them are put back in pass 3.
-            frame.head_mut().copy_within(..ADDRESSES, vlan_len);
+    fn third_pass<F: FrameBuf>(
+        &mut self,
+        frames: &mut Burst<F>,
+        set_aside: &mut Burst<F>,
+        found: &mut Found,
+        verdicts: Verdicts,
+    ) {
+        let Found { deliver, set_aside: eapol, pending, runs, clear_vlans } = found;
+        for vlan in clear_vlans.iter() {
+            // Back where they were; what was put there are the addresses, which come first again.
+            let head = frames[usize::from(vlan.frame)].head_mut();
+            head[..vlan.octets.len()].copy_from_slice(&vlan.octets);
         }
-        let RxSa { key, offset, .. } = &**self.scs[p.sc].sas[p.an.index()].as_ref()?;
-        let clear = if p.encrypted { offset.octets().min(user_data) } else { user_data };
-        let aad = ADDRESSES + tag_len + clear;
-        if frame.is_contiguous() {
-            let (aad, rest) = frame.head_mut()[vlan_len..].split_at_mut(aad);
-            let (payload, rest) = rest.split_at_mut(user_data - clear);
-            burst.push(key, nonce, aad, payload, rest.first_chunk_mut()?).ok()
-        } else {
-            let cut = scatter::cut(frame.segments_mut(), vlan_len, aad, user_data - clear)?;
-            let mut room = &mut icv[..];
-            for piece in &cut.icv {
-                let (now, later) = room.split_at_mut(piece.len());
-                now.copy_from_slice(piece);
-                room = later;
+        let mut place = 0;
+        for pending in pending.chunk_by(|a, b| a.run == b.run) {
+            let Some(run) = pending.first().and_then(|p| runs.get(usize::from(p.run))) else { continue };
+            *deliver |= self.judge(run, pending, place, verdicts, frames);
+            place += pending.len();
+        }
+        if deliver.count_ones() as usize != frames.len() {
+            for (number, frame) in std::mem::take(frames).into_iter().enumerate() {
+                if *deliver >> number & 1 == 1 {
+                    frames.push(frame);
+                } else if *eapol >> number & 1 == 1 {
+                    drop(set_aside.try_push(frame));
+                }
             }
-            burst.push_scattered(key, nonce, cut.aad, cut.payload, icv).ok()
         }
     }
 
-    /// Pass 3: the verdict, with replay checked again now that earlier frames of the burst have moved the PN.
+    /// The verdicts on frames of one SA, with replay checked again now that earlier frames of the burst have moved the
+    /// PN. Strips those that are to be delivered, and says which these are, a bit each.
     #[inline(always)]
-    fn judge(&mut self, p: &Pending, authentic: bool) -> bool {
+    fn judge<F: FrameBuf>(
+        &mut self,
+        run: &Run,
+        pending: &[Pending],
+        first: usize,
+        verdicts: Verdicts,
+        frames: &mut [F],
+    ) -> u64 {
         let RxConfig { replay_protect, replay_window, validate_frames, .. } = self.config;
-        let Some(sa) = &mut self.scs[p.sc].sas[p.an.index()] else { return false };
-        let counters: &RxSaCounters = &sa.counters;
-        let late = p.pn < sa.lowest_pn(replay_window);
-        if late && replay_protect {
-            counters.in_pkts_late.inc();
-            return false;
-        }
-        let octets = p.tagged.user_data as u64;
-        if p.encrypted {
-            counters.in_octets_decrypted.add(octets);
-        } else {
-            counters.in_octets_validated.add(octets);
-        }
-        if !authentic {
-            if p.encrypted || validate_frames == ValidateFrames::Strict {
-                counters.in_pkts_not_valid.inc();
-                return false;
+        let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
+        let Some(sa) = sa else { return 0 };
+        let mut deliver = 0;
+        let mut strip = |p: &Pending| {
+            let Some(frame) = frames.get_mut(usize::from(p.frame)) else { return };
+            match run.form {
+                // Worth code of its own.
+                Form::USUAL => strip_usual(frame, p.user_data as usize),
+                form => strip(frame, Tagged { form, user_data: p.user_data }),
             }
-            counters.in_pkts_invalid.inc();
-            return true;
-        }
-        if late {
-            counters.in_pkts_delayed.inc();
+            deliver |= 1 << p.frame;
+        };
+        let (mut ok, mut delayed, mut octets) = (0, 0, 0);
+        let mut replay = sa.replay(replay_window);
+        let in_time = |p: &Pending| {
+            let in_time = p.pn >= replay.lowest_pn();
+            replay.advance(p.pn);
+            octets += u64::from(p.user_data);
+            in_time
+        };
+        if verdicts.are_authentic(first..first + pending.len()) && pending.iter().all(in_time) {
+            // As it should be.
+            ok = pending.len() as u64;
+            pending.iter().for_each(strip);
         } else {
-            counters.in_pkts_ok.inc();
+            (replay, octets) = (sa.replay(replay_window), 0);
+            for (i, p) in pending.iter().enumerate() {
+                let late = p.pn < replay.lowest_pn();
+                if late && replay_protect {
+                    sa.counters.in_pkts_late.inc();
+                    continue;
+                }
+                octets += u64::from(p.user_data);
+                if verdicts.is_authentic(first + i) {
+                    ok += u64::from(!late);
+                    delayed += u64::from(late);
+                    replay.advance(p.pn);
+                } else if run.encrypted || validate_frames == ValidateFrames::Strict {
+                    sa.counters.in_pkts_not_valid.inc();
+                    continue;
+                } else {
+                    sa.counters.in_pkts_invalid.inc();
+                }
+                strip(p);
+            }
         }
-        sa.advance(p.pn);
-        true
+        sa.advance(replay);
+        sa.counters.in_pkts_ok.add(ok);
+        sa.counters.in_pkts_delayed.add(delayed);
+        if run.encrypted {
+            sa.counters.in_octets_decrypted.add(octets);
+        } else {
+            sa.counters.in_octets_validated.add(octets);
+        }
+        deliver
     }
 }
 
@@ -468,29 +688,40 @@ fn parse_tag<'a>(
     }
     let (header_len, tag_len) = (header.len, tag.len());
     let user_data = tag.short_length().user_data_len(frame_len - header_len - tag_len).ok()?;
-    // Less than an ethertype cannot have been a frame, and would not be one when delivered.
-    if user_data < 2 {
+    if user_data < LEAST_USER_DATA {
         return None;
     }
-    Some((tag, Tagged { header_len, tag_len, user_data }))
+    let user_data = u32::try_from(user_data).ok()?;
+    let form = Form { header_len: header_len as u8, tag_len: tag_len as u8 };
+    Some((tag, Tagged { form, user_data }))
 }
 
-/// Takes SecTAG, ICV and padding away. `clear_vlan` holds addresses and VLAN tags where they were moved.
+/// Less than an ethertype cannot have been a frame, and would not be one when delivered.
+const LEAST_USER_DATA: usize = 2;
+
+/// Of a SecTAG with SCI behind the addresses: ethertype, TCI and AN; short length; PN; SCI.
 #[inline(always)]
-fn strip<F: FrameBuf>(frame: &mut F, tagged: Tagged, clear_vlan: &[u8]) {
-    let Tagged { header_len, tag_len, user_data } = tagged;
-    let head = frame.head_mut();
-    if header_len == ADDRESSES {
+fn fields(start: &[u8; WITH_SCI]) -> (u32, u8, u32, u64) {
+    let tag = start.last_chunk().map_or(0, |tag| u128::from_be_bytes(*tag));
+    ((tag >> 104) as u32, (tag >> 96) as u8, (tag >> 64) as u32, tag as u64)
+}
+
+/// Takes SecTAG, ICV and padding away.
+fn strip<F: FrameBuf>(frame: &mut F, tagged: Tagged) {
+    let Form { header_len, tag_len } = tagged.form;
+    let (header_len, tag_len) = (usize::from(header_len), usize::from(tag_len));
+    frame.head_mut().copy_within(..header_len, tag_len);
+    frame.shrink(tag_len, header_len + tagged.user_data as usize);
+}
+
+/// The same where the SecTAG has an SCI and is right behind the addresses.
+#[inline(always)]
+fn strip_usual<F: FrameBuf>(frame: &mut F, user_data: usize) {
+    const TAG: usize = WITH_SCI - ADDRESSES;
+    if let Some(start) = frame.head_mut().first_chunk_mut::<WITH_SCI>() {
         let mut addresses = [0; ADDRESSES];
-        addresses.copy_from_slice(&head[..ADDRESSES]);
-        head[tag_len..tag_len + ADDRESSES].copy_from_slice(&addresses);
-    } else if clear_vlan.is_empty() {
-        head.copy_within(..header_len, tag_len);
-    } else {
-        head[tag_len..tag_len + header_len].copy_from_slice(clear_vlan);
+        addresses.copy_from_slice(&start[..ADDRESSES]);
+        start[TAG..].copy_from_slice(&addresses);
     }
-    // The SecTAG was read from the first segment, so it can be taken from there.
-    let trimmed = frame.trim_front(tag_len);
-    debug_assert!(trimmed);
-    frame.truncate(header_len + user_data);
+    frame.shrink(TAG, ADDRESSES + user_data);
 }

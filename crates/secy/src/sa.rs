@@ -71,7 +71,7 @@ impl SaParams<'_> {
         key_id(self.sak, self.sci, self.xpn)
     }
 
-    fn build(&self) -> Result<(gcm::Key, NonceBase), SaError> {
+    fn build(&self) -> Result<(Arc<gcm::Key>, NonceBase), SaError> {
         let nonce = match self.xpn {
             Some(Xpn { ssci, salt }) if self.suite.is_xpn() => NonceBase::from_ssci(ssci, salt),
             None if !self.suite.is_xpn() => NonceBase::from_sci(self.sci),
@@ -85,13 +85,15 @@ impl SaParams<'_> {
         if !self.sak.fits(self.suite) {
             return Err(wrong_length);
         }
-        Ok((gcm::Key::new(self.sak.octets()).map_err(|_| wrong_length)?, nonce))
+        Ok((Arc::new(gcm::Key::new(self.sak.octets()).map_err(|_| wrong_length)?), nonce))
     }
 }
 
-/// A transmit SA. Not `Clone`: two of them would use the same nonces.
+/// A transmit SA, in one cache line. Not `Clone`: two of them would use the same nonces.
+#[repr(align(64))]
 pub struct TxSa {
-    pub(crate) key: gcm::Key,
+    /// Shared with bursts that are on their way through other cores.
+    pub(crate) key: Arc<gcm::Key>,
     pub(crate) nonce: NonceBase,
     pub(crate) offset: ConfidentialityOffset,
     pub(crate) pn: PnSource,
@@ -136,9 +138,11 @@ impl fmt::Debug for TxSa {
     }
 }
 
-/// A receive SA.
+/// A receive SA, in one cache line.
+#[repr(align(64))]
 pub struct RxSa {
-    pub(crate) key: gcm::Key,
+    /// Shared with bursts that are on their way through other cores.
+    pub(crate) key: Arc<gcm::Key>,
     pub(crate) nonce: NonceBase,
     pub(crate) offset: ConfidentialityOffset,
     pub(crate) counters: Arc<RxSaCounters>,
@@ -151,6 +155,28 @@ pub struct RxSa {
     floor: u64,
 }
 
+/// How far a receive SA has got, while frames are judged.
+#[derive(Clone, Copy)]
+pub(crate) struct Replay {
+    next_pn: u64,
+    floor: u64,
+    window: u64,
+}
+
+impl Replay {
+    /// The lowest acceptable PN.
+    #[inline(always)]
+    pub(crate) fn lowest_pn(&self) -> u64 {
+        self.next_pn.saturating_sub(self.window).max(self.floor)
+    }
+
+    /// An authentic frame had this PN.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, pn: u64) {
+        self.next_pn = self.next_pn.max(pn.saturating_add(1));
+    }
+}
+
 /// How far a receive SA has got, for its controller to remember over a restart.
 #[derive(Debug)]
 pub struct RxProgress(AtomicU64);
@@ -161,6 +187,9 @@ impl RxProgress {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+const _: () =
+    assert!(size_of::<TxSa>() == 64 && size_of::<RxSa>() == 64 || cfg!(not(target_pointer_width = "64")));
 
 /// How far behind the newest PN an XPN frame is recovered when replayProtect, hence its window, is off.
 const UNPROTECTED_XPN_REACH: u64 = 1 << 30;
@@ -198,6 +227,7 @@ impl RxSa {
         self.progress.clone()
     }
 
+    #[inline(always)]
     fn publish(&self) {
         self.progress.0.store(self.next_pn, Ordering::Relaxed);
     }
@@ -210,24 +240,32 @@ impl RxSa {
     /// The lowest acceptable PN under a replay window of `window` packet numbers (802.1AE clause 10.6.2).
     #[inline(always)]
     pub(crate) fn lowest_pn(&self, window: u64) -> u64 {
-        self.next_pn.saturating_sub(window).max(self.floor)
+        self.replay(window).lowest_pn()
+    }
+
+    /// What the high half of a frame's PN is recovered from; none where PNs have 32 bits.
+    #[inline(always)]
+    pub(crate) fn recover_from(&self, replay_protect: bool, window: u64) -> Option<u64> {
+        let window = if replay_protect { window } else { window.max(UNPROTECTED_XPN_REACH) };
+        self.xpn.then(|| self.lowest_pn(window))
     }
 
     /// The whole PN of a frame that carries `low32`.
     #[inline(always)]
     pub(crate) fn recover(&self, low32: u32, replay_protect: bool, window: u64) -> u64 {
-        if self.xpn {
-            let window = if replay_protect { window } else { window.max(UNPROTECTED_XPN_REACH) };
-            recover_xpn(self.lowest_pn(window), low32)
-        } else {
-            low32.into()
-        }
+        self.recover_from(replay_protect, window).map_or(low32.into(), |lowest| recover_xpn(lowest, low32))
     }
 
-    /// Takes note of an authentic frame's PN.
+    /// Replay protection over some frames, in registers.
     #[inline(always)]
-    pub(crate) fn advance(&mut self, pn: u64) {
-        self.next_pn = self.next_pn.max(pn.saturating_add(1));
+    pub(crate) fn replay(&self, window: u64) -> Replay {
+        Replay { next_pn: self.next_pn, floor: self.floor, window }
+    }
+
+    /// Takes note of what was authentic.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, replay: Replay) {
+        self.next_pn = self.next_pn.max(replay.next_pn);
         self.publish();
     }
 

@@ -2,9 +2,10 @@
 
 use crate::command::{Command, Event, Retired};
 use crate::counters::{TxScCounters, TxSecYCounters};
-use crate::pn::{NonceBase, PnSource};
+use crate::plan::{Gather, Now, Place};
+use crate::pn::{NonceBase, Numbers};
 use crate::sa::TxSa;
-use crate::{Burst, FrameBuf, MAX_BURST, Pass, scatter};
+use crate::{Batch, Burst, FrameBuf, MAX_BURST, Pass};
 use arrayvec::ArrayVec;
 use gcm::Engine;
 use std::sync::Arc;
@@ -65,10 +66,40 @@ struct ClearVlan {
 
 const ADDRESSES: usize = Ethernet::<&[u8]>::ADDRESSES_LEN;
 
+/// What the first pass finds of a burst.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The AN that it is protected under.
+    an: Option<An>,
+    /// Frames that may leave, a bit each.
+    kept: u64,
+    /// Octets of user data in these.
+    octets: u64,
+    clear_vlans: ArrayVec<ClearVlan, MAX_BURST>,
+}
+
+impl Found {
+    fn clear(&mut self) {
+        (self.an, self.kept, self.octets) = (None, 0, 0);
+        self.clear_vlans.clear();
+    }
+}
+
 enum Refusal {
     TooLong,
     Malformed,
     NoPn,
+}
+
+impl Refusal {
+    #[cold]
+    fn count(self, counters: &TxSecYCounters) {
+        match self {
+            Refusal::TooLong => counters.out_pkts_too_long.inc(),
+            Refusal::Malformed => counters.out_pkts_malformed.inc(),
+            Refusal::NoPn => counters.out_pkts_no_pn.inc(),
+        }
+    }
 }
 
 impl TxSecY {
@@ -142,77 +173,104 @@ impl TxSecY {
         frames: &mut Burst<F>,
         mut over: impl FnMut(Pass),
     ) {
+        let Some(an) = self.admit(frames) else { return };
+        let mut found = Found::default();
+        {
+            let mut now = Now(gcm::Burst::new());
+            self.first_pass(an, frames, &mut now, &mut found);
+            over(Pass::First);
+            engine.seal(&mut now.0);
+            over(Pass::Crypto);
+        }
+        self.third_pass(frames, &found);
+        over(Pass::Third);
+    }
+
+    /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
+    /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
+    pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
+        let Batch { frames, work, .. } = batch;
+        let (mut plan, found) = work.begin_sealing();
+        found.clear();
+        if let Some(an) = self.admit(frames) {
+            self.first_pass(an, frames, &mut plan, found);
+        }
+    }
+
+    /// The third pass. The batch has the frames that may leave.
+    pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
+        let Batch { frames, work, .. } = batch;
+        self.third_pass(frames, &work.sent);
+        work.let_go();
+    }
+
+    /// What can be said of all frames: the AN to protect them under, or what becomes of them without.
+    #[inline(always)]
+    fn admit<F: FrameBuf>(&mut self, frames: &mut Burst<F>) -> Option<An> {
         if frames.is_empty() {
-            return;
+            return None;
         }
         if !self.config.protect_frames {
             self.pass_unprotected(frames);
-            return;
+            return None;
         }
-        let sa = self.encoding.and_then(|an| Some((an, self.sas[an.index()].as_deref_mut()?)));
-        let Some((an, sa)) = sa else {
+        let an = self.encoding.filter(|an| self.sas[an.index()].is_some());
+        if an.is_none() {
             self.counters.out_pkts_no_sa.add(frames.len() as u64);
             frames.clear();
-            return;
-        };
-
-        sa.pn.begin_burst();
-        let mut kept = 0u64;
-        let (mut sealed_frames, mut sealed_octets) = (0, 0);
-        let mut clear_vlans: ArrayVec<ClearVlan, MAX_BURST> = ArrayVec::new_const();
-        {
-            let TxSa { key, nonce, offset, pn, .. } = &mut *sa;
-            let mut burst = gcm::Burst::new();
-            for (i, frame) in frames.iter_mut().enumerate() {
-                match prepare(
-                    &self.config,
-                    an,
-                    key,
-                    *nonce,
-                    *offset,
-                    pn,
-                    frame,
-                    i,
-                    &mut burst,
-                    &mut clear_vlans,
-                ) {
-                    Ok(octets) => {
-                        kept |= 1 << i;
-                        sealed_frames += 1;
-                        sealed_octets += octets as u64;
-                    }
-                    Err(Refusal::TooLong) => self.counters.out_pkts_too_long.inc(),
-                    Err(Refusal::Malformed) => self.counters.out_pkts_malformed.inc(),
-                    Err(Refusal::NoPn) => self.counters.out_pkts_no_pn.inc(),
-                }
-            }
-            over(Pass::First);
-            engine.seal(&mut burst);
-            over(Pass::Crypto);
         }
-        sa.pn.end_burst();
+        an
+    }
 
-        for vlan in &clear_vlans {
+    #[inline(always)]
+    fn first_pass<'f, F: FrameBuf>(
+        &'f mut self,
+        an: An,
+        frames: &'f mut [F],
+        gather: &mut impl Gather<'f, F>,
+        found: &mut Found,
+    ) {
+        let TxSecY { config, sas, counters, .. } = self;
+        let Some(sa) = &mut sas[an.index()] else { return };
+        let TxSa { key, nonce, offset, pn, .. } = &mut **sa;
+        found.an = Some(an);
+        let numbers = pn.begin_burst(frames.len());
+        let mut pass =
+            FirstPass { config, counters, an, key, nonce: *nonce, offset: *offset, numbers, found };
+        // What most links do is worth code of its own.
+        match (config.clear_vlan_tags, config.sci_mode) {
+            (0, SciMode::Explicit) => pass.all::<F, 16>(frames, gather),
+            (0, SciMode::Implicit) => pass.all::<F, 8>(frames, gather),
+            _ => pass.all::<F, ANY>(frames, gather),
+        }
+        pn.end_burst(pass.numbers);
+    }
+
+    #[inline(always)]
+    fn third_pass<F: FrameBuf>(&mut self, frames: &mut Burst<F>, found: &Found) {
+        for vlan in &found.clear_vlans {
             frames[vlan.frame].head_mut()[..vlan.octets.len()].copy_from_slice(&vlan.octets);
         }
+        let Found { an: Some(an), kept, octets, .. } = *found else { return };
+        let Some(sa) = &mut self.sas[an.index()] else { return };
+        let sealed = u64::from(kept.count_ones());
         if self.config.encrypt {
-            sa.counters.out_pkts_encrypted.add(sealed_frames);
-            sa.counters.out_octets_encrypted.add(sealed_octets);
+            sa.counters.out_pkts_encrypted.add(sealed);
+            sa.counters.out_octets_encrypted.add(octets);
         } else {
-            sa.counters.out_pkts_protected.add(sealed_frames);
-            sa.counters.out_octets_protected.add(sealed_octets);
+            sa.counters.out_pkts_protected.add(sealed);
+            sa.counters.out_octets_protected.add(octets);
         }
         if sa.pn.past_soft_limit() && !sa.exhaustion_told {
             tell_pn_limits(an, sa, &mut self.events);
         }
-        if sealed_frames != frames.len() as u64 {
+        if sealed != frames.len() as u64 {
             let mut place = 0;
             frames.retain(|_| {
                 place += 1;
                 kept >> (place - 1) & 1 == 1
             });
         }
-        over(Pass::Third);
     }
 
     fn pass_unprotected<F: FrameBuf>(&mut self, frames: &mut Burst<F>) {
@@ -254,53 +312,112 @@ fn sci_field(config: &TxConfig, head: &[u8]) -> (Tci, Option<Sci>) {
     }
 }
 
-/// Writes the SecTAG and appends the operation. Says how many octets of user data it protects.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn prepare<'a, F: FrameBuf>(
-    config: &TxConfig,
+/// The first pass over a burst.
+struct FirstPass<'f, 'p> {
+    config: &'p TxConfig,
+    counters: &'p TxSecYCounters,
     an: An,
-    key: &'a gcm::Key,
+    key: &'f Arc<gcm::Key>,
     nonce: NonceBase,
     offset: ConfidentialityOffset,
-    pn: &mut PnSource,
-    frame: &'a mut F,
-    index: usize,
-    burst: &mut gcm::Burst<'a>,
-    clear_vlans: &mut ArrayVec<ClearVlan, MAX_BURST>,
-) -> Result<usize, Refusal> {
-    let len = frame.len();
-    let header = L2Header::parse(frame.head(), config.clear_vlan_tags).ok_or(Refusal::Malformed)?;
-    let (tci, sci) = sci_field(config, frame.head());
-    let tag_len = tci.with_sci(sci.is_some()).sectag_len();
-    if len + tag_len + ICV_LEN > config.max_frame {
-        return Err(Refusal::TooLong);
-    }
-    if !(frame.prepend(tag_len) && frame.append(ICV_LEN)) {
-        return Err(Refusal::Malformed);
-    }
-    let pn = pn.allocate().ok_or(Refusal::NoPn)?;
-    let user_data = len - header.len;
-    let short_length = ShortLength::for_user_data(user_data);
-    let sectag = SecTagRepr { tci, an, short_length, pn: pn.low32(), sci }.to_octets();
-    let nonce = nonce.seal(pn);
-    write_header(frame.head_mut(), header.len, &sectag, tag_len, index, clear_vlans);
+    numbers: Numbers,
+    found: &'p mut Found,
+}
 
-    let clear = if config.encrypt { offset.octets().min(user_data) } else { user_data };
-    let aad = ADDRESSES + tag_len + clear;
-    if frame.is_contiguous() {
-        let (aad, rest) = frame.head_mut()[header.vlan_len()..].split_at_mut(aad);
-        let (payload, icv) = rest.split_at_mut(user_data - clear);
-        let icv = icv.try_into().map_err(|_| Refusal::Malformed)?;
-        burst.push(key, nonce, aad, payload, icv).map_err(|_| Refusal::Malformed)?;
-    } else {
-        let cut = scatter::cut(frame.segments_mut(), header.vlan_len(), aad, user_data - clear);
-        let mut cut = cut.ok_or(Refusal::Malformed)?;
-        // `append` grows the frame in one piece, so the ICV is one.
-        let icv = cut.icv.pop().and_then(|icv| icv.try_into().ok()).ok_or(Refusal::Malformed)?;
-        burst.push_scattered(key, nonce, cut.aad, cut.payload, icv).map_err(|_| Refusal::Malformed)?;
+/// Octets of a SecTAG that may have any form.
+const ANY: usize = 0;
+
+impl<'f> FirstPass<'f, '_> {
+    /// All frames. Those that are like most get a SecTAG of `TAG` octets right behind their addresses.
+    #[inline(always)]
+    fn all<F: FrameBuf, const TAG: usize>(&mut self, frames: &'f mut [F], gather: &mut impl Gather<'f, F>) {
+        const SHORTEST: usize = ADDRESSES + 2;
+        let config = self.config;
+        let longest = config.max_frame.saturating_sub(TAG + ICV_LEN);
+        let most_clear = if config.encrypt { self.offset.octets() } else { usize::MAX };
+        let (tci, sci) = sci_field(config, &[]);
+        let none = ShortLength::for_user_data(usize::MAX);
+        let tag = SecTagRepr { tci, an: self.an, short_length: none, pn: 0, sci }.to_octets();
+        let (fixed, sci) = tag.split_at(8);
+        let fixed = u64::from_be_bytes(fixed.try_into().unwrap_or_default());
+        let (mut kept, mut sum) = (0, 0);
+        for (number, frame) in frames.iter_mut().enumerate() {
+            let len = frame.len();
+            if TAG == ANY || !(SHORTEST..=longest).contains(&len) || !frame.grow(TAG, ICV_LEN) {
+                match self.prepare(number, frame, gather) {
+                    Ok(octets) => {
+                        kept |= 1 << number;
+                        sum += octets as u64;
+                    }
+                    Err(refusal) => refusal.count(self.counters),
+                }
+                continue;
+            }
+            let Some(pn) = self.numbers.allocate() else {
+                Refusal::NoPn.count(self.counters);
+                continue;
+            };
+            let user_data = len - ADDRESSES;
+            let short_length = ShortLength::for_user_data(user_data).as_u8();
+            let tag = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
+            let clear = most_clear.min(user_data);
+            let place = Place { skip: 0, aad: ADDRESSES + TAG + clear, payload: user_data - clear };
+            let octets = frame.head_mut();
+            let mut pushed = false;
+            // As long as it grew.
+            if octets.len() >= ADDRESSES + TAG {
+                let mut addresses = [0; ADDRESSES];
+                addresses.copy_from_slice(&octets[TAG..TAG + ADDRESSES]);
+                octets[..ADDRESSES].copy_from_slice(&addresses);
+                octets[ADDRESSES..ADDRESSES + 8].copy_from_slice(&tag.to_be_bytes());
+                if TAG == 16 {
+                    octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(sci);
+                }
+                pushed = gather.whole(number as u8, octets, self.key, self.nonce.seal(pn), place);
+            }
+            if !pushed {
+                Refusal::Malformed.count(self.counters);
+                continue;
+            }
+            kept |= 1 << number;
+            sum += user_data as u64;
+        }
+        (self.found.kept, self.found.octets) = (kept, sum);
     }
-    Ok(user_data)
+
+    /// Any frame: writes the SecTAG and appends the operation. Says how many octets of user data it protects.
+    #[inline(never)]
+    fn prepare<F: FrameBuf>(
+        &mut self,
+        number: usize,
+        frame: &'f mut F,
+        gather: &mut impl Gather<'f, F>,
+    ) -> Result<usize, Refusal> {
+        let config = self.config;
+        let len = frame.len();
+        let header = L2Header::parse(frame.head(), config.clear_vlan_tags).ok_or(Refusal::Malformed)?;
+        let (tci, sci) = sci_field(config, frame.head());
+        let tag_len = tci.with_sci(sci.is_some()).sectag_len();
+        if len + tag_len + ICV_LEN > config.max_frame {
+            return Err(Refusal::TooLong);
+        }
+        if !(frame.prepend(tag_len) && frame.append(ICV_LEN)) {
+            return Err(Refusal::Malformed);
+        }
+        let pn = self.numbers.allocate().ok_or(Refusal::NoPn)?;
+        let user_data = len - header.len;
+        let short_length = ShortLength::for_user_data(user_data);
+        let sectag = SecTagRepr { tci, an: self.an, short_length, pn: pn.low32(), sci }.to_octets();
+        let clear_vlans = &mut self.found.clear_vlans;
+        write_header(frame.head_mut(), header.len, &sectag, tag_len, number, clear_vlans);
+        let clear = if config.encrypt { self.offset.octets().min(user_data) } else { user_data };
+        let place =
+            Place { skip: header.vlan_len(), aad: ADDRESSES + tag_len + clear, payload: user_data - clear };
+        match gather.pieces(number as u8, frame, self.key, self.nonce.seal(pn), place, None) {
+            true => Ok(user_data),
+            false => Err(Refusal::Malformed),
+        }
+    }
 }
 
 /// Moves addresses (and VLAN tags) to the front that was prepended, and writes the SecTAG behind them.

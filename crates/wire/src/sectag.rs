@@ -180,6 +180,19 @@ impl ShortLength {
         ShortLength(if user_data < SHORT_LIMIT { user_data as u8 } else { 0 })
     }
 
+    /// Reads the field.
+    ///
+    /// # Errors
+    /// [`Malformed::ShortLength`].
+    #[inline(always)]
+    pub const fn from_octet(octet: u8) -> Result<Self, Malformed> {
+        if octet as usize >= SHORT_LIMIT {
+            Err(Malformed::ShortLength(octet))
+        } else {
+            Ok(ShortLength(octet))
+        }
+    }
+
     /// The field's value, 0 to 47.
     pub const fn as_u8(self) -> u8 {
         self.0
@@ -236,8 +249,7 @@ impl<T: AsRef<[u8]>> SecTag<T> {
         if octets.len() < self.len() {
             return Err(Malformed::Truncated);
         }
-        let sl = self.octet(field::SHORT_LENGTH);
-        if sl as usize >= SHORT_LIMIT { Err(Malformed::ShortLength(sl)) } else { Ok(()) }
+        ShortLength::from_octet(self.octet(field::SHORT_LENGTH)).map(|_| ())
     }
 
     #[inline(always)]

@@ -6,32 +6,40 @@ use secy::FrameBuf;
 pub(crate) const LONGEST: usize = 9600;
 /// Octets before a frame, as a pool leaves them free.
 const HEADROOM: usize = 128;
-/// Octets after the longest frame: what protecting adds.
-const TAILROOM: usize = 128;
-
-/// An odd number of cache lines, or buffers in a row would use every other set of the cache only.
-const CAPACITY: usize = HEADROOM + LONGEST + TAILROOM + 64;
+/// Octets of buffers, as pools have them for usual frames and for long ones. An odd number of cache lines, or buffers in a
+/// row would use every other set of the cache only.
+const USUAL: usize = 37 * 64;
+const LONG: usize = 155 * 64;
+/// Octets that protecting adds behind a frame.
+const TAILROOM: usize = 16;
 
 #[derive(Debug)]
 #[repr(C, align(64))]
-struct Inner {
+struct Inner<T: ?Sized> {
     start: u32,
     len: u32,
-    octets: [u8; CAPACITY - 8],
+    octets: T,
 }
 
-const _: () = assert!(size_of::<Inner>() / 64 % 2 == 1);
+const _: () =
+    assert!(size_of::<Inner<[u8; USUAL - 8]>>() == USUAL && size_of::<Inner<[u8; LONG - 8]>>() == LONG);
+const _: () = assert!(LONGEST + HEADROOM + TAILROOM + 8 <= LONG);
 
-/// One pointer to everything, as an mbuf is.
+/// A pointer to everything, as an mbuf is.
 #[derive(Debug)]
-pub(crate) struct Buffer(Box<Inner>);
+pub(crate) struct Buffer(Box<Inner<[u8]>>);
 
 impl Buffer {
-    pub(crate) fn new() -> Self {
-        Buffer(Box::new(Inner { start: HEADROOM as u32, len: 0, octets: [0; CAPACITY - 8] }))
+    /// Room for a frame of so many octets.
+    pub(crate) fn new(octets: usize) -> Self {
+        if HEADROOM + octets + TAILROOM + 8 <= USUAL {
+            Buffer(Box::new(Inner { start: 0, len: 0, octets: [0; USUAL - 8] }))
+        } else {
+            Buffer(Box::new(Inner { start: 0, len: 0, octets: [0; LONG - 8] }))
+        }
     }
 
-    /// Makes it hold a frame that is not longer than [`LONGEST`].
+    /// Makes it hold a frame for which it has room.
     pub(crate) fn fill(&mut self, octets: &[u8]) {
         self.reset(octets.len());
         self.head_mut().copy_from_slice(octets);
@@ -44,14 +52,14 @@ impl Buffer {
     }
 
     fn reset(&mut self, len: usize) {
-        assert!(len <= LONGEST, "a frame of {len} octets");
+        assert!(HEADROOM + len <= self.0.octets.len(), "no room for {len} octets");
         (self.0.start, self.0.len) = (HEADROOM as u32, len as u32);
     }
 }
 
 impl From<&[u8]> for Buffer {
     fn from(octets: &[u8]) -> Self {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(octets.len());
         buffer.fill(octets);
         buffer
     }
@@ -101,6 +109,23 @@ impl FrameBuf for Buffer {
             self.0.len += octets as u32;
         }
         fits
+    }
+
+    #[inline(always)]
+    fn grow(&mut self, front: usize, back: usize) -> bool {
+        let Inner { start, len, octets } = &mut *self.0;
+        let fits = front <= *start as usize && (*start + *len) as usize + back <= octets.len();
+        if fits {
+            *start -= front as u32;
+            *len += (front + back) as u32;
+        }
+        fits
+    }
+
+    #[inline(always)]
+    fn shrink(&mut self, front: usize, len: usize) {
+        self.0.start += front as u32;
+        self.0.len = len as u32;
     }
 
     #[inline(always)]

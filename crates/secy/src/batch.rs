@@ -1,0 +1,80 @@
+//! Bursts whose passes happen on different cores.
+
+use crate::plan::{IcvRoom, Plan};
+use crate::{Burst, FrameBuf, MAX_BURST, rx, tx};
+use gcm::Engine;
+use std::fmt;
+use wire::ICV_LEN;
+
+/// A burst on its way through the passes, with everything that the second one needs.
+///
+/// The owner of a half begins it and finishes it ([`TxSecY::begin`](crate::TxSecY::begin),
+/// [`RxSecY::begin`](crate::RxSecY::begin)); in between anybody may have it and [`crypt`](Self::crypt). Made once and used
+/// again and again, it allocates nothing on its way.
+pub struct Batch<F> {
+    pub(crate) frames: Burst<F>,
+    pub(crate) work: Work,
+}
+
+/// What is known of a batch beside its frames.
+pub(crate) struct Work {
+    pub(crate) plan: Plan,
+    seal: bool,
+    pub(crate) sent: tx::Found,
+    pub(crate) received: rx::Found,
+    rooms: [IcvRoom; MAX_BURST],
+}
+
+impl Work {
+    /// Begins anew.
+    pub(crate) fn begin_sealing(&mut self) -> (&mut Plan, &mut tx::Found) {
+        self.seal = true;
+        self.plan.clear();
+        (&mut self.plan, &mut self.sent)
+    }
+
+    /// Begins anew.
+    pub(crate) fn begin_opening(&mut self) -> (&mut Plan, &mut rx::Found) {
+        self.seal = false;
+        self.plan.clear();
+        (&mut self.plan, &mut self.received)
+    }
+
+    /// Lets keys go.
+    pub(crate) fn let_go(&mut self) {
+        self.plan.clear();
+    }
+}
+
+impl<F: FrameBuf> Batch<F> {
+    /// An empty one.
+    pub fn new() -> Self {
+        let (sent, received) = Default::default();
+        let work =
+            Work { plan: Plan::default(), seal: false, sent, received, rooms: [[0; ICV_LEN]; MAX_BURST] };
+        Batch { frames: Burst::new(), work }
+    }
+
+    /// The frames: to be filled before it begins, to be taken when it is finished. In between they stay as they are.
+    pub fn frames_mut(&mut self) -> &mut Burst<F> {
+        &mut self.frames
+    }
+
+    /// The second pass, wherever that is.
+    pub fn crypt(&mut self, engine: &mut Engine) {
+        let Work { plan, seal, rooms, .. } = &mut self.work;
+        plan.carry_out(engine, &mut self.frames, rooms, *seal);
+    }
+}
+
+impl<F: FrameBuf> Default for Batch<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F> fmt::Debug for Batch<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("frames", &self.frames.len()).finish_non_exhaustive()
+    }
+}

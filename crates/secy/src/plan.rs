@@ -1,0 +1,237 @@
+//! Operations that the first pass finds: carried out at once in place, or written down for another core.
+
+use crate::{FrameBuf, MAX_BURST, scatter};
+use arrayvec::ArrayVec;
+use gcm::{Engine, Key, NONCE_LEN, Verdicts};
+use std::sync::Arc;
+use wire::ICV_LEN;
+
+/// A nonce.
+pub(crate) type Nonce = [u8; NONCE_LEN];
+
+/// Where an operation's octets lie in its frame; the ICV comes right behind them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Octets before the AAD.
+    pub(crate) skip: usize,
+    pub(crate) aad: usize,
+    pub(crate) payload: usize,
+}
+
+/// Where the ICV of a frame in pieces is brought together to be checked.
+pub(crate) type IcvRoom = [u8; ICV_LEN];
+
+/// What takes the operations of a burst. `false` says that a frame cannot be worked on: in too many pieces, or shorter
+/// than its parts, which does not happen.
+pub(crate) trait Gather<'f, F> {
+    /// An operation on a frame in one piece.
+    fn whole(
+        &mut self,
+        frame: u8,
+        octets: &'f mut [u8],
+        key: &'f Arc<Key>,
+        nonce: Nonce,
+        place: Place,
+    ) -> bool;
+
+    /// An operation on any frame.
+    fn pieces(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        key: &'f Arc<Key>,
+        nonce: Nonce,
+        place: Place,
+        room: Option<&'f mut IcvRoom>,
+    ) -> bool;
+}
+
+/// Operations right where the frames are.
+pub(crate) struct Now<'f>(pub(crate) gcm::Burst<'f>);
+
+impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
+    #[inline(always)]
+    fn whole(&mut self, _: u8, octets: &'f mut [u8], key: &'f Arc<Key>, nonce: Nonce, place: Place) -> bool {
+        push(&mut self.0, octets, key, nonce, place)
+    }
+
+    #[inline(always)]
+    fn pieces(
+        &mut self,
+        _: u8,
+        frame: &'f mut F,
+        key: &'f Arc<Key>,
+        nonce: Nonce,
+        place: Place,
+        room: Option<&'f mut IcvRoom>,
+    ) -> bool {
+        push_pieces(&mut self.0, frame, key, nonce, place, room)
+    }
+}
+
+/// An operation that was written down.
+#[derive(Clone, Copy, Debug)]
+struct Later {
+    nonce: Nonce,
+    frame: u8,
+    key: u8,
+    place: Place,
+}
+
+/// Operations of a burst that are carried out elsewhere. Has the keys to itself meanwhile.
+#[derive(Default)]
+pub(crate) struct Plan {
+    operations: ArrayVec<Later, MAX_BURST>,
+    keys: ArrayVec<Arc<Key>, MAX_BURST>,
+    verdicts: Verdicts,
+}
+
+impl Plan {
+    /// Forgets everything. Keys are let go here, on the owner's core.
+    pub(crate) fn clear(&mut self) {
+        self.operations.clear();
+        self.keys.clear();
+        self.verdicts = Verdicts::default();
+    }
+
+    /// Verdicts on what was opened, in the order in which operations came.
+    pub(crate) fn verdicts(&self) -> Verdicts {
+        self.verdicts
+    }
+
+    #[inline(always)]
+    fn note(&mut self, frame: u8, key: &Arc<Key>, nonce: Nonce, place: Place) -> bool {
+        // A burst has few keys, mostly one: no count is touched for each frame.
+        let known = self.keys.iter().position(|k| Arc::ptr_eq(k, key));
+        let key = match known {
+            Some(at) => at,
+            None if self.keys.try_push(key.clone()).is_ok() => self.keys.len() - 1,
+            None => return false,
+        };
+        self.operations.try_push(Later { nonce, frame, key: key as u8, place }).is_ok()
+    }
+
+    /// Carries the operations out on the frames that they were found in.
+    pub(crate) fn carry_out<F: FrameBuf>(
+        &mut self,
+        engine: &mut Engine,
+        frames: &mut [F],
+        rooms: &mut [IcvRoom],
+        seal: bool,
+    ) {
+        let mut burst = gcm::Burst::new();
+        let mut next = self.operations.iter().peekable();
+        for ((number, frame), room) in frames.iter_mut().enumerate().zip(rooms) {
+            let Some(Later { nonce, key, place, .. }) =
+                next.next_if(|later| usize::from(later.frame) == number)
+            else {
+                continue;
+            };
+            let Some(key) = self.keys.get(usize::from(*key)) else { continue };
+            // They were checked when they were written down.
+            let pushed = match frame.is_contiguous() {
+                true => push(&mut burst, frame.head_mut(), key, *nonce, *place),
+                false => push_pieces(&mut burst, frame, key, *nonce, *place, (!seal).then_some(room)),
+            };
+            debug_assert!(pushed);
+        }
+        if seal {
+            engine.seal(&mut burst);
+        } else {
+            self.verdicts = engine.open(&mut burst);
+        }
+    }
+}
+
+impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
+    #[inline(always)]
+    fn whole(
+        &mut self,
+        frame: u8,
+        octets: &'f mut [u8],
+        key: &'f Arc<Key>,
+        nonce: Nonce,
+        place: Place,
+    ) -> bool {
+        fits(octets.len(), place) && self.note(frame, key, nonce, place)
+    }
+
+    #[inline(always)]
+    fn pieces(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        key: &'f Arc<Key>,
+        nonce: Nonce,
+        place: Place,
+        room: Option<&'f mut IcvRoom>,
+    ) -> bool {
+        // Tried now: later nobody could drop the frame and count it.
+        let Place { skip, aad, payload } = place;
+        let icv_in_one = room.is_none();
+        let cut = match frame.is_contiguous() {
+            true => fits(frame.len(), place),
+            false => scatter::cut(frame.segments_mut(), skip, aad, payload)
+                .is_some_and(|cut| !icv_in_one || cut.icv.len() == 1),
+        };
+        cut && self.note(number, key, nonce, place)
+    }
+}
+
+#[inline(always)]
+fn fits(len: usize, place: Place) -> bool {
+    place.skip + place.aad + place.payload + ICV_LEN <= len
+}
+
+#[inline(always)]
+fn push<'f>(
+    burst: &mut gcm::Burst<'f>,
+    octets: &'f mut [u8],
+    key: &'f Key,
+    nonce: Nonce,
+    place: Place,
+) -> bool {
+    let Place { skip, aad, payload } = place;
+    if !fits(octets.len(), place) {
+        return false;
+    }
+    let (aad, rest) = octets[skip..].split_at_mut(aad);
+    let (payload, rest) = rest.split_at_mut(payload);
+    match rest.first_chunk_mut() {
+        Some(icv) => burst.push(key, nonce, aad, payload, icv).is_ok(),
+        None => false,
+    }
+}
+
+/// `room`, where there is one, gets the ICV; otherwise it is to be written where it is, in one piece.
+fn push_pieces<'f, F: FrameBuf>(
+    burst: &mut gcm::Burst<'f>,
+    frame: &'f mut F,
+    key: &'f Key,
+    nonce: Nonce,
+    place: Place,
+    room: Option<&'f mut IcvRoom>,
+) -> bool {
+    let Place { skip, aad, payload } = place;
+    if frame.is_contiguous() {
+        return push(burst, frame.head_mut(), key, nonce, place);
+    }
+    let Some(mut cut) = scatter::cut(frame.segments_mut(), skip, aad, payload) else { return false };
+    let icv = match room {
+        Some(room) => {
+            let mut left = &mut room[..];
+            for piece in &cut.icv {
+                let (now, later) = left.split_at_mut(piece.len());
+                now.copy_from_slice(piece);
+                left = later;
+            }
+            room
+        }
+        None if cut.icv.len() == 1 => match cut.icv.pop().and_then(|icv| icv.try_into().ok()) {
+            Some(icv) => icv,
+            None => return false,
+        },
+        None => return false,
+    };
+    burst.push_scattered(key, nonce, cut.aad, cut.payload, icv).is_ok()
+}
