@@ -92,5 +92,18 @@ impl Engine {
     }
 }
 
+/// Asks the CPU to have the beginning of these octets near soon. No more than a hint.
+#[inline(always)]
+pub fn prefetch(octets: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is part of x86-64, and a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(octets.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = octets;
+}
+
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,9 @@ pub use gcm::Engine;
 /// Frames that one call protects or verifies at most.
 pub const MAX_BURST: usize = gcm::MAX_BURST;
 
+/// How many frames ahead of the one that is parsed headers are asked for.
+const PREFETCH: usize = 6;
+
 /// A burst of frames, in order.
 pub type Burst<F> = arrayvec::ArrayVec<F, MAX_BURST>;
 

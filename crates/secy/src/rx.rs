@@ -5,7 +5,7 @@ use crate::counters::{RxScCounters, RxSecYCounters};
 use crate::plan::{Gather, IcvRoom, Now, Place};
 use crate::pn::recover_xpn;
 use crate::sa::RxSa;
-use crate::{Batch, Burst, FrameBuf, MAX_BURST, Pass};
+use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, Pass};
 use arrayvec::ArrayVec;
 use gcm::{Engine, Verdicts};
 use rustc_hash::FxBuildHasher;
@@ -405,6 +405,9 @@ impl RxSecY {
         {
             let number = (all - frames.len()) as u8;
             let Some(frame) = frames.next() else { break };
+            if let Some(later) = frames.as_slice().get(PREFETCH) {
+                gcm::prefetch(later.head());
+            }
             let clear = most_clear.min(user_data);
             let place = Place { skip: 0, aad: WITH_SCI + clear, payload: user_data - clear };
             if !gather.whole(number, frame.head_mut(), key, base.open(pn), place) {
@@ -623,18 +626,18 @@ impl RxSecY {
         };
         let (mut ok, mut delayed, mut octets) = (0, 0, 0);
         let mut replay = sa.replay(replay_window);
-        let in_time = |p: &Pending| {
-            let in_time = p.pn >= replay.lowest_pn();
+        for p in pending {
+            delayed += u64::from(p.pn < replay.lowest_pn());
             replay.advance(p.pn);
             octets += u64::from(p.user_data);
-            in_time
-        };
-        if verdicts.are_authentic(first..first + pending.len()) && pending.iter().all(in_time) {
+        }
+        let all = first..first + pending.len();
+        if verdicts.are_authentic(all) && (delayed == 0 || !replay_protect) {
             // As it should be.
-            ok = pending.len() as u64;
+            ok = pending.len() as u64 - delayed;
             pending.iter().for_each(strip);
         } else {
-            (replay, octets) = (sa.replay(replay_window), 0);
+            (replay, octets, delayed) = (sa.replay(replay_window), 0, 0);
             for (i, p) in pending.iter().enumerate() {
                 let late = p.pn < replay.lowest_pn();
                 if late && replay_protect {

@@ -5,7 +5,7 @@ use crate::counters::{TxScCounters, TxSecYCounters};
 use crate::plan::{Gather, Now, Place};
 use crate::pn::{NonceBase, Numbers};
 use crate::sa::TxSa;
-use crate::{Batch, Burst, FrameBuf, MAX_BURST, Pass};
+use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, Pass};
 use arrayvec::ArrayVec;
 use gcm::Engine;
 use std::sync::Arc;
@@ -341,7 +341,13 @@ impl<'f> FirstPass<'f, '_> {
         let (fixed, sci) = tag.split_at(8);
         let fixed = u64::from_be_bytes(fixed.try_into().unwrap_or_default());
         let (mut kept, mut sum) = (0, 0);
-        for (number, frame) in frames.iter_mut().enumerate() {
+        let all = frames.len();
+        let mut frames = frames.iter_mut();
+        while let Some(frame) = frames.next() {
+            if let Some(later) = frames.as_slice().get(PREFETCH) {
+                gcm::prefetch(later.head());
+            }
+            let number = all - frames.len() - 1;
             let len = frame.len();
             if TAG == ANY || !(SHORTEST..=longest).contains(&len) || !frame.grow(TAG, ICV_LEN) {
                 match self.prepare(number, frame, gather) {
