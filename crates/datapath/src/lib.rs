@@ -14,6 +14,7 @@ mod control;
 mod counters;
 #[cfg(feature = "dpdk")]
 mod dpdk_io;
+mod fan_out;
 mod io;
 mod memory;
 mod path;
@@ -24,6 +25,7 @@ pub use control::{ControlInlet, ControlOutlet, ControlPort, control_port};
 pub use counters::PathCounters;
 #[cfg(feature = "dpdk")]
 pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};
+pub use fan_out::MAX_CRYPTO_WORKERS;
 pub use io::{FrameRx, FrameTx};
 pub use memory::{MemoryRx, MemoryTx, wire};
 pub use path::{Part, Protect, Task, Verify};

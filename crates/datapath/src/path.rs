@@ -1,15 +1,23 @@
 //! The two directions of a link.
 
+use crate::fan_out::FanOut;
 use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters};
 use secy::{Burst, Command, Engine, Event, FrameBuf, Pass, RxSecY, TxSecY};
 use std::sync::Arc;
 
 /// One direction of a link, as a worker sees it.
 pub trait Task: Send {
-    /// Receives a burst and brings it to its end. Says how many frames there were.
+    /// Receives a burst and brings it to its end, or to crypto workers, and what comes back from these to its end. Says
+    /// how many frames there were, or that some are still on their way.
     fn poll(&mut self, engine: &mut Engine) -> usize;
 
-    /// Changes the SecY.
+    /// Whether nothing is on its way through crypto workers. Where something is, brings what comes back to its end, and
+    /// receives nothing.
+    fn settle(&mut self) -> bool {
+        true
+    }
+
+    /// Changes the SecY. Only when it is [settled](Self::settle).
     fn apply(&mut self, command: Command) -> Option<Event>;
 
     /// What the SecY has to say.
@@ -44,12 +52,24 @@ fn transmit<T: FrameTx>(tx: &mut T, frames: &mut Burst<T::Frame>, counters: &Pat
     }
 }
 
+/// Transmits verified frames that are not too long for the port.
+#[inline(always)]
+fn deliver<T: FrameTx>(tx: &mut T, frames: &mut Burst<T::Frame>, max_frame: usize, counters: &PathCounters) {
+    let verified = frames.len();
+    if frames.iter().any(|f| f.len() > max_frame) {
+        frames.retain(|f| f.len() <= max_frame);
+        counters.tx_too_long.add((verified - frames.len()) as u64);
+    }
+    transmit(tx, frames, counters);
+}
+
 /// From the plain port to the line.
 pub struct Protect<R: FrameRx, T> {
     rx: R,
     tx: T,
     secy: TxSecY,
     frames: Burst<R::Frame>,
+    fan_out: Option<FanOut<R::Frame>>,
     control: Option<ControlOutlet>,
     counters: Arc<PathCounters>,
 }
@@ -57,13 +77,52 @@ pub struct Protect<R: FrameRx, T> {
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
     /// Joins the plain port's receive queue, the SecY's transmit half and the line's transmit queue.
     pub fn new(rx: R, secy: TxSecY, tx: T) -> Self {
-        Protect { rx, tx, secy, frames: Burst::new(), control: None, counters: Arc::default() }
+        let frames = Burst::new();
+        Protect { rx, tx, secy, frames, fan_out: None, control: None, counters: Arc::default() }
     }
 
     /// Sends what the control core has for the line, before all data.
     #[must_use]
     pub fn with_control(self, outlet: ControlOutlet) -> Self {
         Protect { control: Some(outlet), ..self }
+    }
+
+    /// Has the crypto done by so many others, whose tasks are handed out: each for a worker of its own. None: by this
+    /// one.
+    #[must_use]
+    pub fn with_crypto_workers(self, workers: usize) -> (Self, Vec<Box<dyn Task>>)
+    where
+        R::Frame: 'static,
+    {
+        if workers == 0 {
+            return (self, Vec::new());
+        }
+        let (fan_out, tasks) = FanOut::new(workers);
+        (Protect { fan_out: Some(fan_out), ..self }, tasks)
+    }
+
+    /// Receives a burst for the crypto workers, if one of them has room, and brings out what they are done with. Says
+    /// how many frames there were, and counts bursts that are on their way.
+    #[inline(never)]
+    fn poll_fanned_out(&mut self) -> usize {
+        let collected = self.collect();
+        let Self { fan_out: Some(fan_out), rx, secy, counters, .. } = self else { return collected };
+        let received = fan_out.take_in(rx, |batch| secy.begin(batch));
+        counters.rx_frames.add(received as u64);
+        collected + received + fan_out.on_their_way()
+    }
+
+    /// Brings out what crypto workers are done with.
+    fn collect(&mut self) -> usize {
+        let Some(fan_out) = &mut self.fan_out else { return 0 };
+        let mut frames = 0;
+        while let Some(mut batch) = fan_out.receive() {
+            frames += batch.frames_mut().len();
+            self.secy.finish(&mut batch);
+            transmit(&mut self.tx, batch.frames_mut(), &self.counters);
+            fan_out.put_back(batch);
+        }
+        frames
     }
 
     /// What finds no room now is offered again in the next round.
@@ -106,6 +165,9 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
     fn poll(&mut self, engine: &mut Engine) -> usize {
         let waiting = self.control.as_ref().is_some_and(|control| !control.is_empty());
         let sent = if waiting { self.send_control() } else { 0 };
+        if self.fan_out.is_some() {
+            return sent + self.poll_fanned_out();
+        }
         self.rx.rx_burst(&mut self.frames);
         let received = self.frames.len();
         if received > 0 {
@@ -114,6 +176,11 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
             transmit(&mut self.tx, &mut self.frames, &self.counters);
         }
         sent + received
+    }
+
+    fn settle(&mut self) -> bool {
+        self.collect();
+        self.fan_out.as_ref().is_none_or(|fan_out| fan_out.on_their_way() == 0)
     }
 
     fn apply(&mut self, command: Command) -> Option<Event> {
@@ -132,6 +199,7 @@ pub struct Verify<R: FrameRx, T> {
     secy: RxSecY,
     frames: Burst<R::Frame>,
     eapol: Burst<R::Frame>,
+    fan_out: Option<FanOut<R::Frame>>,
     control: Option<ControlInlet>,
     max_frame: usize,
     counters: Arc<PathCounters>,
@@ -143,13 +211,55 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     pub fn new(rx: R, secy: RxSecY, tx: T, max_frame: usize) -> Self {
         let counters = Arc::default();
         let (frames, eapol) = (Burst::new(), Burst::new());
-        Verify { rx, tx, secy, frames, eapol, control: None, max_frame, counters }
+        Verify { rx, tx, secy, frames, eapol, fan_out: None, control: None, max_frame, counters }
     }
 
     /// Hands EAPOL frames of the line to the control core.
     #[must_use]
     pub fn with_control(self, inlet: ControlInlet) -> Self {
         Verify { control: Some(inlet), ..self }
+    }
+
+    /// Has the crypto done by so many others, whose tasks are handed out: each for a worker of its own. None: by this
+    /// one.
+    #[must_use]
+    pub fn with_crypto_workers(self, workers: usize) -> (Self, Vec<Box<dyn Task>>)
+    where
+        R::Frame: 'static,
+    {
+        if workers == 0 {
+            return (self, Vec::new());
+        }
+        let (fan_out, tasks) = FanOut::new(workers);
+        (Verify { fan_out: Some(fan_out), ..self }, tasks)
+    }
+
+    /// Receives a burst for the crypto workers, if one of them has room, and brings out what they are done with. Says
+    /// how many frames there were, and counts bursts that are on their way.
+    #[inline(never)]
+    fn poll_fanned_out(&mut self) -> usize {
+        let collected = self.collect();
+        let Self { fan_out: Some(fan_out), rx, secy, counters, .. } = self else { return collected };
+        let received = fan_out.take_in(rx, |batch| secy.begin(batch));
+        counters.rx_frames.add(received as u64);
+        collected + received + fan_out.on_their_way()
+    }
+
+    /// Brings out what crypto workers are done with.
+    fn collect(&mut self) -> usize {
+        let mut frames = 0;
+        while let Some(mut batch) = self.fan_out.as_mut().and_then(FanOut::receive) {
+            frames += batch.frames_mut().len();
+            self.secy.finish(&mut batch, &mut self.eapol);
+            if !self.eapol.is_empty() {
+                self.hand_over_eapol();
+            }
+            deliver(&mut self.tx, batch.frames_mut(), self.max_frame, &self.counters);
+            if let Some(fan_out) = &mut self.fan_out {
+                fan_out.put_back(batch);
+            }
+        }
+        frames
     }
 
     #[cold]
@@ -175,12 +285,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         if !self.eapol.is_empty() {
             self.hand_over_eapol();
         }
-        let verified = self.frames.len();
-        if self.frames.iter().any(|f| f.len() > self.max_frame) {
-            self.frames.retain(|f| f.len() <= self.max_frame);
-            self.counters.tx_too_long.add((verified - self.frames.len()) as u64);
-        }
-        transmit(&mut self.tx, &mut self.frames, &self.counters);
+        deliver(&mut self.tx, &mut self.frames, self.max_frame, &self.counters);
     }
 
     /// A round as [`poll`](Task::poll) does it, saying when each part is over.
@@ -199,6 +304,9 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
 
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
     fn poll(&mut self, engine: &mut Engine) -> usize {
+        if self.fan_out.is_some() {
+            return self.poll_fanned_out();
+        }
         self.rx.rx_burst(&mut self.frames);
         let received = self.frames.len();
         if received > 0 {
@@ -207,6 +315,11 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
             self.deliver();
         }
         received
+    }
+
+    fn settle(&mut self) -> bool {
+        self.collect();
+        self.fan_out.as_ref().is_none_or(|fan_out| fan_out.on_their_way() == 0)
     }
 
     fn apply(&mut self, command: Command) -> Option<Event> {

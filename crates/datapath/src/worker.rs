@@ -99,6 +99,8 @@ pub struct Worker {
     idle: IdlePolicy,
     stop: Arc<AtomicBool>,
     commands: Consumer<TaskCommand>,
+    /// One whose task has bursts on their way. Those after it wait too, since their order counts.
+    held: Option<TaskCommand>,
     /// Commands that were carried out.
     applied: Arc<AtomicU64>,
     events: Producer<TaskEvent>,
@@ -134,6 +136,7 @@ impl Worker {
             idle,
             stop: stop.clone(),
             commands,
+            held: None,
             applied: applied.clone(),
             events,
             unsent: VecDeque::new(),
@@ -187,7 +190,35 @@ impl Worker {
     /// One turn of all tasks. Says how many frames there were.
     #[inline]
     fn round(&mut self) -> usize {
-        while let Ok(TaskCommand { task, command }) = self.commands.pop() {
+        let held = self.held.is_some() || !self.commands.is_empty();
+        let settling = if held { self.apply_commands() } else { None };
+        let mut frames = 0;
+        for task in 0..self.tasks.len() {
+            if settling == Some(task) {
+                // It waits for what is on its way.
+                frames += 1;
+                continue;
+            }
+            frames += self.tasks[task].poll(&mut self.engine);
+            while let Some(event) = self.tasks[task].poll_event() {
+                self.tell(TaskEvent { task, event });
+            }
+        }
+        if !self.unsent.is_empty() {
+            self.tell_unsent();
+        }
+        frames
+    }
+
+    /// Carries out commands, as far as their tasks are ready for them. Names the task that is not.
+    #[cold]
+    fn apply_commands(&mut self) -> Option<TaskId> {
+        while let Some(TaskCommand { task, command }) = self.held.take().or_else(|| self.commands.pop().ok())
+        {
+            if !self.tasks.get_mut(task).is_none_or(|t| t.settle()) {
+                self.held = Some(TaskCommand { task, command });
+                return Some(task);
+            }
             let event = match self.tasks.get_mut(task) {
                 Some(t) => t.apply(command),
                 None => Some(Event::Refused(command)),
@@ -198,17 +229,7 @@ impl Worker {
             // Whoever reads it sees what the command did.
             self.applied.fetch_add(1, Ordering::Release);
         }
-        let mut frames = 0;
-        for task in 0..self.tasks.len() {
-            frames += self.tasks[task].poll(&mut self.engine);
-            while let Some(event) = self.tasks[task].poll_event() {
-                self.tell(TaskEvent { task, event });
-            }
-        }
-        if !self.unsent.is_empty() {
-            self.tell_unsent();
-        }
-        frames
+        None
     }
 
     #[cold]

@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 use datapath::{
-    FrameRx, FrameTx, IdlePolicy, MemoryRx, MemoryTx, PathCounters, Protect, TaskCommand, Verify, Worker,
-    WorkerHandle, WorkerSetup, wire as memory_wire,
+    FrameRx, FrameTx, IdlePolicy, MemoryRx, MemoryTx, PathCounters, Protect, Task, TaskCommand, Verify,
+    Worker, WorkerHandle, WorkerSetup, wire as memory_wire,
 };
 use keys::{Sak, Salt};
 use secy::{
-    Burst, Command, Event, MAX_BURST, MemFrame, RxConfig, RxSa, RxSc, RxSecY, RxSecYCounters, SaParams,
-    SciMode, TxConfig, TxSa, TxSecY, ValidateFrames, Xpn,
+    Burst, Command, Engine, Event, MAX_BURST, MemFrame, RxConfig, RxSa, RxSc, RxSecY, RxSecYCounters,
+    SaParams, SciMode, TxConfig, TxSa, TxSecY, ValidateFrames, Xpn,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use wire::{An, CipherSuite, ConfidentialityOffset, Sci, Ssci};
 
@@ -41,6 +42,7 @@ fn rx_sa(key: u8, end: u16) -> Box<RxSa> {
 
 struct Gateway {
     worker: WorkerHandle,
+    crypto: Vec<WorkerHandle>,
     protect: Arc<PathCounters>,
     verify: Arc<PathCounters>,
     received: Arc<RxSecYCounters>,
@@ -49,8 +51,84 @@ struct Gateway {
 const PROTECT: usize = 0;
 const VERIFY: usize = 1;
 
+impl Gateway {
+    /// The owner first, so that crypto workers are there for what it has to bring out.
+    fn stop(self) -> bool {
+        let owner = self.worker.stop();
+        self.crypto.into_iter().fold(owner, |well, worker| well & worker.stop())
+    }
+}
+
+/// Crypto workers of each direction, and what is wrong with them.
+#[derive(Clone, Default)]
+struct Crypto {
+    workers: usize,
+    /// Now and then they do nothing for a while.
+    stalling: bool,
+    /// While set, the first of each direction does nothing at all.
+    stuck: Arc<AtomicBool>,
+}
+
+impl Crypto {
+    fn stalling(workers: usize) -> Self {
+        Crypto { workers, stalling: true, ..Crypto::default() }
+    }
+
+    fn start(&self, lanes: Vec<Box<dyn Task>>) -> Vec<WorkerHandle> {
+        let task = |(number, lane)| Stalling {
+            lane,
+            random: self.stalling.then(|| fastrand::Rng::with_seed(number as u64)),
+            stuck: (number == 0).then(|| self.stuck.clone()),
+        };
+        let tasks = lanes.into_iter().enumerate().map(task);
+        let start = |task| {
+            let tasks: Vec<Box<dyn Task>> = vec![Box::new(task)];
+            Worker::start(WorkerSetup { idle: IdlePolicy::Adaptive, tasks, ..WorkerSetup::default() })
+                .unwrap()
+        };
+        tasks.map(start).collect()
+    }
+}
+
+/// A crypto worker that has other things to do.
+struct Stalling {
+    lane: Box<dyn Task>,
+    random: Option<fastrand::Rng>,
+    stuck: Option<Arc<AtomicBool>>,
+}
+
+impl Task for Stalling {
+    fn poll(&mut self, engine: &mut Engine) -> usize {
+        if self.stuck.as_ref().is_some_and(|stuck| stuck.load(Relaxed)) {
+            return 0;
+        }
+        if let Some(random) = &mut self.random {
+            match random.u8(..) {
+                0..4 => std::thread::sleep(Duration::from_micros(random.u64(..300))),
+                4..40 => (0..random.u16(..2000)).for_each(|_| std::hint::spin_loop()),
+                _ => {}
+            }
+        }
+        self.lane.poll(engine)
+    }
+
+    fn apply(&mut self, command: Command) -> Option<Event> {
+        self.lane.apply(command)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.lane.poll_event()
+    }
+}
+
 /// A gateway that transmits as channel `own` and listens to channel `peer`, keyed with key 0 under AN 0.
-fn gateway(own: u16, peer: u16, plain: (MemoryRx, MemoryTx), line: (MemoryRx, MemoryTx)) -> Gateway {
+fn gateway(
+    own: u16,
+    peer: u16,
+    plain: (MemoryRx, MemoryTx),
+    line: (MemoryRx, MemoryTx),
+    crypto: &Crypto,
+) -> Gateway {
     let mut tx = TxSecY::new(TxConfig {
         sci: sci(own),
         protect_frames: true,
@@ -72,8 +150,10 @@ fn gateway(own: u16, peer: u16, plain: (MemoryRx, MemoryTx), line: (MemoryRx, Me
     assert!(rx.apply(Command::AddRxSc(RxSc::new(sci(peer)))).is_none());
     assert!(rx.apply(Command::InstallRxSa { sci: sci(peer), an, sa: rx_sa(0, peer) }).is_none());
     let received = rx.counters();
-    let protect = Protect::new(plain.0, tx, line.1);
-    let verify = Verify::new(line.0, rx, plain.1, 9622);
+    let (protect, lanes) = Protect::new(plain.0, tx, line.1).with_crypto_workers(crypto.workers);
+    let mut crypto_workers = crypto.start(lanes);
+    let (verify, lanes) = Verify::new(line.0, rx, plain.1, 9622).with_crypto_workers(crypto.workers);
+    crypto_workers.extend(crypto.start(lanes));
     let (protect_counters, verify_counters) = (protect.counters(), verify.counters());
     let worker = Worker::start(WorkerSetup {
         core: None,
@@ -82,7 +162,7 @@ fn gateway(own: u16, peer: u16, plain: (MemoryRx, MemoryTx), line: (MemoryRx, Me
         tasks: vec![Box::new(protect), Box::new(verify)],
     })
     .unwrap();
-    Gateway { worker, protect: protect_counters, verify: verify_counters, received }
+    Gateway { worker, crypto: crypto_workers, protect: protect_counters, verify: verify_counters, received }
 }
 
 struct Bench {
@@ -97,7 +177,7 @@ struct Bench {
 /// Wires hold so many frames that nothing that is within the senders' credit is ever lost.
 const CREDIT: usize = 2048;
 
-fn bench() -> Bench {
+fn bench(crypto: &Crypto) -> Bench {
     let (into_left, left_plain_rx) = memory_wire(CREDIT);
     let (left_plain_tx, from_left) = memory_wire(CREDIT);
     let (into_right, right_plain_rx) = memory_wire(CREDIT);
@@ -105,8 +185,8 @@ fn bench() -> Bench {
     let (left_line_tx, right_line_rx) = memory_wire(CREDIT);
     let (right_line_tx, left_line_rx) = memory_wire(CREDIT);
     Bench {
-        left: gateway(1, 2, (left_plain_rx, left_plain_tx), (left_line_rx, left_line_tx)),
-        right: gateway(2, 1, (right_plain_rx, right_plain_tx), (right_line_rx, right_line_tx)),
+        left: gateway(1, 2, (left_plain_rx, left_plain_tx), (left_line_rx, left_line_tx), crypto),
+        right: gateway(2, 1, (right_plain_rx, right_plain_tx), (right_line_rx, right_line_tx), crypto),
         into_left,
         from_left,
         into_right,
@@ -148,7 +228,18 @@ fn stream(tx: &mut MemoryTx, rx: &mut MemoryRx, numbers: std::ops::Range<u32>, m
 
 #[test]
 fn both_directions_carry_frames_in_order() {
-    let mut b = bench();
+    carry_frames_in_order(&Crypto::default());
+}
+
+#[test]
+fn crypto_workers_that_stall_change_no_order_and_lose_nothing() {
+    for workers in 1..=4 {
+        carry_frames_in_order(&Crypto::stalling(workers));
+    }
+}
+
+fn carry_frames_in_order(crypto: &Crypto) {
+    let mut b = bench(crypto);
     std::thread::scope(|s| {
         s.spawn(|| stream(&mut b.into_left, &mut b.from_right, 0..20_000, |_| {}));
         s.spawn(|| stream(&mut b.into_right, &mut b.from_left, 0..20_000, |_| {}));
@@ -159,7 +250,7 @@ fn both_directions_carry_frames_in_order() {
             assert_eq!((counters.tx_frames.get(), counters.tx_dropped.get()), (20_000, 0));
         }
         assert!(g.received.values().all(|(_, n)| n == 0));
-        assert!(g.worker.stop());
+        assert!(g.stop());
     }
 }
 
@@ -167,7 +258,18 @@ fn both_directions_carry_frames_in_order() {
 /// round again only when no frame of its old key can be on its way.
 #[test]
 fn rekeying_loses_nothing() {
-    let mut b = bench();
+    rekey_under_load(&Crypto::default());
+}
+
+#[test]
+fn rekeying_loses_nothing_on_its_way_through_crypto_workers() {
+    for workers in [1, 3] {
+        rekey_under_load(&Crypto::stalling(workers));
+    }
+}
+
+fn rekey_under_load(crypto: &Crypto) {
+    let mut b = bench(crypto);
     let (left, right) = (&mut b.left.worker, &mut b.right.worker);
     let mut key = 0u8;
     let mut refused = 0;
@@ -209,13 +311,51 @@ fn rekeying_loses_nothing() {
     assert_eq!(b.right.verify.tx_frames.get(), 60_000);
 }
 
+/// What does not come back is waited for: nothing overtakes it, and what it holds up stays where it came from.
+#[test]
+fn a_stuck_crypto_worker_holds_the_link_up_and_loses_nothing() {
+    let crypto = Crypto { workers: 2, ..Crypto::default() };
+    let mut b = bench(&crypto);
+    stream(&mut b.into_left, &mut b.from_right, 0..1000, |_| {});
+    crypto.stuck.store(true, Relaxed);
+    for start in (1000..3000).step_by(MAX_BURST) {
+        b.into_left.tx_burst(&mut (start..(start + MAX_BURST as u32).min(3000)).map(frame).collect());
+    }
+    let taken = |b: &Bench| b.left.protect.rx_frames.get() - 1000;
+    let end = Instant::now() + Duration::from_millis(100);
+    while Instant::now() < end {
+        std::thread::yield_now();
+    }
+    let (held, out) = (taken(&b), b.left.protect.tx_frames.get() - 1000);
+    assert!((1..=9 * MAX_BURST as u64).contains(&held), "{held}");
+    // The other worker had at most one burst that was older.
+    assert!(out <= MAX_BURST as u64, "{out}");
+    // Commands wait as well, until nothing is on its way.
+    let command = Command::InstallTxSa { an: An::ALL[1], sa: tx_sa(1, 1) };
+    b.left.worker.send(TaskCommand { task: PROTECT, command }).unwrap();
+    std::thread::sleep(Duration::from_millis(10));
+    assert_eq!((b.left.worker.sent(), b.left.worker.applied()), (1, 0));
+    crypto.stuck.store(false, Relaxed);
+    let mut next = 1000;
+    while next < 3000 {
+        let mut burst = Burst::new();
+        b.from_right.rx_burst(&mut burst);
+        for f in burst {
+            assert_eq!(f.to_vec(), frame(next).to_vec());
+            next += 1;
+        }
+    }
+    assert_eq!((b.left.worker.applied(), b.left.protect.tx_dropped.get()), (1, 0));
+    assert!(b.left.stop() && b.right.stop());
+}
+
 #[test]
 fn a_full_transmit_queue_frees_and_counts() {
     let (mut into, plain_rx) = memory_wire(CREDIT);
     let (plain_tx, _from) = memory_wire(1);
     let (_line_in, line_rx) = memory_wire(1);
     let (line_tx, mut line_out) = memory_wire(100);
-    let g = gateway(1, 2, (plain_rx, plain_tx), (line_rx, line_tx));
+    let g = gateway(1, 2, (plain_rx, plain_tx), (line_rx, line_tx), &Crypto::default());
     for start in (0..640).step_by(MAX_BURST) {
         into.tx_burst(&mut (start..start + MAX_BURST as u32).map(frame).collect());
     }
@@ -238,13 +378,16 @@ fn a_full_transmit_queue_frees_and_counts() {
 
 #[test]
 fn a_stopping_worker_brings_out_what_it_received() {
-    for _ in 0..50 {
-        let mut b = bench();
-        b.into_left.tx_burst(&mut (0..64).map(frame).collect());
-        assert!(b.left.worker.stop());
-        assert_eq!(b.left.protect.tx_frames.get(), 64);
-        assert!(b.right.worker.stop());
-        assert_eq!(b.right.verify.tx_frames.get(), 64);
+    for workers in [0, 1, 3] {
+        for _ in 0..30 {
+            let mut b = bench(&Crypto::stalling(workers));
+            (0..4).for_each(|_| b.into_left.tx_burst(&mut (0..64).map(frame).collect()));
+            let (protect, verify) = (b.left.protect.clone(), b.right.verify.clone());
+            assert!(b.left.stop());
+            assert_eq!(protect.tx_frames.get(), 256);
+            assert!(b.right.stop());
+            assert_eq!(verify.tx_frames.get(), 256);
+        }
     }
 }
 
