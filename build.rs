@@ -1,4 +1,4 @@
-//! Stamps version and revision.
+//! Stamps version and revision; of the gateway, and of the program that measures.
 
 use std::process::Command;
 
@@ -23,5 +23,6 @@ fn main() {
             println!("cargo::rerun-if-changed={path}");
         }
     }
-    println!("cargo::rerun-if-changed=build.rs");
+    // Where there is no revision to watch, all sources are not to be watched instead.
+    println!("cargo::rerun-if-changed=Cargo.toml");
 }

@@ -11,7 +11,7 @@ use wire::CipherSuite;
 
 /// Measure what the gateway is made of, beside others and beside what the CPU allows.
 #[derive(Debug, Parser)]
-#[command(name = "macsec-gw bench", bin_name = "macsec-gw bench", version, max_term_width = 100)]
+#[command(name = "macsec-gw bench", bin_name = "macsec-gw bench", version = crate::VERSION, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: CliCommand,

@@ -12,6 +12,9 @@ mod gcm_bench;
 
 use std::process::ExitCode;
 
+/// Version and revision.
+const VERSION: &str = env!("MACSEC_GW_VERSION");
+
 /// The command line is wrong, rather than something that happened: exit status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
