@@ -6,6 +6,7 @@ use crate::gcm_bench::{self, Direction, Mode, Options, Size, Suite};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use wire::CipherSuite;
 
@@ -109,6 +110,10 @@ struct GcmArgs {
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
+    /// Also write DIR/index.html, a page with tables and plots, and DIR/results.jsonl, what --json prints; they
+    /// take the place of those of an earlier report
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
 }
 
 impl From<GcmArgs> for Options {
@@ -123,6 +128,7 @@ impl From<GcmArgs> for Options {
             burst: args.burst.into(),
             core: args.core,
             json: args.json,
+            report: args.report,
         }
     }
 }

@@ -86,3 +86,30 @@ fn its_name_is_that_of_the_command() {
         assert!(help.contains("Usage: macsec-gw bench"), "{help}");
     }
 }
+
+#[test]
+fn a_report_has_what_json_has() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("report");
+    let shown = directory.to_str().unwrap();
+    let only =
+        ["--suite", "gcm-aes-128", "--direction", "seal", "--backend", "portable,limit", "--slices", "1"];
+    let ended = run(&[&["gcm", "--json", "--report", shown], &only[..]].concat());
+    assert!(ended.status.success(), "{}", text(&ended.stderr));
+    assert!(text(&ended.stderr).contains(&format!("report: {shown}/index.html")));
+    assert_eq!(std::fs::read(directory.join("results.jsonl")).unwrap(), ended.stdout);
+    let page = std::fs::read_to_string(directory.join("index.html")).unwrap();
+    for word in [
+        "macsec-gw bench gcm --json --report",
+        "<th scope=\"row\">CPU</th>",
+        "gcm-aes-128, seal: rate",
+        "ns a key",
+    ] {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    // Before anything is measured.
+    let refused = run(&["gcm", "--report", directory.join("index.html").to_str().unwrap()]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("index.html: is a file; name a directory") && refused.stdout.is_empty(), "{said}");
+}

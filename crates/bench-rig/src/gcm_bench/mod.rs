@@ -6,6 +6,7 @@ mod contender;
 mod frames;
 mod measure;
 mod ours;
+mod page;
 mod peers;
 mod port_limit;
 mod report;
@@ -16,11 +17,14 @@ use crate::BadUsage;
 use crate::clock::Clock;
 use crate::console::{Progress, json_lines, print, say};
 use crate::cores::pin;
+use crate::report::{Destination, Facts};
 use anyhow::Result;
 use case::Filter;
 use contender::{Chosen, Kind};
 use gcm::limit::PortLoops;
 use measure::Method;
+use page::Results;
+use std::path::PathBuf;
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -38,9 +42,11 @@ pub(crate) struct Options {
     pub(crate) burst: usize,
     pub(crate) core: Option<usize>,
     pub(crate) json: bool,
+    /// The directory for a page.
+    pub(crate) report: Option<PathBuf>,
 }
 
-/// Measures and prints.
+/// Measures, prints, and writes a page where one is wanted.
 ///
 /// # Errors
 /// [`BadUsage`]; work of a contender that is wrong; what the system says.
@@ -57,37 +63,49 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say("limit: not known for this CPU, which is not x86-64 or has neither AES-NI nor PCLMULQDQ");
     }
     notes.iter().for_each(|note| say(note));
+    let report = options.report.as_deref().map(Destination::new).transpose()?;
+    // The load of before, and the cores that there are without staying on one.
+    let report = report.map(|destination| (destination, Facts::new()));
     let core = pin(options.core)?;
     let clock = Clock::new();
+    let heading = heading(options, core, &clock, loops, &kinds);
     let method = Method { kinds: &kinds, loops, clock: &clock, slices: options.slices, burst: options.burst };
     let progress = Progress::new(cases.len());
-    if options.json {
-        for case in &cases {
-            progress.at(case);
-            let rows = report::rows(case, &kinds, &method.measure(case)?, &clock, limit);
-            progress.clear();
-            print(&json_lines(&rows)?)?;
-        }
-        for suite in filter.suites() {
-            let rows = report::key_setup_rows(suite, &kinds, &method.key_setup(suite));
-            print(&json_lines(&rows)?)?;
-        }
-        return Ok(());
+    let mut all = Results::default();
+    if !options.json {
+        print(&format!("{heading}\n"))?;
     }
-    print(&heading(options, core, &clock, loops, &kinds))?;
     for cases in cases.chunk_by(|a, b| (a.suite, a.direction) == (b.suite, b.direction)) {
         let mut measured = Vec::new();
         for case in cases {
             progress.at(case);
-            measured.push((*case, report::rows(case, &kinds, &method.measure(case)?, &clock, limit)));
+            let rows = report::rows(case, &kinds, &method.measure(case)?, &clock, limit);
+            if options.json {
+                progress.clear();
+                print(&json_lines(&rows)?)?;
+            }
+            measured.push((*case, rows));
         }
         progress.clear();
-        let (suite, direction) = (cases[0].suite.name(), cases[0].direction.name());
-        print(&format!("\n{suite}, {direction}\n{}\n", report::table(&measured)))?;
+        if !options.json {
+            let (suite, direction) = (cases[0].suite.name(), cases[0].direction.name());
+            print(&format!("\n{suite}, {direction}\n{}\n", report::table(&measured)))?;
+        }
+        all.cases.extend(measured);
     }
     for suite in filter.suites() {
         let rows = report::key_setup_rows(suite, &kinds, &method.key_setup(suite));
-        print(&format!("\n{}, setting up a key\n{}\n", suite.name(), report::key_setup_table(&rows)))?;
+        if options.json {
+            print(&json_lines(&rows)?)?;
+        } else {
+            let table = report::key_setup_table(&rows);
+            print(&format!("\n{}, setting up a key\n{table}\n", suite.name()))?;
+        }
+        all.keys.push((suite, rows));
+    }
+    if let Some((destination, facts)) = report {
+        let path = page::of(&all, &heading, facts)?.write(&destination)?;
+        say(&format!("report: {}", path.display()));
     }
     Ok(())
 }
@@ -111,5 +129,5 @@ fn heading(
     };
     #[cfg(not(feature = "peer-ipsec-mb"))]
     let (library, _) = ("", kinds);
-    format!("Core {core}, bursts of {burst} frames, {slices} slices each{rate}{limit}{library}\n")
+    format!("Core {core}, bursts of {burst} frames, {slices} slices each{rate}{limit}{library}")
 }

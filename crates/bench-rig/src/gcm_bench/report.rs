@@ -20,15 +20,15 @@ pub(crate) struct Row {
     mode: Mode,
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<usize>,
-    backend: &'static str,
+    pub(super) backend: &'static str,
     /// A frame.
-    ns: f64,
+    pub(super) ns: f64,
     /// Of payload, or of AAD in mode integrity.
-    gbit_s: f64,
+    pub(super) gbit_s: f64,
     /// Of the time stamp counter; none on CPUs without.
     cycles_per_octet: Option<f64>,
     /// The limit's time as a part of this one; none where no limit is known.
-    limit_share: Option<f64>,
+    pub(super) limit_share: Option<f64>,
     /// How many times the time of our best back end.
     #[serde(skip)]
     times: Option<f64>,
@@ -39,9 +39,9 @@ pub(crate) struct Row {
 pub(crate) struct KeySetupRow {
     suite: Suite,
     mode: &'static str,
-    backend: &'static str,
+    pub(super) backend: &'static str,
     /// A key.
-    ns: f64,
+    pub(super) ns: f64,
 }
 
 fn rounded(number: f64) -> f64 {
@@ -89,9 +89,19 @@ pub(crate) fn key_setup_rows(suite: Suite, kinds: &[Kind], ns: &[f64]) -> Vec<Ke
     kinds.iter().zip(ns).map(row).collect()
 }
 
+/// What the columns of [`lines`] are.
+pub(super) const COLUMNS: [&str; 7] =
+    ["frames", "contender", "ns", "Gbit/s", "cycles/octet", "of limit", "×"];
+/// What the columns of [`key_setup_lines`] are.
+pub(super) const KEY_SETUP_COLUMNS: [&str; 2] = ["contender", "ns"];
+
 /// The table of some cases.
 pub(crate) fn table(cases: &[(Case, Vec<Row>)]) -> String {
-    let header = ["frames", "contender", "ns", "Gbit/s", "cycles/octet", "of limit", "×"];
+    console::table(&COLUMNS, 2, lines(cases))
+}
+
+/// What stands in the table of some cases.
+pub(super) fn lines(cases: &[(Case, Vec<Row>)]) -> Vec<[String; COLUMNS.len()]> {
     let number = |number: Option<f64>, digits: usize| match number {
         Some(number) => format!("{number:.digits$}"),
         None => "–".to_owned(),
@@ -111,13 +121,17 @@ pub(crate) fn table(cases: &[(Case, Vec<Row>)]) -> String {
             ]);
         }
     }
-    console::table(&header, 2, lines)
+    lines
 }
 
 /// The table of key set-up.
 pub(crate) fn key_setup_table(rows: &[KeySetupRow]) -> String {
-    let lines = rows.iter().map(|row| [row.backend.to_owned(), format!("{:.0}", row.ns)]);
-    console::table(&["contender", "ns"], 1, lines.collect())
+    console::table(&KEY_SETUP_COLUMNS, 1, key_setup_lines(rows))
+}
+
+/// What stands in the table of key set-up.
+pub(super) fn key_setup_lines(rows: &[KeySetupRow]) -> Vec<[String; KEY_SETUP_COLUMNS.len()]> {
+    rows.iter().map(|row| [row.backend.to_owned(), format!("{:.0}", row.ns)]).collect()
 }
 
 #[cfg(test)]
