@@ -60,7 +60,12 @@ impl FrameBuf for DpdkFrame {
     }
 
     #[inline(always)]
-    fn grow(&mut self, front: usize, back: usize) -> bool {
+    fn has_room(&self, front: usize, back: usize) -> bool {
+        self.0.has_room(front, back)
+    }
+
+    #[inline(always)]
+    fn grow(&mut self, front: usize, back: usize) -> &mut [u8] {
         self.0.grow(front, back)
     }
 

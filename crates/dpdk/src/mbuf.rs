@@ -275,21 +275,31 @@ impl Mbuf {
         true
     }
 
-    /// Grows a frame in one segment by so many octets before and behind, of arbitrary content. `false`, and no
-    /// change, if it is in several segments, or the headroom or tailroom is too small.
+    /// Whether the frame is in one segment that has so much headroom and tailroom.
     #[inline(always)]
-    pub fn grow(&mut self, front: usize, back: usize) -> bool {
+    pub fn has_room(&self, front: usize, back: usize) -> bool {
         let head = self.head();
-        let (off, len) = (usize::from(head.data_off()), usize::from(head.data_len()));
-        if !self.is_contiguous() || front > off || back > usize::from(head.tailroom()) {
-            return false;
-        }
+        self.is_contiguous() && front <= usize::from(head.data_off()) && back <= usize::from(head.tailroom())
+    }
+
+    /// Grows a frame by so many octets before and behind, of arbitrary content, for which it
+    /// [has room](Self::has_room), and hands all of it out.
+    ///
+    /// # Panics
+    /// It has no room.
+    #[inline(always)]
+    pub fn grow(&mut self, front: usize, back: usize) -> &mut [u8] {
+        assert!(self.has_room(front, back));
+        let head = self.head();
         // Lossless: all of it is within the segment, which a u16 measures.
-        let len = (len + front + back) as u16;
-        head.set_data_off((off - front) as u16);
+        let off = head.data_off() - front as u16;
+        let len = head.data_len() + (front + back) as u16;
+        head.set_data_off(off);
         head.set_data_len(len);
         head.set_pkt_len(u32::from(len));
-        true
+        // SAFETY: the first `len` octets from `off` lie in the segment's buffer, and the slice mutably borrows `self`.
+        // What was just stored is not loaded again.
+        unsafe { std::slice::from_raw_parts_mut(head.buf_addr().add(usize::from(off)), usize::from(len)) }
     }
 
     /// Removes `front` octets from the front, and then all but the first `len`, if there are more.

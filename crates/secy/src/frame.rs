@@ -33,10 +33,15 @@ pub trait FrameBuf {
     #[must_use]
     fn append(&mut self, octets: usize) -> bool;
 
-    /// Grows a frame in one piece by so many octets before and behind. `false`, changing nothing, when
-    /// the frame is in several pieces or there is no room.
-    #[must_use]
-    fn grow(&mut self, front: usize, back: usize) -> bool;
+    /// Whether the frame is in one piece that can [grow](Self::grow) by so many octets.
+    fn has_room(&self, front: usize, back: usize) -> bool;
+
+    /// Grows a frame by so many octets before and behind, for which it [has room](Self::has_room), and hands all of it
+    /// out.
+    ///
+    /// # Panics
+    /// It has no room.
+    fn grow(&mut self, front: usize, back: usize) -> &mut [u8];
 
     /// Removes `front` octets from the front of the first segment, which must have them, and keeps the `len` octets that
     /// come then.
@@ -147,13 +152,16 @@ impl FrameBuf for MemFrame {
         fits
     }
 
-    fn grow(&mut self, front: usize, back: usize) -> bool {
+    fn has_room(&self, front: usize, back: usize) -> bool {
+        let Segment { octets, start, end } = &self.head;
+        self.tail.is_empty() && front <= *start && back <= octets.len() - *end
+    }
+
+    fn grow(&mut self, front: usize, back: usize) -> &mut [u8] {
+        assert!(self.has_room(front, back));
         let Segment { octets, start, end } = &mut self.head;
-        let fits = self.tail.is_empty() && front <= *start && back <= octets.len() - *end;
-        if fits {
-            (*start, *end) = (*start - front, *end + back);
-        }
-        fits
+        (*start, *end) = (*start - front, *end + back);
+        &mut octets[*start..*end]
     }
 
     fn trim_front(&mut self, octets: usize) -> bool {

@@ -349,7 +349,7 @@ impl<'f> FirstPass<'f, '_> {
             }
             let number = all - frames.len() - 1;
             let len = frame.len();
-            if TAG == ANY || !(SHORTEST..=longest).contains(&len) || !frame.grow(TAG, ICV_LEN) {
+            if TAG == ANY || !(SHORTEST..=longest).contains(&len) || !frame.has_room(TAG, ICV_LEN) {
                 match self.prepare(number, frame, gather) {
                     Ok(octets) => {
                         kept |= 1 << number;
@@ -368,7 +368,7 @@ impl<'f> FirstPass<'f, '_> {
             let tag = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
             let clear = most_clear.min(user_data);
             let place = Place { skip: 0, aad: ADDRESSES + TAG + clear, payload: user_data - clear };
-            let octets = frame.head_mut();
+            let octets = frame.grow(TAG, ICV_LEN);
             let mut pushed = false;
             // As long as it grew.
             if octets.len() >= ADDRESSES + TAG {

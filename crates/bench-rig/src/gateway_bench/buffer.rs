@@ -112,14 +112,17 @@ impl FrameBuf for Buffer {
     }
 
     #[inline(always)]
-    fn grow(&mut self, front: usize, back: usize) -> bool {
-        let Inner { start, len, octets } = &mut *self.0;
-        let fits = front <= *start as usize && (*start + *len) as usize + back <= octets.len();
-        if fits {
-            *start -= front as u32;
-            *len += (front + back) as u32;
-        }
-        fits
+    fn has_room(&self, front: usize, back: usize) -> bool {
+        let Inner { start, len, octets } = &*self.0;
+        front <= *start as usize && (*start + *len) as usize + back <= octets.len()
+    }
+
+    #[inline(always)]
+    fn grow(&mut self, front: usize, back: usize) -> &mut [u8] {
+        assert!(self.has_room(front, back));
+        self.0.start -= front as u32;
+        self.0.len += (front + back) as u32;
+        self.head_mut()
     }
 
     #[inline(always)]
