@@ -3,6 +3,7 @@
 use crate::document::{Report, Source};
 use crate::error::{ConfigError, Errors};
 use crate::fields::Fields;
+use crate::gateway::Cores;
 use crate::link::{self, LinkRead, Surroundings};
 use crate::nonces::{self, Clash, Entry};
 use crate::{Dpdk, Gateway, Link, Port, port};
@@ -65,13 +66,13 @@ fn read(path: &Path, report: &Report, table: &DeTable<'_>) -> Option<Config> {
     let dir = path.parent().unwrap_or(Path::new(""));
     let empty = DeTable::new();
     let mut root = Fields::new(report, String::new(), None, table);
-    let (gateway, worker_cores) = match root.table("gateway", &empty) {
+    let (gateway, cores) = match root.table("gateway", &empty) {
         Some(fields) => Gateway::read(fields, dir),
-        None => (None, Vec::new()),
+        None => (None, Cores::default()),
     };
     let dpdk = root.table("dpdk", &empty).and_then(Dpdk::read);
     let ports = port::read_all(&mut root);
-    let around = Surroundings { ports: &ports, worker_cores: &worker_cores, dir };
+    let around = Surroundings { ports: &ports, cores: &cores, dir };
     let links = link::read_all(&mut root, &around);
     root.finish();
 

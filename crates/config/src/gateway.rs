@@ -4,7 +4,7 @@ use crate::fields::Fields;
 use std::path::{Path, PathBuf};
 
 /// Highest core number that a Linux CPU set of the usual size can name.
-const MAX_CORE: u64 = 1023;
+pub(crate) const MAX_CORE: u64 = 1023;
 
 /// The control socket where nothing else was said.
 pub const CONTROL_SOCKET: &str = "/run/macsec-gw.sock";
@@ -51,8 +51,17 @@ pub struct Dpdk {
     pub eal_args: Vec<String>,
 }
 
+/// Cores that have their work.
+#[derive(Default)]
+pub(crate) struct Cores {
+    pub(crate) workers: Vec<usize>,
+    /// The control core, where nothing else fits beside it.
+    pub(crate) control: Option<usize>,
+}
+
 impl Gateway {
-    pub(crate) fn read(mut fields: Fields<'_>, dir: &Path) -> (Option<Gateway>, Vec<usize>) {
+    /// Also says which cores are somebody's already, and whose.
+    pub(crate) fn read(mut fields: Fields<'_>, dir: &Path) -> (Option<Gateway>, Cores) {
         let worker_cores = worker_cores(&mut fields);
         let control_core =
             fields.optional("control_core", |v| Some(v.whole(0..=MAX_CORE, "control_core = 0")? as usize));
@@ -81,7 +90,11 @@ impl Gateway {
         let remedy = "remove the line";
         fields.not_yet("metrics_listen", "Prometheus metrics come in a later release", remedy);
         fields.finish();
-        let cores = worker_cores.clone().unwrap_or_default();
+        let cores = Cores {
+            workers: worker_cores.clone().unwrap_or_default(),
+            // An idle thread that sleeps leaves the control core its time.
+            control: control_core.flatten().filter(|_| poll == Some(Poll::Busy)),
+        };
         let gateway = || {
             Some(Gateway {
                 worker_cores: worker_cores?,

@@ -28,7 +28,7 @@ pub use error::{ConfigError, Errors};
 pub use frames::ValidateFrames;
 pub use gateway::{CONTROL_SOCKET, Dpdk, Gateway, Poll};
 pub use keys_file::{KeysFile, MkaKeys, StaticSa, StaticSas};
-pub use link::{Link, Policy};
+pub use link::{Link, MAX_CRYPTO_WORKERS, Policy};
 pub use mka::Mka;
 pub use port::Port;
 pub use static_keys::{RxKey, StaticKeys, TxKey, XpnParams};

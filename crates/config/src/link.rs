@@ -3,12 +3,16 @@
 use crate::ValidateFrames;
 use crate::fields::Fields;
 use crate::frames::{self, FrameFields};
+use crate::gateway::{Cores, MAX_CORE};
 use crate::mka::{self, Mka};
 use crate::port::PortRead;
 use crate::static_keys::{self, StaticKeys, StaticRead};
 use crate::value::Value;
 use std::path::Path;
 use wire::{CipherSuite, ConfidentialityOffset, Sci};
+
+/// Crypto workers of one direction of a link at most.
+pub const MAX_CRYPTO_WORKERS: usize = 32;
 
 /// Whether frames may pass in the clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -33,6 +37,10 @@ pub struct Link {
     pub protect_core: usize,
     /// Core of the worker that verifies; one of `Gateway::worker_cores`.
     pub verify_core: usize,
+    /// Cores of the crypto workers that protect: none leaves it to `protect_core`.
+    pub protect_crypto_cores: Vec<usize>,
+    /// Cores of the crypto workers that verify: none leaves it to `verify_core`.
+    pub verify_crypto_cores: Vec<usize>,
     /// SCI of the transmit SC; `None` derives it from the line port's MAC address.
     pub sci: Option<Sci>,
     /// Whether frames may pass in the clear.
@@ -75,7 +83,7 @@ pub(crate) struct LinkRead {
 /// What links are checked against.
 pub(crate) struct Surroundings<'s> {
     pub(crate) ports: &'s [PortRead],
-    pub(crate) worker_cores: &'s [usize],
+    pub(crate) cores: &'s Cores,
     pub(crate) dir: &'s Path,
 }
 
@@ -86,6 +94,8 @@ struct Taken {
     names: Vec<(String, Option<usize>)>,
     /// Ports, and who took them.
     ports: Vec<(usize, String)>,
+    /// Cores of crypto workers, and where they stand.
+    crypto_cores: Vec<(usize, String)>,
 }
 
 /// Reads `[[link]]`; wrong ones are `None`.
@@ -106,7 +116,8 @@ fn read(
     let user = name.as_ref().map_or_else(|| format!("link[{index}]"), |name| format!("link \"{name}\""));
     let plain = port(&mut fields, "plain", &user, around, taken);
     let line = port(&mut fields, "line", &user, around, taken);
-    let cores = cores(&mut fields, index, around.worker_cores);
+    let cores = cores(&mut fields, index, &around.cores.workers);
+    let crypto_cores = crypto_cores(&mut fields, around.cores, taken);
     let sci = fields.optional("sci", |v| v.parsed("sci = \"0200000000010001\""));
     let policy = fields.or("policy", Policy::MustSecure, |v| {
         v.one_of(&[("must-secure", Policy::MustSecure), ("should-secure", Policy::ShouldSecure)])
@@ -134,6 +145,7 @@ fn read(
 
     let (frames, protect_frames, mka, keys) = (frames?, protect_frames?, mka?, keys?);
     let (protect_core, verify_core) = cores?;
+    let CryptoCores { protect: protect_crypto_cores, verify: verify_crypto_cores } = crypto_cores?;
     let (keys, tx_at, rx_at) = match keys {
         Some(StaticRead { keys, tx_at, rx_at }) => (Some(keys), tx_at, rx_at),
         None if protect_frames && mka.is_none() => return None,
@@ -145,6 +157,8 @@ fn read(
         line: line?,
         protect_core,
         verify_core,
+        protect_crypto_cores,
+        verify_crypto_cores,
         sci: sci?,
         policy: policy?,
         validate_frames: validate_frames?,
@@ -241,6 +255,50 @@ fn cores(fields: &mut Fields<'_>, index: usize, workers: &[usize]) -> Option<(us
             Some((core, core))
         }
     }
+}
+
+#[derive(Default)]
+struct CryptoCores {
+    protect: Vec<usize>,
+    verify: Vec<usize>,
+}
+
+/// The cores of crypto workers: each is one worker's, of one direction of one link.
+fn crypto_cores(fields: &mut Fields<'_>, cores: &Cores, taken: &mut Taken) -> Option<CryptoCores> {
+    let example = "crypto_cores = { protect = [2, 3], verify = [4, 5] }";
+    let mut read = |v: &Value<'_>| {
+        let mut fields = v.fields(example)?;
+        let protect = fields.or("protect", Vec::new(), |v| crypto_list(v, example, cores, taken));
+        let verify = fields.or("verify", Vec::new(), |v| crypto_list(v, example, cores, taken));
+        fields.finish();
+        Some(CryptoCores { protect: protect?, verify: verify? })
+    };
+    Some(fields.optional("crypto_cores", |v| read(v))?.unwrap_or_default())
+}
+
+fn crypto_list(value: &Value<'_>, example: &str, cores: &Cores, taken: &mut Taken) -> Option<Vec<usize>> {
+    let items = value.list(example)?;
+    if items.len() > MAX_CRYPTO_WORKERS {
+        let what = format!("names {} cores", items.len());
+        return value.fail(what, format!("name {MAX_CRYPTO_WORKERS} at most"));
+    }
+    let mut list = Vec::new();
+    for item in items {
+        let core = item.whole(0..=MAX_CORE, example)? as usize;
+        let other = taken.crypto_cores.iter().find(|(c, _)| *c == core).map(|(_, whose)| whose.as_str());
+        let whose = match other {
+            _ if cores.workers.contains(&core) => Some("gateway.worker_cores"),
+            _ if cores.control == Some(core) => Some("gateway.control_core"),
+            other => other,
+        };
+        if let Some(whose) = whose {
+            let remedy = "give each crypto worker a core of its own";
+            return item.fail(format!("core {core} is taken by {whose}"), remedy);
+        }
+        taken.crypto_cores.push((core, item.path().to_owned()));
+        list.push(core);
+    }
+    Some(list)
 }
 
 fn validate_frames(fields: &mut Fields<'_>, policy: Option<Policy>) -> Option<ValidateFrames> {

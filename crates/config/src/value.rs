@@ -23,6 +23,11 @@ impl<'a> Value<'a> {
         Value { report, path, node }
     }
 
+    /// Its key, with those of the tables around it.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Offset of the value in the text, in octets.
     pub(crate) fn at(&self) -> Option<usize> {
         Some(self.node.span().start)

@@ -58,8 +58,9 @@ pub struct TaskEvent {
 pub type ThreadSetup = Box<dyn FnOnce() -> Result<Box<dyn Any>, String> + Send>;
 
 /// What makes a worker.
-#[derive(Default)]
 pub struct WorkerSetup {
+    /// What its thread is called, before the number of its core.
+    pub name: &'static str,
     /// The core to stay on; `None` leaves it to the system.
     pub core: Option<usize>,
     /// When idle.
@@ -68,6 +69,13 @@ pub struct WorkerSetup {
     pub thread_setup: Option<ThreadSetup>,
     /// What it does, in turns.
     pub tasks: Vec<Box<dyn Task>>,
+}
+
+impl Default for WorkerSetup {
+    fn default() -> Self {
+        let (idle, tasks) = (IdlePolicy::default(), Vec::new());
+        WorkerSetup { name: "worker", core: None, idle, thread_setup: None, tasks }
+    }
 }
 
 impl fmt::Debug for WorkerSetup {
@@ -128,7 +136,7 @@ impl Worker {
         let (command_tx, commands) = RingBuffer::new(RING_LEN);
         let (events, event_rx) = RingBuffer::new(RING_LEN);
         let (ready_tx, ready) = std::sync::mpsc::channel();
-        let WorkerSetup { core, idle, thread_setup, tasks } = setup;
+        let WorkerSetup { name, core, idle, thread_setup, tasks } = setup;
         let applied = Arc::new(AtomicU64::new(0));
         let worker = Worker {
             tasks,
@@ -141,7 +149,10 @@ impl Worker {
             events,
             unsent: VecDeque::new(),
         };
-        let name = core.map_or_else(|| "worker".to_owned(), |c| format!("worker-{c}"));
+        let name = match core {
+            Some(core) => format!("{name}-{core}"),
+            None => name.to_owned(),
+        };
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let prepared = prepare(core, thread_setup);
             let (guard, outcome) = match prepared {

@@ -156,10 +156,9 @@ fn gateway(
     crypto_workers.extend(crypto.start(lanes));
     let (protect_counters, verify_counters) = (protect.counters(), verify.counters());
     let worker = Worker::start(WorkerSetup {
-        core: None,
         idle: IdlePolicy::Adaptive,
-        thread_setup: None,
         tasks: vec![Box::new(protect), Box::new(verify)],
+        ..WorkerSetup::default()
     })
     .unwrap();
     Gateway { worker, crypto: crypto_workers, protect: protect_counters, verify: verify_counters, received }

@@ -73,9 +73,11 @@ impl Gateway {
         };
         // From here on packet numbers are reserved: whatever fails, they are given back.
         let mut gateway = Gateway { workers: Workers::default(), links: Vec::new(), state };
+        let mut crypto_tasks = Vec::new();
         for (link, names, plain, line) in opened {
             match link::assemble(link, names, plain, line, times, &mut gateway.state) {
-                Ok(Assembled { protect, verify, mut watch, control }) => {
+                Ok(Assembled { protect, verify, crypto, mut watch, control }) => {
+                    crypto_tasks.extend(crypto);
                     let tasks = [place(link.protect_core, protect), place(link.verify_core, verify)];
                     watch.tasks = tasks;
                     if let Some(control) = control {
@@ -90,9 +92,18 @@ impl Gateway {
             config::Poll::Busy => IdlePolicy::Busy,
             config::Poll::Adaptive => IdlePolicy::Adaptive,
         };
+        let start = |name, core, tasks| {
+            let thread_setup = ports.thread_setup();
+            Worker::start(WorkerSetup { name, core: Some(core), idle, thread_setup, tasks })
+        };
+        for (core, task) in crypto_tasks {
+            match start("crypto", core, vec![task]) {
+                Ok(handle) => gateway.workers.add_crypto(core, handle),
+                Err(e) => return Err(gateway.give_up(e.into())),
+            }
+        }
         for (core, tasks) in tasks {
-            let setup = WorkerSetup { core: Some(core), idle, thread_setup: ports.thread_setup(), tasks };
-            match Worker::start(setup) {
+            match start("worker", core, tasks) {
                 Ok(handle) => gateway.workers.add(core, handle),
                 Err(e) => return Err(gateway.give_up(e.into())),
             }

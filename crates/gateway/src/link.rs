@@ -170,10 +170,14 @@ struct Sending {
     failing: bool,
 }
 
-/// A link ready to run: its two tasks, what is watched of them, and the path of its key agreement.
+const _: () = assert!(config::MAX_CRYPTO_WORKERS == datapath::MAX_CRYPTO_WORKERS);
+
+/// A link ready to run: its tasks, what is watched of them, and the path of its key agreement.
 pub(crate) struct Assembled {
     pub(crate) protect: Box<dyn Task>,
     pub(crate) verify: Box<dyn Task>,
+    /// Crypto workers' tasks, and their cores.
+    pub(crate) crypto: Vec<(usize, Box<dyn Task>)>,
     pub(crate) watch: LinkWatch,
     pub(crate) control: Option<ControlPath>,
 }
@@ -263,8 +267,12 @@ where
         }
     }
     let (tx_counters, tx_sc, rx_counters) = (tx.counters(), tx.sc_counters(), rx.counters());
-    let mut protect = Protect::new(plain.rx, tx, line.tx);
-    let mut verify = Verify::new(line.rx, rx, plain.tx, max_plain_frame);
+    let (mut protect, protect_tasks) =
+        Protect::new(plain.rx, tx, line.tx).with_crypto_workers(link.protect_crypto_cores.len());
+    let (mut verify, verify_tasks) = Verify::new(line.rx, rx, plain.tx, max_plain_frame)
+        .with_crypto_workers(link.verify_crypto_cores.len());
+    let crypto_cores = link.protect_crypto_cores.iter().chain(&link.verify_crypto_cores).copied();
+    let crypto = crypto_cores.zip(protect_tasks.into_iter().chain(verify_tasks)).collect();
     let mut control = None;
     if let Some(mka) = &link.mka {
         let (port, inlet, outlet) = control_port();
@@ -285,7 +293,7 @@ where
         keys,
         ports: [(plain_port.name.clone(), plain.counters), (line_port.name.clone(), line.counters)],
     };
-    Ok(Assembled { protect: Box::new(protect), verify: Box::new(verify), watch, control })
+    Ok(Assembled { protect: Box::new(protect), verify: Box::new(verify), crypto, watch, control })
 }
 
 fn key_transmit(

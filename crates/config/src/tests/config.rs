@@ -25,6 +25,7 @@ fn defaults_are_filled_in() {
     assert!(first.protect_frames && first.encrypt && first.replay_protect && first.send_sci);
     assert!(!first.end_station && !first.single_copy_broadcast);
     assert_eq!((first.replay_window, first.clear_vlan_tags), (0, 0));
+    assert!(first.protect_crypto_cores.is_empty() && first.verify_crypto_cores.is_empty());
     let keys = first.static_keys.as_ref().unwrap();
     assert_eq!((keys.tx.next_pn, keys.rx[0].next_pn), (1, 1));
     assert_eq!(keys.tx.xpn.unwrap().ssci, Ssci(1));
@@ -35,7 +36,11 @@ fn defaults_are_filled_in() {
 #[test]
 fn what_is_written_is_what_comes_out() {
     let dir = Dir::new();
-    let text = edited(BASE, "policy = \"must-secure\"", "policy = \"should-secure\"\ncores = [2, 1]");
+    let text = edited(
+        BASE,
+        "policy = \"must-secure\"",
+        "policy = \"should-secure\"\ncores = [2, 1]\ncrypto_cores = { protect = [4, 0], verify = [5] }",
+    );
     let text = edited(
         &text,
         "an = 0, sak_file = \"a.key\"",
@@ -58,6 +63,7 @@ fn what_is_written_is_what_comes_out() {
     assert_eq!((config.ports[1].mtu, config.ports[1].rx_descriptors), (Some(9000), 500));
     let [first, second] = config.links.as_slice() else { panic!() };
     assert_eq!((first.protect_core, first.verify_core), (2, 1));
+    assert_eq!((&first.protect_crypto_cores[..], &first.verify_crypto_cores[..]), (&[4, 0][..], &[5][..]));
     assert_eq!((first.policy, first.validate_frames), (Policy::ShouldSecure, ValidateFrames::Check));
     let tx = &first.static_keys.as_ref().unwrap().tx;
     assert_eq!((tx.an.as_u8(), tx.next_pn), (3, u64::MAX - 1));

@@ -105,6 +105,20 @@ const WRONG: &[Wrong] = wrong! {
         ["names 3 cores; write cores = [1], or two cores"];
     "policy = \"must-secure\"" => "cores = [3]", "cores = [3]", "link \"dc1-dc2\": cores[0]",
         ["core 3 is not one of worker_cores; worker_cores are 1, 2"];
+    "policy = \"must-secure\"" => "crypto_cores = [3]", "crypto_cores", "link \"dc1-dc2\": crypto_cores",
+        ["a list is not a table", "write crypto_cores = { protect = [2, 3], verify = [4, 5] }"];
+    "policy = \"must-secure\"" => "crypto_cores = { protect = 3 }", "crypto_cores",
+        "link \"dc1-dc2\": crypto_cores.protect", ["3 is not a list", "crypto_cores = {"];
+    "policy = \"must-secure\"" => "crypto_cores = { both = [3] }", "crypto_cores",
+        "link \"dc1-dc2\": crypto_cores.both", ["unknown key; known here: protect, verify"];
+    "policy = \"must-secure\"" => "crypto_cores = { protect = [3, 2] }", "crypto_cores",
+        "link \"dc1-dc2\": crypto_cores.protect[1]",
+        ["core 2 is taken by gateway.worker_cores; give each crypto worker a core of its own"];
+    "policy = \"must-secure\"" => "crypto_cores = { verify = [0] }", "crypto_cores",
+        "link \"dc1-dc2\": crypto_cores.verify[0]", ["core 0 is taken by gateway.control_core"];
+    "policy = \"must-secure\"" => "crypto_cores = { protect = [3], verify = [4, 3] }", "crypto_cores",
+        "link \"dc1-dc2\": crypto_cores.verify[1]",
+        ["core 3 is taken by link \"dc1-dc2\": crypto_cores.protect[0]"];
     // [[link]]: what happens to frames
     "sci = \"0200000000010001\"" => "sci = \"02:00\"", "02:00", "link \"dc1-dc2\": sci",
         ["\"02:00\": an SCI is 16 hex digits", "write sci = "];
