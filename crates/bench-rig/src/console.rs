@@ -1,6 +1,5 @@
 //! What is shown while and after it is measured.
 
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -25,20 +24,6 @@ pub(crate) fn say(line: &str) {
 /// One is no JSON.
 pub(crate) fn json_lines(rows: &[impl Serialize]) -> serde_json::Result<String> {
     rows.iter().map(|row| Ok(serde_json::to_string(row)? + "\n")).collect()
-}
-
-/// A table. The first columns, that hold words, are to the left, numbers to the right.
-pub(crate) fn table<const N: usize>(header: &[&str; N], words: usize, lines: Vec<[String; N]>) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(lines);
-    // No lines between rows.
-    table.remove_style(TableComponent::HorizontalLines).remove_style(TableComponent::MiddleIntersections);
-    for i in words..N {
-        if let Some(column) = table.column_mut(i) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.to_string()
 }
 
 /// Says what is being measured, where a person watches.

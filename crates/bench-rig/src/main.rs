@@ -10,6 +10,7 @@ mod cores;
 mod gateway_bench;
 mod gcm_bench;
 mod report;
+mod table;
 
 use std::process::ExitCode;
 

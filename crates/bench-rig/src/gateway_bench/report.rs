@@ -3,7 +3,7 @@
 use super::case::{Case, FrameSize, Path, WIRE_OVERHEAD};
 use super::measure::Measured;
 use crate::clock::Clock;
-use crate::console;
+use crate::table::drawn;
 use serde::Serialize;
 
 /// A path on frames of one size: an object in JSON.
@@ -114,5 +114,5 @@ pub(crate) fn table(cases: &[(Case, Vec<Row>)]) -> String {
             ]);
         }
     }
-    console::table(&header, 2, lines)
+    drawn(&header, &["frames", "path"], lines)
 }

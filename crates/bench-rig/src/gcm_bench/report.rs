@@ -4,8 +4,11 @@ use super::case::{Case, Direction, Mode, Size, Suite};
 use super::contender::{Kind, LIMIT};
 use super::measure::Measured;
 use crate::clock::Clock;
-use crate::console;
+use crate::table::drawn;
 use serde::Serialize;
+
+/// Columns that hold words.
+const WORDS: &[&str] = &["frames", "contender"];
 
 /// A contender in a case: an object in JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -97,7 +100,7 @@ pub(super) const KEY_SETUP_COLUMNS: [&str; 2] = ["contender", "ns"];
 
 /// The table of some cases.
 pub(crate) fn table(cases: &[(Case, Vec<Row>)]) -> String {
-    console::table(&COLUMNS, 2, lines(cases))
+    drawn(&COLUMNS, WORDS, lines(cases))
 }
 
 /// What stands in the table of some cases.
@@ -126,7 +129,7 @@ pub(super) fn lines(cases: &[(Case, Vec<Row>)]) -> Vec<[String; COLUMNS.len()]> 
 
 /// The table of key set-up.
 pub(crate) fn key_setup_table(rows: &[KeySetupRow]) -> String {
-    console::table(&KEY_SETUP_COLUMNS, 1, key_setup_lines(rows))
+    drawn(&KEY_SETUP_COLUMNS, WORDS, key_setup_lines(rows))
 }
 
 /// What stands in the table of key set-up.
