@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -21,6 +21,8 @@ const MAX_ANSWER: u64 = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections at a time. Others wait.
 const MAX_CONNECTIONS: usize = 16;
+/// Held while the mask of new files is another.
+static UMASK: Mutex<()> = Mutex::new(());
 
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,9 +122,14 @@ impl ControlSocket {
             Err(_) => {}
         }
         // From the first moment on: what exists for others, if only for a moment, they may open.
-        let mask = rustix::process::umask(Mode::from_raw_mode(0o177));
-        let listener = StdListener::bind(path);
-        rustix::process::umask(mask);
+        let listener = {
+            // The mask is the whole process's.
+            let _alone = UMASK.lock().unwrap_or_else(PoisonError::into_inner);
+            let mask = rustix::process::umask(Mode::from_raw_mode(0o177));
+            let listener = StdListener::bind(path);
+            rustix::process::umask(mask);
+            listener
+        };
         let listener = listener.map_err(wrong)?;
         let socket = ControlSocket { listener, path: path.into() };
         socket.listener.set_nonblocking(true).map_err(wrong)?;
