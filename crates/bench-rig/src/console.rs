@@ -40,6 +40,11 @@ impl Progress {
 
     pub(crate) fn at(&self, case: &dyn Display) {
         self.done.set(self.done.get() + 1);
+        self.within(case);
+    }
+
+    /// Says more of the case that it is at.
+    pub(crate) fn within(&self, case: &dyn Display) {
         if self.shown {
             let _ = write!(io::stderr(), "\r\x1b[K{}/{} {case}", self.done.get(), self.cases);
         }

@@ -9,7 +9,9 @@ mod console;
 mod cores;
 mod gateway_bench;
 mod gcm_bench;
+mod ports;
 mod report;
+mod rfc2544;
 mod table;
 
 use std::process::ExitCode;

@@ -27,7 +27,7 @@ pub use counters::PathCounters;
 pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};
 pub use fan_out::MAX_CRYPTO_WORKERS;
 pub use io::{FrameRx, FrameTx};
-pub use memory::{MemoryRx, MemoryTx, wire};
+pub use memory::{MemoryRx, MemoryTx, wire, wire_of};
 pub use path::{Part, Protect, Task, Verify};
 pub use worker::{
     IdlePolicy, StartError, TaskCommand, TaskEvent, TaskId, ThreadSetup, Worker, WorkerHandle, WorkerSetup,

@@ -13,7 +13,12 @@ pub struct MemoryTx<F = MemFrame>(Producer<F>);
 pub struct MemoryRx<F = MemFrame>(Consumer<F>);
 
 /// A wire that holds up to `frames` frames between its ends. A full one takes no more.
-pub fn wire<F>(frames: usize) -> (MemoryTx<F>, MemoryRx<F>) {
+pub fn wire(frames: usize) -> (MemoryTx, MemoryRx) {
+    wire_of(frames)
+}
+
+/// The same for frames of any kind.
+pub fn wire_of<F>(frames: usize) -> (MemoryTx<F>, MemoryRx<F>) {
     let (tx, rx) = RingBuffer::new(frames);
     (MemoryTx(tx), MemoryRx(rx))
 }

@@ -5,7 +5,7 @@ use super::case::{Case, FCS_LEN, Path};
 use super::stations::Keying;
 use crate::clock::Clock;
 use anyhow::{Result, ensure};
-use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, Part, Protect, Task, Verify, wire as memory_wire};
+use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, Part, Protect, Task, Verify, wire_of as memory_wire};
 use secy::{Burst, Engine, FrameBuf, MAX_BURST, Pass};
 
 /// The most that the frames of a case touch, in octets, so that they stay in the second-level cache.

@@ -1,0 +1,216 @@
+//! The tests: which trials they are made of.
+
+use super::generator::Length;
+use super::results::{Asked, Test, Trial, rows};
+use super::search::{BurstSearch, RateSearch, Verdict};
+use super::size::FrameSize;
+use super::trial::{Spec, Tester, TrialError};
+
+/// How long the generator's own rate is measured at most, in seconds.
+const CALIBRATION: f64 = 0.5;
+/// Trials without loss, one after another, that end a test of loss (RFC 2544, clause 26.3).
+const ENOUGH_LOSSLESS: usize = 2;
+
+/// What is to be tested. Shares are of 1.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub(crate) sizes: Vec<FrameSize>,
+    pub(crate) tests: Vec<Test>,
+    /// The line's rate in Gbit/s; none for what the generator reaches.
+    pub(crate) gbit: Option<f64>,
+    /// Of a trial.
+    pub(crate) seconds: f64,
+    /// Share of frames that may be lost.
+    pub(crate) tolerance: f64,
+    /// Share of the line's rate to which a throughput is known, and share of a burst.
+    pub(crate) resolution: f64,
+    /// Share of the line's rate between trials of loss.
+    pub(crate) step: f64,
+    /// Shares of the throughput at which latency is taken.
+    pub(crate) latency_shares: Vec<f64>,
+}
+
+/// Whoever looks on.
+pub(crate) trait Watcher {
+    /// A test of a frame size begins.
+    fn test(&mut self, size: FrameSize, test: Test);
+
+    /// A trial begins.
+    fn trial(&mut self, what: &str);
+
+    /// Something that the numbers do not say.
+    fn remark(&mut self, line: &str);
+
+    /// Rows that a test found.
+    ///
+    /// # Errors
+    /// They cannot be shown.
+    fn found(&mut self, rows: &[Trial]) -> anyhow::Result<()>;
+}
+
+/// Carries out a plan.
+pub(crate) struct Method<'a, T, W> {
+    pub(crate) tester: &'a mut T,
+    pub(crate) plan: &'a Plan,
+    pub(crate) watcher: &'a mut W,
+    /// Everything so far, steps on the way to a result among it.
+    pub(crate) trials: Vec<Trial>,
+}
+
+impl<T: Tester, W: Watcher> Method<'_, T, W> {
+    /// All tests of all sizes. What was found before an error is kept.
+    ///
+    /// # Errors
+    /// [`TrialError`]; what was found cannot be shown.
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
+        for &size in &self.plan.sizes {
+            let wanted = |test| self.plan.tests.contains(&test);
+            let (throughput, latency) = (wanted(Test::Throughput), wanted(Test::Latency));
+            let (loss, bursts) = (wanted(Test::Loss), wanted(Test::BackToBack));
+            let line_fps = self.line_fps(size)?;
+            if throughput || latency {
+                let share = self.throughput(size, line_fps, throughput)?;
+                if latency {
+                    self.latency(size, line_fps, share)?;
+                }
+            }
+            if loss {
+                self.loss(size, line_fps)?;
+            }
+            if bursts {
+                self.back_to_back(size, line_fps)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames a second that 100 % stand for, in each direction.
+    fn line_fps(&mut self, size: FrameSize) -> anyhow::Result<f64> {
+        if let Some(gbit) = self.plan.gbit {
+            return Ok(size.line_fps(gbit));
+        }
+        self.watcher.test(size, self.plan.tests.first().copied().unwrap_or(Test::Throughput));
+        self.watcher.trial("what the generator reaches");
+        let length = Length::Seconds(self.plan.seconds.min(CALIBRATION));
+        let measured = self.tester.trial(&Spec { size, fps: None, length })?;
+        let fps = measured.iter().map(|measured| measured.offered_fps()).fold(f64::INFINITY, f64::min);
+        if !(fps.is_finite() && fps > 0.0) {
+            anyhow::bail!("the port --tx takes no frames of {size} octets");
+        }
+        Ok(fps)
+    }
+
+    /// A trial of the plan's length at a share of the line's rate.
+    fn at(
+        &mut self,
+        test: Test,
+        size: FrameSize,
+        line_fps: f64,
+        share: f64,
+    ) -> Result<Vec<Trial>, TrialError> {
+        self.watcher.trial(&format!("{:.2} %", share * 100.0));
+        let length = Length::Seconds(self.plan.seconds);
+        let measured = self.tester.trial(&Spec { size, fps: Some(share * line_fps), length })?;
+        let tolerance = self.plan.tolerance;
+        let asked = Asked { test, size, line_fps, share: Some(share), burst: None, tolerance };
+        Ok(rows(&asked, &measured))
+    }
+
+    /// Keeps rows, as a result or as a step on the way there.
+    fn keep(&mut self, mut rows: Vec<Trial>, is_result: bool) -> anyhow::Result<()> {
+        rows.iter_mut().for_each(|row| row.is_result = is_result);
+        let shown = if is_result { self.watcher.found(&rows) } else { Ok(()) };
+        self.trials.extend(rows);
+        shown
+    }
+
+    /// The greatest share of the line's rate that passes; 0 where none does.
+    fn throughput(&mut self, size: FrameSize, line_fps: f64, is_asked_for: bool) -> anyhow::Result<f64> {
+        self.watcher.test(size, Test::Throughput);
+        let mut search = RateSearch::new(self.plan.resolution);
+        let (mut best, mut found) = (0.0, Vec::new());
+        while let Some(share) = search.next() {
+            let rows = self.at(Test::Throughput, size, line_fps, share)?;
+            let offered = rows.iter().map(|row| row.offered_share).fold(share, f64::min);
+            let verdict = match () {
+                () if !rows.iter().all(|row| row.passed) => Verdict::Failed,
+                () if !rows.iter().all(|row| row.kept_up) => Verdict::FellShort(offered),
+                () => Verdict::Passed,
+            };
+            search.tell(share, verdict);
+            let reached = if verdict == Verdict::Passed { share } else { offered };
+            if verdict != Verdict::Failed && reached > best {
+                best = reached;
+                found = rows.clone();
+            } else if best == 0.0 {
+                // Where nothing passes, this is how much is lost at the least.
+                found = rows.clone();
+            }
+            self.keep(rows, false)?;
+        }
+        if is_asked_for {
+            self.keep(found, true)?;
+        }
+        Ok(best)
+    }
+
+    fn latency(&mut self, size: FrameSize, line_fps: f64, throughput: f64) -> anyhow::Result<()> {
+        self.watcher.test(size, Test::Latency);
+        if throughput == 0.0 {
+            self.watcher
+                .remark(&format!("{size} octets: nothing passes at any rate, so there is no latency"));
+            return Ok(());
+        }
+        for share in self.plan.latency_shares.clone() {
+            let rows = self.at(Test::Latency, size, line_fps, throughput * share)?;
+            self.keep(rows, true)?;
+        }
+        Ok(())
+    }
+
+    fn loss(&mut self, size: FrameSize, line_fps: f64) -> anyhow::Result<()> {
+        self.watcher.test(size, Test::Loss);
+        let mut lossless = 0;
+        for step in 0.. {
+            let share = 1.0 - f64::from(step) * self.plan.step;
+            // Not at nothing, nor at what rounding makes of nothing.
+            if share < self.plan.step / 2.0 || lossless == ENOUGH_LOSSLESS {
+                break;
+            }
+            let rows = self.at(Test::Loss, size, line_fps, share)?;
+            lossless = if rows.iter().all(|row| row.passed) { lossless + 1 } else { 0 };
+            self.keep(rows, true)?;
+        }
+        Ok(())
+    }
+
+    fn back_to_back(&mut self, size: FrameSize, line_fps: f64) -> anyhow::Result<()> {
+        self.watcher.test(size, Test::BackToBack);
+        let most = (line_fps * self.plan.seconds) as u64;
+        let mut search = BurstSearch::new(most, self.plan.resolution);
+        let mut found = Vec::new();
+        while let Some(frames) = search.next() {
+            self.watcher.trial(&format!("{frames} frames"));
+            // The line's own rate where it is known; otherwise as fast as can be, which is what 100 % stand for.
+            let share = self.plan.gbit.map(|_| 1.0);
+            let fps = share.map(|share| share * line_fps);
+            let measured = self.tester.trial(&Spec { size, fps, length: Length::Frames(frames) })?;
+            let (test, tolerance) = (Test::BackToBack, self.plan.tolerance);
+            let asked = Asked { test, size, line_fps, share, burst: Some(frames), tolerance };
+            let rows = rows(&asked, &measured);
+            let passed = rows.iter().all(|row| row.passed);
+            search.tell(frames, passed);
+            if passed || found.iter().all(|row: &Trial| !row.passed) {
+                found = rows.clone();
+            }
+            self.keep(rows, false)?;
+        }
+        let unbounded = Some(search.is_unbounded());
+        found.iter_mut().for_each(|row| row.burst_unbounded = unbounded);
+        self.keep(found, true)
+    }
+}
+
+#[cfg(test)]
+#[path = "method_tests.rs"]
+mod tests;

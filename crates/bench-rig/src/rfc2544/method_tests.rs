@@ -1,0 +1,212 @@
+//! The tests of a model: a device and a generator with limits that are known.
+
+use super::super::receiver::{Arrived, latencies};
+use super::super::results::Direction;
+use super::super::trial::Measured;
+use super::*;
+use proptest::prelude::*;
+
+/// What is between the ports, and what sends.
+#[derive(Clone)]
+struct Model {
+    /// Frames a second that each direction's device does.
+    device: Vec<f64>,
+    /// Frames that it keeps.
+    room: f64,
+    /// Frames a second that the generator does.
+    generator: f64,
+    trials: Vec<Spec>,
+}
+
+impl Tester for Model {
+    fn trial(&mut self, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
+        self.trials.push(*spec);
+        let fps = spec.fps.unwrap_or(f64::INFINITY).min(self.generator);
+        let (sent, seconds) = match spec.length {
+            Length::Seconds(seconds) => (fps * seconds, seconds),
+            Length::Frames(frames) => (frames as f64, frames as f64 / fps),
+            Length::Nothing => (0.0, 0.0),
+        };
+        let measured = |&device: &f64| {
+            // Only bursts are short enough for what it keeps to matter.
+            let room = if matches!(spec.length, Length::Frames(_)) { self.room } else { 0.0 };
+            let frames = sent.min(device * seconds + room) as u64;
+            let mut latency = latencies();
+            latency.record_n(1000, frames).unwrap();
+            let arrived = Arrived { frames, ..Arrived::default() };
+            Measured { sent: sent as u64, seconds, arrived, latency, ns_per_tick: 1.0 }
+        };
+        Ok(self.device.iter().map(measured).collect())
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    tests: Vec<Test>,
+    rows: Vec<Trial>,
+    remarks: Vec<String>,
+    /// After how many rows showing them fails.
+    full: Option<usize>,
+}
+
+impl Watcher for Seen {
+    fn test(&mut self, _: FrameSize, test: Test) {
+        self.tests.push(test);
+    }
+
+    fn trial(&mut self, _: &str) {}
+
+    fn remark(&mut self, line: &str) {
+        self.remarks.push(line.to_owned());
+    }
+
+    fn found(&mut self, rows: &[Trial]) -> anyhow::Result<()> {
+        self.rows.extend_from_slice(rows);
+        anyhow::ensure!(self.full.is_none_or(|full| self.rows.len() < full), "full");
+        Ok(())
+    }
+}
+
+const GBIT: f64 = 10.0;
+
+fn plan(tests: &[Test]) -> Plan {
+    Plan {
+        sizes: vec![FrameSize::Octets(64)],
+        tests: tests.to_vec(),
+        gbit: Some(GBIT),
+        seconds: 1.0,
+        tolerance: 0.0,
+        resolution: 0.005,
+        step: 0.1,
+        latency_shares: vec![1.0, 0.5],
+    }
+}
+
+/// A device each way of so many shares of the line.
+fn model(device: &[f64], generator: f64) -> Model {
+    let line = FrameSize::Octets(64).line_fps(GBIT);
+    let device = device.iter().map(|share| share * line).collect();
+    Model { device, room: 0.0, generator: generator * line, trials: Vec::new() }
+}
+
+fn run(model: &mut Model, plan: &Plan) -> (Seen, Vec<Trial>) {
+    let mut seen = Seen::default();
+    let mut method = Method { tester: model, plan, watcher: &mut seen, trials: Vec::new() };
+    method.run().unwrap();
+    let trials = method.trials;
+    (seen, trials)
+}
+
+proptest! {
+    #[test]
+    fn the_throughput_is_the_limit_of_either(device in 0.02..1.5, generator in 0.02..1.5) {
+        let (seen, trials) = run(&mut model(&[device], generator), &plan(&[Test::Throughput]));
+        prop_assert_eq!(seen.rows.len(), 1);
+        let row = &seen.rows[0];
+        let limit = f64::min(device, generator).min(1.0);
+        // The generator may fall short by a hundredth unnoticed.
+        prop_assert!(row.offered_share <= limit + 1e-6 && row.offered_share >= limit - 0.0151, "{:?}", row);
+        prop_assert!(row.passed && row.lost == 0 && row.is_result);
+        // The steps are kept beside it.
+        prop_assert!(trials.len() > seen.rows.len());
+        prop_assert_eq!(trials.iter().filter(|row| row.is_result).count(), 1);
+    }
+}
+
+#[test]
+fn full_rate_takes_one_trial() {
+    let mut model = model(&[1.1], 1.1);
+    let (seen, _) = run(&mut model, &plan(&[Test::Throughput]));
+    assert_eq!(model.trials.len(), 1);
+    assert_eq!((seen.rows[0].asked_share, seen.rows[0].kept_up), (Some(1.0), true));
+}
+
+#[test]
+fn both_ways_pass_or_neither() {
+    let (seen, _) = run(&mut model(&[0.9, 0.3], 2.0), &plan(&[Test::Throughput]));
+    let directions: Vec<_> = seen.rows.iter().map(|row| row.direction).collect();
+    assert_eq!(directions, [Direction::Forward, Direction::Reverse, Direction::Total]);
+    for row in &seen.rows {
+        assert!((0.295..=0.3).contains(&row.offered_share), "{row:?}");
+    }
+}
+
+#[test]
+fn latency_is_taken_at_shares_of_a_throughput_that_is_found_first() {
+    let (seen, _) = run(&mut model(&[0.8], 2.0), &plan(&[Test::Latency]));
+    let shares: Vec<_> = seen.rows.iter().map(|row| row.offered_share).collect();
+    assert!((0.795..=0.8).contains(&shares[0]) && (shares[1] * 2.0 - shares[0]).abs() < 1e-6, "{shares:?}");
+    assert!(seen.rows.iter().all(|row| row.test == Test::Latency && row.latency_ns.is_some()));
+}
+
+#[test]
+fn where_nothing_passes_that_is_said() {
+    let (seen, _) = run(&mut model(&[0.0], 2.0), &plan(&[Test::Throughput, Test::Latency]));
+    assert_eq!((seen.rows.len(), seen.rows[0].passed, seen.rows[0].latency_ns), (1, false, None));
+    assert!(seen.remarks[0].contains("no latency"));
+}
+
+#[test]
+fn loss_goes_down_to_two_rates_without() {
+    let (seen, _) = run(&mut model(&[0.75], 2.0), &plan(&[Test::Loss]));
+    let lost: Vec<_> = seen.rows.iter().map(|row| (row.loss_share * 100.0).round() as u32).collect();
+    assert_eq!(lost, [25, 17, 6, 0, 0]);
+    // Or to the last step, and not beyond.
+    let (seen, _) = run(&mut model(&[0.05], 2.0), &plan(&[Test::Loss]));
+    assert_eq!(seen.rows.len(), 10);
+    let last = seen.rows[9].asked_share.unwrap();
+    assert!((last - 0.1).abs() < 1e-9);
+}
+
+#[test]
+fn a_tolerated_loss_counts_as_none() {
+    let tolerant = Plan { tolerance: 0.25, ..plan(&[Test::Throughput]) };
+    let (seen, _) = run(&mut model(&[0.6], 2.0), &tolerant);
+    assert!((0.795..=0.8).contains(&seen.rows[0].offered_share), "{:?}", seen.rows);
+    assert!(seen.rows[0].lost > 0 && seen.rows[0].passed);
+}
+
+#[test]
+fn bursts_are_as_long_as_the_device_has_room() {
+    let mut small = Model { room: 1000.0, ..model(&[0.5], 1.0) };
+    let (seen, _) = run(&mut small, &plan(&[Test::BackToBack]));
+    let row = &seen.rows[0];
+    // Half of a burst is done while it comes.
+    let frames = row.burst_frames.unwrap();
+    assert!((1985..=2002).contains(&frames), "{frames}");
+    assert_eq!((row.burst_unbounded, row.lost, row.asked_share), (Some(false), 0, Some(1.0)));
+    let (seen, _) = run(&mut model(&[1.0], 2.0), &plan(&[Test::BackToBack]));
+    assert_eq!((seen.rows[0].burst_frames, seen.rows[0].burst_unbounded), (Some(14_880_952), Some(true)));
+    let (seen, _) = run(&mut model(&[0.0], 1.0), &plan(&[Test::BackToBack]));
+    assert!(!seen.rows[0].passed);
+}
+
+#[test]
+fn without_a_rate_it_is_what_the_generator_reaches() {
+    let unknown = Plan { gbit: None, ..plan(&[Test::Throughput, Test::BackToBack]) };
+    let mut tried = model(&[0.1], 0.25);
+    let (seen, _) = run(&mut tried, &unknown);
+    assert_eq!((tried.trials[0].fps, tried.trials[0].length), (None, Length::Seconds(0.5)));
+    assert!((seen.rows[0].line_fps - tried.generator).abs() < 10.0);
+    assert!((0.39..=0.4).contains(&seen.rows[0].offered_share), "{:?}", seen.rows[0]);
+    // Bursts are as fast as can be.
+    assert_eq!(tried.trials.last().unwrap().fps, None);
+    let stuck = Method {
+        tester: &mut model(&[1.0], 0.0),
+        plan: &unknown,
+        watcher: &mut Seen::default(),
+        trials: Vec::new(),
+    }
+    .run();
+    assert!(stuck.unwrap_err().to_string().contains("--tx takes no frames of 64 octets"));
+}
+
+#[test]
+fn what_was_found_before_an_error_is_kept() {
+    let mut seen = Seen { full: Some(3), ..Seen::default() };
+    let mut tried = model(&[0.5], 2.0);
+    let plan = plan(&[Test::Loss]);
+    let mut method = Method { tester: &mut tried, plan: &plan, watcher: &mut seen, trials: Vec::new() };
+    assert!(method.run().is_err());
+    assert_eq!(method.trials.iter().filter(|row| row.is_result).count(), 3);
+}

@@ -1,0 +1,237 @@
+//! `bench rfc2544`: the tests of RFC 2544, clauses 26.1 to 26.4, of any device between two ports.
+//!
+//! Frames carry what loss, order and age are told from, so that nothing is taken from counters of a device.
+
+mod args;
+mod frame;
+mod generator;
+mod method;
+mod pace;
+mod receiver;
+mod results;
+mod search;
+mod sequence;
+mod size;
+mod tables;
+mod task;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod trial;
+
+pub(crate) use args::Rfc2544Args;
+
+use crate::clock::Clock;
+use crate::console::{Progress, print, say};
+use crate::cores;
+use crate::ports::{OpenPort, PortArgs, PortWatch, Ports, Rx, Tx};
+use anyhow::{Context, Result, bail};
+use generator::Length;
+use method::{Method, Plan, Watcher};
+use results::{Test, Trial};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use size::FrameSize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use threads::Threads;
+use trial::{Habits, Rig, Spec, Tester, TrialError};
+
+/// Frames that find out whether anything comes through, and how many of them a second.
+const SCOUTS: u64 = 16;
+const SCOUTS_FPS: f64 = 1000.0;
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) tx: String,
+    pub(crate) rx: String,
+    pub(crate) ports: PortArgs,
+    pub(crate) plan: Plan,
+    pub(crate) habits: Habits,
+    /// As many as there is use for where there is none.
+    pub(crate) cores: Vec<usize>,
+    /// How long to wait for the first frame to come through, in seconds.
+    pub(crate) wait: f64,
+    pub(crate) json: bool,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// [`BadUsage`](crate::BadUsage); ports that do not open or between which nothing passes; an interruption, after what
+/// was found by then is printed.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let cores = cores::choose(&options.cores, if options.habits.bidirectional { 4 } else { 2 })?;
+    let stop = listen()?;
+    let is_loop = options.tx == options.rx;
+    let devices = [&*options.tx, &*options.rx];
+    let ports = Ports::start(&options.ports, &devices[..if is_loop { 1 } else { 2 }])?;
+    let largest = options.plan.sizes.iter().map(|size| size.largest()).max().unwrap_or(size::MIN);
+    let near = ports.open("--tx", &options.tx, largest)?;
+    let far = if is_loop { None } else { Some(ports.open("--rx", &options.rx, largest)?) };
+    let (rxs, txs, watches) = ends(near, far);
+    let register = || ports.register();
+    let mut rig = Rig {
+        rxs,
+        txs,
+        clock: Clock::new(),
+        executor: Threads { cores, register: &register, stop: &stop },
+        habits: options.habits,
+        number: 0,
+    };
+    let mut shown = Shown::new(&options.plan, options.json);
+    shown.trial("waiting for the first frame to come through");
+    let opened = open_way(&mut rig, options, &watches);
+    shown.progress.clear();
+    opened?;
+    let mut plan = options.plan.clone();
+    // A link's rate is known when it is up.
+    plan.gbit = plan.gbit.or_else(|| slowest(&watches));
+    if !options.json {
+        print(&heading(options, &plan, &rig.executor.cores))?;
+    }
+    let mut method = Method { tester: &mut rig, plan: &plan, watcher: &mut shown, trials: Vec::new() };
+    let outcome = method.run();
+    let trials = method.trials;
+    shown.progress.clear();
+    if !options.json {
+        print(&tables::tables(&trials))?;
+    }
+    for watch in &watches {
+        if let missed @ 1.. = watch.missed() {
+            let device = watch.device();
+            say(&format!(
+                "{device}: {missed} frames came faster than this rig received them, and count as lost"
+            ));
+        }
+    }
+    match outcome {
+        Err(e) if matches!(e.downcast_ref(), Some(TrialError::Interrupted)) => {
+            bail!("interrupted; what is printed was finished before")
+        }
+        other => other,
+    }
+}
+
+/// A flag that SIGINT and SIGTERM set. The second of them ends the program.
+fn listen() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone()).context("a signal")?;
+        signal_hook::flag::register(signal, stop.clone()).context("a signal")?;
+    }
+    Ok(stop)
+}
+
+/// Of each way the receive queue at its end and the transmit queue at its beginning.
+fn ends(near: OpenPort, far: Option<OpenPort>) -> (Vec<Rx>, Vec<Tx>, Vec<PortWatch>) {
+    match far {
+        None => (vec![near.rx], vec![near.tx], vec![near.watch]),
+        Some(far) => (vec![far.rx, near.rx], vec![near.tx, far.tx], vec![near.watch, far.watch]),
+    }
+}
+
+/// The rate of the slower port in Gbit/s, if both have one.
+fn slowest(watches: &[PortWatch]) -> Option<f64> {
+    let rates: Option<Vec<f64>> = watches.iter().map(PortWatch::gbit).collect();
+    rates?.into_iter().reduce(f64::min)
+}
+
+/// Waits until frames come through each way.
+fn open_way(rig: &mut impl Tester, options: &Options, watches: &[PortWatch]) -> Result<()> {
+    let size = options.plan.sizes.first().copied().unwrap_or(FrameSize::Imix);
+    let end = Instant::now() + Duration::from_secs_f64(options.wait);
+    let spec = Spec { size, fps: Some(SCOUTS_FPS), length: Length::Frames(SCOUTS) };
+    loop {
+        let ways = rig.trial(&spec)?;
+        let Some(blocked) = ways.iter().position(|way| way.arrived.frames == 0) else { return Ok(()) };
+        if Instant::now() < end {
+            continue;
+        }
+        let (from, to) = match blocked {
+            0 => (&options.tx, &options.rx),
+            _ => (&options.rx, &options.tx),
+        };
+        let why = if ways[blocked].sent == 0 {
+            format!("{from} takes no frames")
+        } else if ways[blocked].arrived.damaged > 0 {
+            format!("frames of {size} octets from {from} arrive at {to} cut; is an MTU too small on the way?")
+        } else {
+            format!(
+                "nothing that is sent on {from} arrives at {to}; is what is between them up and forwarding?"
+            )
+        };
+        let down: Vec<_> = watches.iter().filter(|watch| !watch.is_up()).map(PortWatch::device).collect();
+        let links = if down.is_empty() {
+            String::new()
+        } else {
+            format!(" The link is down at {}.", down.join(", "))
+        };
+        bail!("in {} s (--wait): {why}{links}", options.wait);
+    }
+}
+
+/// What numbers depend on.
+fn heading(options: &Options, plan: &Plan, cores: &[usize]) -> String {
+    let both = if options.habits.bidirectional { "to and from" } else { "to" };
+    let (tx, rx, seconds) = (&options.tx, &options.rx, plan.seconds);
+    let list: Vec<_> = cores.iter().map(usize::to_string).collect();
+    let cores = format!("core{} {}", if cores.len() == 1 { "" } else { "s" }, list.join(", "));
+    let shape = options.habits.shape;
+    let flows = format!("{} flow{}", shape.flows, if shape.flows == 1 { "" } else { "s" });
+    let vlans = if shape.vlans > 0 { format!(" in {} VLANs", shape.vlans) } else { String::new() };
+    let whole = match plan.gbit {
+        Some(gbit) => format!("{gbit} Gbit/s"),
+        None => "what the generator reaches".to_owned(),
+    };
+    format!("{tx} {both} {rx}, {cores}, trials of {seconds} s, {flows}{vlans}; 100 % is {whole}\n")
+}
+
+/// Shows how far it is, and in JSON what was found.
+struct Shown {
+    progress: Progress,
+    json: bool,
+    at: String,
+}
+
+impl Shown {
+    fn new(plan: &Plan, json: bool) -> Self {
+        let latency_alone = plan.tests.contains(&Test::Latency) && !plan.tests.contains(&Test::Throughput);
+        let tests = plan.tests.len() + usize::from(latency_alone) + usize::from(plan.gbit.is_none());
+        Shown { progress: Progress::new(plan.sizes.len() * tests), json, at: String::new() }
+    }
+}
+
+impl Watcher for Shown {
+    fn test(&mut self, size: FrameSize, test: Test) {
+        let name = match test {
+            Test::Throughput => "throughput",
+            Test::Latency => "latency",
+            Test::Loss => "loss",
+            Test::BackToBack => "back-to-back",
+        };
+        self.at = format!("{size}, {name}: ");
+        self.progress.at(&self.at);
+    }
+
+    fn trial(&mut self, what: &str) {
+        self.progress.within(&format_args!("{}{what}", self.at));
+    }
+
+    fn remark(&mut self, line: &str) {
+        self.progress.clear();
+        say(line);
+    }
+
+    fn found(&mut self, rows: &[Trial]) -> Result<()> {
+        if self.json {
+            self.progress.clear();
+            for row in rows {
+                print(&(serde_json::to_string(row)? + "\n"))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! What the tests found, as plain data.
+
+use super::size::{FrameSize, LINE_OVERHEAD};
+use super::trial::Measured;
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// Share of the asked-for rate from which a generator has kept up.
+const KEPT_UP: f64 = 0.99;
+
+/// The tests of RFC 2544, clauses 26.1 to 26.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Test {
+    /// The greatest rate without loss
+    Throughput,
+    /// How old frames are when they arrive, at the throughput and below
+    Latency,
+    /// Frame loss at rates from 100 % down
+    Loss,
+    /// The longest burst at full rate without loss
+    BackToBack,
+}
+
+/// Which frames a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Direction {
+    /// From the port --tx to the port --rx.
+    Forward,
+    /// From the port --rx to the port --tx.
+    Reverse,
+    /// Both together.
+    Total,
+}
+
+impl Direction {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Direction::Forward => "forward",
+            Direction::Reverse => "reverse",
+            Direction::Total => "total",
+        }
+    }
+}
+
+/// Age of frames at their arrival, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
+}
+
+/// One direction of one trial: an object in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Trial {
+    pub(crate) test: Test,
+    /// With FCS; "mix" for the mix.
+    pub(crate) frame_octets: FrameSize,
+    pub(crate) direction: Direction,
+    /// Frames a second that 100 % stand for, in this direction.
+    pub(crate) line_fps: f64,
+    /// Of `line_fps`; none where it was to be as much as can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_share: Option<f64>,
+    /// What the generator brought to the port.
+    pub(crate) offered_fps: f64,
+    /// Of `line_fps`.
+    pub(crate) offered_share: f64,
+    /// Whether the generator offered what was asked for, within a hundredth.
+    pub(crate) kept_up: bool,
+    /// Frames that arrived, each once, per second of sending.
+    pub(crate) received_fps: f64,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+    /// Of `sent`.
+    pub(crate) loss_share: f64,
+    /// Arrivals of frames that were there already.
+    pub(crate) duplicates: u64,
+    /// Of `received`, those that a later one overtook.
+    pub(crate) reordered: u64,
+    /// Of `received`, those that came when all were sent.
+    pub(crate) late: u64,
+    /// Arrivals that were cut on the way; lost, too.
+    pub(crate) damaged: u64,
+    /// Of sending.
+    pub(crate) seconds: f64,
+    /// Whether no more was lost than is tolerated.
+    pub(crate) passed: bool,
+    /// Received, with preamble and gap.
+    pub(crate) gbit_l1: f64,
+    /// Received, from the first octet of the address to the FCS.
+    pub(crate) gbit_l2: f64,
+    /// None where nothing arrived.
+    pub(crate) latency_ns: Option<Latency>,
+    /// In a test of bursts, their length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) burst_frames: Option<u64>,
+    /// In a test of bursts, whether no longer one was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) burst_unbounded: Option<bool>,
+    /// Whether it is what the test found, rather than a step on the way there.
+    #[serde(skip)]
+    pub(crate) is_result: bool,
+}
+
+/// What was asked of a trial, and in which test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) test: Test,
+    pub(crate) size: FrameSize,
+    /// In each direction.
+    pub(crate) line_fps: f64,
+    /// Of the line's rate; none for as much as can be.
+    pub(crate) share: Option<f64>,
+    /// In a test of bursts.
+    pub(crate) burst: Option<u64>,
+    /// Share of frames that may be lost.
+    pub(crate) tolerance: f64,
+}
+
+/// A row for each direction of a trial and, with two of them, one for both together.
+pub(crate) fn rows(asked: &Asked, measured: &[Measured]) -> Vec<Trial> {
+    let one = |direction, measured: &Measured| row(asked, direction, measured, 1.0);
+    match measured {
+        [forward, reverse] => vec![
+            one(Direction::Forward, forward),
+            one(Direction::Reverse, reverse),
+            total(asked, forward, reverse),
+        ],
+        _ => measured.iter().map(|measured| one(Direction::Forward, measured)).collect(),
+    }
+}
+
+/// Both directions together, which have kept up, or passed, if each has.
+fn total(asked: &Asked, forward: &Measured, reverse: &Measured) -> Trial {
+    let mut sum = forward.clone();
+    sum.sent += reverse.sent;
+    sum.seconds = f64::max(forward.seconds, reverse.seconds);
+    let (to, from) = (&mut sum.arrived, &reverse.arrived);
+    to.frames += from.frames;
+    to.duplicates += from.duplicates;
+    to.reordered += from.reordered;
+    to.late += from.late;
+    to.damaged += from.damaged;
+    // Both have the same bounds, so that it is never refused.
+    let _ = sum.latency.add(&reverse.latency);
+    let each = [forward, reverse].map(|measured| row(asked, Direction::Total, measured, 1.0));
+    Trial {
+        kept_up: each.iter().all(|row| row.kept_up),
+        passed: each.iter().all(|row| row.passed),
+        ..row(asked, Direction::Total, &sum, 2.0)
+    }
+}
+
+fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> Trial {
+    let arrived = &measured.arrived;
+    let line_fps = asked.line_fps * ways;
+    let offered_fps = measured.offered_fps();
+    let part = |of: f64, whole: f64| if whole > 0.0 { of / whole } else { 0.0 };
+    let received_fps = part(arrived.frames as f64, measured.seconds);
+    let loss_share = part(measured.lost() as f64, measured.sent as f64);
+    let whole = asked.burst.is_none_or(|frames| measured.sent >= frames);
+    let gbit = |octets: f64| received_fps * octets * 8.0 / 1e9;
+    let quantile = |q: f64| measured.latency.value_at_quantile(q) as f64 * measured.ns_per_tick;
+    let latency = (!measured.latency.is_empty()).then(|| Latency {
+        p50: quantile(0.5),
+        p99: quantile(0.99),
+        p999: quantile(0.999),
+        max: quantile(1.0),
+    });
+    Trial {
+        test: asked.test,
+        frame_octets: asked.size,
+        direction,
+        line_fps,
+        asked_share: asked.share,
+        offered_fps,
+        offered_share: part(offered_fps, line_fps),
+        kept_up: whole && asked.share.is_none_or(|share| offered_fps >= KEPT_UP * share * line_fps),
+        received_fps,
+        sent: measured.sent,
+        received: arrived.frames,
+        lost: measured.lost(),
+        loss_share,
+        duplicates: arrived.duplicates,
+        reordered: arrived.reordered,
+        late: arrived.late,
+        damaged: arrived.damaged,
+        seconds: measured.seconds,
+        passed: whole && measured.sent > 0 && loss_share <= asked.tolerance,
+        gbit_l1: gbit(asked.size.mean() + LINE_OVERHEAD as f64),
+        gbit_l2: gbit(asked.size.mean()),
+        latency_ns: latency,
+        burst_frames: asked.burst,
+        burst_unbounded: None,
+        is_result: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::receiver::{Arrived, latencies};
+    use super::*;
+
+    fn measured(sent: u64, frames: u64, age: u64) -> Measured {
+        let mut latency = latencies();
+        latency.record_n(age, frames).unwrap();
+        let arrived =
+            Arrived { frames, duplicates: 1, reordered: 2, late: 3, damaged: 4, ..Arrived::default() };
+        Measured { sent, seconds: 2.0, arrived, latency, ns_per_tick: 0.5 }
+    }
+
+    fn asked(share: Option<f64>) -> Asked {
+        let size = FrameSize::Octets(1000);
+        Asked { test: Test::Loss, size, line_fps: 1000.0, share, burst: None, tolerance: 0.0 }
+    }
+
+    #[test]
+    fn rates_and_shares() {
+        let rows = rows(&asked(Some(0.5)), &[measured(1000, 900, 400)]);
+        let [row] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!((row.direction, row.offered_fps, row.offered_share), (Direction::Forward, 500.0, 0.5));
+        assert_eq!((row.received_fps, row.lost, row.loss_share, row.passed), (450.0, 100, 0.1, false));
+        assert!(row.kept_up);
+        assert!((row.gbit_l2 - 450.0 * 8e-6).abs() < 1e-12 && (row.gbit_l1 - 450.0 * 8.16e-6).abs() < 1e-12);
+        let latency = row.latency_ns.unwrap();
+        assert!((199.0..=201.0).contains(&latency.p50) && (199.0..=201.0).contains(&latency.max));
+    }
+
+    #[test]
+    fn both_directions_are_as_good_as_the_worse() {
+        let rows = rows(&asked(Some(0.5)), &[measured(1000, 1000, 10), measured(900, 899, 1000)]);
+        let [forward, reverse, total] = &rows[..] else { panic!("{rows:?}") };
+        assert!(forward.passed && forward.kept_up && !reverse.passed && !reverse.kept_up);
+        assert!(!total.passed && !total.kept_up);
+        assert_eq!((total.sent, total.received, total.lost, total.duplicates), (1900, 1899, 1, 2));
+        assert_eq!((total.line_fps, total.offered_fps, total.offered_share), (2000.0, 950.0, 0.475));
+        assert!(total.latency_ns.unwrap().max > 400.0 && total.latency_ns.unwrap().p50 < 10.0);
+    }
+
+    #[test]
+    fn a_tolerated_loss_passes_and_an_unfinished_burst_does_not() {
+        let tolerant = Asked { tolerance: 0.1, ..asked(None) };
+        assert!(rows(&tolerant, &[measured(1000, 900, 1)])[0].passed);
+        let burst = Asked { burst: Some(1001), ..tolerant };
+        let row = &rows(&burst, &[measured(1000, 1000, 1)])[0];
+        assert!(!row.passed && !row.kept_up);
+        assert!(!rows(&asked(None), &[measured(0, 0, 1)])[0].passed);
+    }
+
+    #[test]
+    fn rows_have_the_keys_that_were_promised() {
+        let row = &rows(&Asked { burst: Some(5), ..asked(Some(1.0)) }, &[measured(9, 9, 1)])[0];
+        let json = serde_json::to_value(Trial { burst_unbounded: Some(false), ..row.clone() }).unwrap();
+        for key in [
+            "test",
+            "frame_octets",
+            "direction",
+            "line_fps",
+            "asked_share",
+            "offered_fps",
+            "offered_share",
+            "kept_up",
+            "received_fps",
+            "sent",
+            "received",
+            "lost",
+            "loss_share",
+            "duplicates",
+            "reordered",
+            "late",
+            "damaged",
+            "seconds",
+            "passed",
+            "gbit_l1",
+            "gbit_l2",
+            "latency_ns",
+            "burst_frames",
+            "burst_unbounded",
+        ] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        assert_eq!(json.as_object().unwrap().len(), 24);
+        assert_eq!((&json["test"], &json["direction"]), (&"loss".into(), &"forward".into()));
+        let back_to_back = serde_json::to_value(Test::BackToBack).unwrap();
+        assert_eq!(back_to_back, "back-to-back");
+        for key in ["p50", "p99", "p999", "max"] {
+            assert!(json["latency_ns"][key].is_number(), "{key}");
+        }
+    }
+}
