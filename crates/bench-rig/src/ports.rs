@@ -105,7 +105,13 @@ mod with {
         pub(crate) fn open(&self, option: &str, device: &str, frame_octets: usize) -> Result<OpenPort> {
             self.try_open(device, frame_octets).map_err(|e| {
                 let bad = matches!(e, PortError::BadDevice { .. });
-                let text = format!("{option}: {e}");
+                let size = match e {
+                    PortError::MtuRefused { .. } | PortError::InterfaceMtu { .. } => {
+                        format!(" (for frames of {frame_octets} octets)")
+                    }
+                    _ => String::new(),
+                };
+                let text = format!("{option}: {e}{size}");
                 if bad { BadUsage(text).into() } else { anyhow::anyhow!(text) }
             })
         }

@@ -156,6 +156,12 @@ fn total(asked: &Asked, forward: &Measured, reverse: &Measured) -> Trial {
     }
 }
 
+/// To so many digits after the point: more would be noise.
+fn rounded(number: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (number * scale).round() / scale
+}
+
 fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> Trial {
     let arrived = &measured.arrived;
     let line_fps = asked.line_fps * ways;
@@ -164,8 +170,8 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
     let received_fps = part(arrived.frames as f64, measured.seconds);
     let loss_share = part(measured.lost() as f64, measured.sent as f64);
     let whole = asked.burst.is_none_or(|frames| measured.sent >= frames);
-    let gbit = |octets: f64| received_fps * octets * 8.0 / 1e9;
-    let quantile = |q: f64| measured.latency.value_at_quantile(q) as f64 * measured.ns_per_tick;
+    let gbit = |octets: f64| rounded(received_fps * octets * 8.0 / 1e9, 6);
+    let quantile = |q: f64| rounded(measured.latency.value_at_quantile(q) as f64 * measured.ns_per_tick, 1);
     let latency = (!measured.latency.is_empty()).then(|| Latency {
         p50: quantile(0.5),
         p99: quantile(0.99),
@@ -176,21 +182,21 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
         test: asked.test,
         frame_octets: asked.size,
         direction,
-        line_fps,
-        asked_share: asked.share,
-        offered_fps,
-        offered_share: part(offered_fps, line_fps),
+        line_fps: rounded(line_fps, 3),
+        asked_share: asked.share.map(|share| rounded(share, 9)),
+        offered_fps: rounded(offered_fps, 3),
+        offered_share: rounded(part(offered_fps, line_fps), 9),
         kept_up: whole && asked.share.is_none_or(|share| offered_fps >= KEPT_UP * share * line_fps),
-        received_fps,
+        received_fps: rounded(received_fps, 3),
         sent: measured.sent,
         received: arrived.frames,
         lost: measured.lost(),
-        loss_share,
+        loss_share: rounded(loss_share, 9),
         duplicates: arrived.duplicates,
         reordered: arrived.reordered,
         late: arrived.late,
         damaged: arrived.damaged,
-        seconds: measured.seconds,
+        seconds: rounded(measured.seconds, 9),
         passed: whole && measured.sent > 0 && loss_share <= asked.tolerance,
         gbit_l1: gbit(asked.size.mean() + LINE_OVERHEAD as f64),
         gbit_l2: gbit(asked.size.mean()),

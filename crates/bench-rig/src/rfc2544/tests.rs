@@ -332,7 +332,7 @@ fn all_tests_of_a_device_with_a_limit() {
 /// A wire between a rig's own ends, on threads and with the machine's clock.
 fn on_threads<T>(threads: &Threads<'_>, f: impl FnOnce(&mut dyn Tester) -> T) -> T {
     let (tx, rx) = wire(1024);
-    let habits = Habits { shape: Shape::default(), settle: 0.001, drain: 0.5, bidirectional: false };
+    let habits = Habits { shape: Shape::default(), settle: 0.001, drain: 2.0, bidirectional: false };
     let executor = Threads { cores: threads.cores.clone(), register: threads.register, stop: threads.stop };
     f(&mut Rig { rxs: vec![rx], txs: vec![tx], clock: Clock::new(), executor, habits, number: 0 })
 }

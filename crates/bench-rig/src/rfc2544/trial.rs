@@ -2,7 +2,7 @@
 
 use super::frame::{Shape, Templates};
 use super::generator::{Generator, Length, Sending};
-use super::receiver::{Arrived, Expected, Receiver};
+use super::receiver::{Arrived, Expected, Receiver, Sink};
 use super::size::FrameSize;
 use super::task::{Course, Task, Ticks};
 use datapath::{FrameRx, FrameTx};
@@ -123,8 +123,12 @@ impl<R: FrameRx, T: FrameTx, C: Ticks, E: Executor> Tester for Rig<R, T, C, E> {
             let expected = Expected { direction, trial, flows: shape.flows, drain };
             Receiver::new(rx, clock, &course, expected)
         };
-        let mut receivers: Vec<_> = self.rxs.iter_mut().take(ways).enumerate().map(receiver).collect();
-        self.executor.run(dealt(threads, &mut generators, &mut receivers), &course)?;
+        let (counted, others) = self.rxs.split_at_mut(ways);
+        let mut receivers: Vec<_> = counted.iter_mut().enumerate().map(receiver).collect();
+        let mut sinks: Vec<_> = others.iter_mut().map(Sink::new).collect();
+        let receiving = tasks(&mut receivers).chain(tasks(&mut sinks));
+        let groups = dealt(threads, tasks(&mut generators), receiving);
+        self.executor.run(groups, &course)?;
         let sent: Vec<_> = generators.iter().map(Generator::outcome).collect();
         let measured = receivers.into_iter().zip(sent).map(|(receiver, (sent, seconds))| {
             let (arrived, latency) = receiver.outcome();
@@ -134,20 +138,24 @@ impl<R: FrameRx, T: FrameTx, C: Ticks, E: Executor> Tester for Rig<R, T, C, E> {
     }
 }
 
+fn tasks<T: Task>(tasks: &mut [T]) -> impl Iterator<Item = &mut dyn Task> {
+    tasks.iter_mut().map(|task| task as &mut dyn Task)
+}
+
 /// Deals tasks to threads: with one it has all; with two, one has the generators and the other the receivers; with
 /// more the generators have threads of their own, and then the receivers.
 fn dealt<'a>(
     threads: usize,
-    generators: &'a mut [impl Task],
-    receivers: &'a mut [impl Task],
+    generators: impl Iterator<Item = &'a mut dyn Task>,
+    receivers: impl Iterator<Item = &'a mut dyn Task>,
 ) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = (0..threads).map(|_| Vec::new()).collect();
     let sending = threads.div_ceil(2);
-    for (i, task) in generators.iter_mut().enumerate() {
+    for (i, task) in generators.enumerate() {
         groups[i % sending].push(task);
     }
     let first = if threads == 1 { 0 } else { sending };
-    for (i, task) in receivers.iter_mut().enumerate() {
+    for (i, task) in receivers.enumerate() {
         groups[first + i % (threads - first)].push(task);
     }
     groups
@@ -168,7 +176,7 @@ mod tests {
     fn dealt_to(threads: usize, generators: usize, receivers: usize) -> Vec<usize> {
         let mut generators: Vec<_> = (0..generators).map(|_| Named).collect();
         let mut receivers: Vec<_> = (0..receivers).map(|_| Named).collect();
-        dealt(threads, &mut generators, &mut receivers).iter().map(Vec::len).collect()
+        dealt(threads, tasks(&mut generators), tasks(&mut receivers)).iter().map(Vec::len).collect()
     }
 
     #[test]
