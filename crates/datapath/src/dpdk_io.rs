@@ -70,8 +70,8 @@ impl FrameBuf for DpdkFrame {
     }
 
     #[inline(always)]
-    fn shrink(&mut self, front: usize, len: usize) {
-        self.0.shrink(front, len);
+    fn narrow(&mut self, front: usize, len: usize) -> &mut [u8] {
+        self.0.narrow(front, len)
     }
 
     #[inline(always)]

@@ -302,23 +302,23 @@ impl Mbuf {
         unsafe { std::slice::from_raw_parts_mut(head.buf_addr().add(usize::from(off)), usize::from(len)) }
     }
 
-    /// Removes `front` octets from the front, and then all but the first `len`, if there are more.
+    /// Makes a frame in one segment consist of the `len` octets after the first `front` alone, and hands out all that it
+    /// consisted of.
     ///
-    /// A frame with less than `front` octets stays as it is, but for that.
+    /// # Panics
+    /// It is in several segments, or shorter.
     #[inline(always)]
-    pub fn shrink(&mut self, front: usize, len: usize) {
+    pub fn narrow(&mut self, front: usize, len: usize) -> &mut [u8] {
         let head = self.head();
-        let (off, now) = (usize::from(head.data_off()), usize::from(head.data_len()));
-        if self.is_contiguous() && front <= now {
-            let len = len.min(now - front) as u16;
-            // Lossless: both are within the segment, which a u16 measures.
-            head.set_data_off((off + front) as u16);
-            head.set_data_len(len);
-            head.set_pkt_len(u32::from(len));
-            return;
-        }
-        self.trim_front(front);
-        self.truncate(len);
+        let (all, off) = (head.data_len(), head.data_off());
+        assert!(self.is_contiguous() && front + len <= usize::from(all));
+        let start = head.data_ptr();
+        // Lossless: both are within the segment, which a u16 measures.
+        head.set_data_off(off + front as u16);
+        head.set_data_len(len as u16);
+        head.set_pkt_len(len as u32);
+        // SAFETY: `all` octets from there lie in the segment's buffer, and the slice mutably borrows `self`.
+        unsafe { std::slice::from_raw_parts_mut(start, usize::from(all)) }
     }
 
     /// Removes `n` octets from the front, freeing segments that become empty. `false`, and no change, if the frame

@@ -43,13 +43,12 @@ pub trait FrameBuf {
     /// It has no room.
     fn grow(&mut self, front: usize, back: usize) -> &mut [u8];
 
-    /// Removes `front` octets from the front of the first segment, which must have them, and keeps the `len` octets that
-    /// come then.
-    fn shrink(&mut self, front: usize, len: usize) {
-        let trimmed = self.trim_front(front);
-        debug_assert!(trimmed);
-        self.truncate(len);
-    }
+    /// Makes a frame in one piece consist of the `len` octets after the first `front` alone, and hands out all that it
+    /// consisted of.
+    ///
+    /// # Panics
+    /// It is in several pieces, or shorter.
+    fn narrow(&mut self, front: usize, len: usize) -> &mut [u8];
 
     /// Removes `octets` from the front of the first segment. `false`, changing nothing, when it is shorter.
     #[must_use]
@@ -162,6 +161,15 @@ impl FrameBuf for MemFrame {
         let Segment { octets, start, end } = &mut self.head;
         (*start, *end) = (*start - front, *end + back);
         &mut octets[*start..*end]
+    }
+
+    fn narrow(&mut self, front: usize, len: usize) -> &mut [u8] {
+        let MemFrame { head: Segment { octets, start, end }, tail } = self;
+        let all = *start..*end;
+        assert!(tail.iter().all(|s| s.data().is_empty()) && front + len <= all.len());
+        *start += front;
+        *end = *start + len;
+        &mut octets[all]
     }
 
     fn trim_front(&mut self, octets: usize) -> bool {

@@ -24,14 +24,14 @@ pub(crate) type IcvRoom = [u8; ICV_LEN];
 /// What takes the operations of a burst. `false` says that a frame cannot be worked on: in too many pieces, or shorter
 /// than its parts, which does not happen.
 pub(crate) trait Gather<'f, F> {
-    /// An operation on a frame in one piece.
+    /// An operation on a frame in one piece: AAD of so many octets, payload, ICV.
     fn whole(
         &mut self,
-        frame: u8,
+        number: u8,
         octets: &'f mut [u8],
+        aad: usize,
         key: &'f Arc<Key>,
         nonce: Nonce,
-        place: Place,
     ) -> bool;
 
     /// An operation on any frame.
@@ -51,8 +51,10 @@ pub(crate) struct Now<'f>(pub(crate) gcm::Burst<'f>);
 
 impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
     #[inline(always)]
-    fn whole(&mut self, _: u8, octets: &'f mut [u8], key: &'f Arc<Key>, nonce: Nonce, place: Place) -> bool {
-        push(&mut self.0, octets, key, nonce, place)
+    fn whole(&mut self, _: u8, octets: &'f mut [u8], aad: usize, key: &'f Arc<Key>, nonce: Nonce) -> bool {
+        let Some((front, icv)) = octets.split_last_chunk_mut() else { return false };
+        let Some((aad, payload)) = front.split_at_mut_checked(aad) else { return false };
+        self.0.push(key, nonce, aad, payload, icv).is_ok()
     }
 
     #[inline(always)]
@@ -129,10 +131,7 @@ impl Plan {
             };
             let Some(key) = self.keys.get(usize::from(*key)) else { continue };
             // They were checked when they were written down.
-            let pushed = match frame.is_contiguous() {
-                true => push(&mut burst, frame.head_mut(), key, *nonce, *place),
-                false => push_pieces(&mut burst, frame, key, *nonce, *place, (!seal).then_some(room)),
-            };
+            let pushed = push_pieces(&mut burst, frame, key, *nonce, *place, (!seal).then_some(room));
             debug_assert!(pushed);
         }
         if seal {
@@ -147,13 +146,14 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
     #[inline(always)]
     fn whole(
         &mut self,
-        frame: u8,
+        number: u8,
         octets: &'f mut [u8],
+        aad: usize,
         key: &'f Arc<Key>,
         nonce: Nonce,
-        place: Place,
     ) -> bool {
-        fits(octets.len(), place) && self.note(frame, key, nonce, place)
+        let Some(payload) = octets.len().checked_sub(aad + ICV_LEN) else { return false };
+        self.note(number, key, nonce, Place { skip: 0, aad, payload })
     }
 
     #[inline(always)]
@@ -183,27 +183,9 @@ fn fits(len: usize, place: Place) -> bool {
     place.skip + place.aad + place.payload + ICV_LEN <= len
 }
 
+/// `room`, where there is one, gets the ICV of a frame in pieces; otherwise it is to be written where it is, in one
+/// piece.
 #[inline(always)]
-fn push<'f>(
-    burst: &mut gcm::Burst<'f>,
-    octets: &'f mut [u8],
-    key: &'f Key,
-    nonce: Nonce,
-    place: Place,
-) -> bool {
-    let Place { skip, aad, payload } = place;
-    if !fits(octets.len(), place) {
-        return false;
-    }
-    let (aad, rest) = octets[skip..].split_at_mut(aad);
-    let (payload, rest) = rest.split_at_mut(payload);
-    match rest.first_chunk_mut() {
-        Some(icv) => burst.push(key, nonce, aad, payload, icv).is_ok(),
-        None => false,
-    }
-}
-
-/// `room`, where there is one, gets the ICV; otherwise it is to be written where it is, in one piece.
 fn push_pieces<'f, F: FrameBuf>(
     burst: &mut gcm::Burst<'f>,
     frame: &'f mut F,
@@ -214,8 +196,27 @@ fn push_pieces<'f, F: FrameBuf>(
 ) -> bool {
     let Place { skip, aad, payload } = place;
     if frame.is_contiguous() {
-        return push(burst, frame.head_mut(), key, nonce, place);
+        if !fits(frame.len(), place) {
+            return false;
+        }
+        let (aad, rest) = frame.head_mut()[skip..].split_at_mut(aad);
+        let (payload, rest) = rest.split_at_mut(payload);
+        let Some(icv) = rest.first_chunk_mut() else { return false };
+        return burst.push(key, nonce, aad, payload, icv).is_ok();
     }
+    push_scattered(burst, frame, key, nonce, place, room)
+}
+
+#[inline(never)]
+fn push_scattered<'f, F: FrameBuf>(
+    burst: &mut gcm::Burst<'f>,
+    frame: &'f mut F,
+    key: &'f Key,
+    nonce: Nonce,
+    place: Place,
+    room: Option<&'f mut IcvRoom>,
+) -> bool {
+    let Place { skip, aad, payload } = place;
     let Some(mut cut) = scatter::cut(frame.segments_mut(), skip, aad, payload) else { return false };
     let icv = match room {
         Some(room) => {

@@ -122,8 +122,6 @@ struct Pending {
     pn: u64,
     user_data: u32,
     frame: u8,
-    /// Which of the burst's runs.
-    run: u8,
 }
 
 /// Frames of one SA and form, encrypted all or none.
@@ -133,6 +131,8 @@ struct Run {
     an: An,
     encrypted: bool,
     form: Form,
+    /// How many there are, one behind the other among those pending.
+    count: usize,
 }
 
 /// Addresses and VLAN tags of a frame whose VLAN tags stay before the SecTAG.
@@ -195,7 +195,6 @@ struct Known<'a> {
     kind: u32,
     sci: u64,
     sa: &'a RxSa,
-    run: u8,
     /// Octets in the clear beyond the SecTAG.
     most_clear: usize,
     /// No packet number below this one is acceptable.
@@ -207,14 +206,14 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     /// Of a frame with its SCI right behind its addresses, whose SA is `sa`.
     #[inline(always)]
-    fn new(config: &RxConfig, sa: &'a RxSa, head: &[u8], run: u8, most_clear: usize) -> Option<Self> {
+    fn new(config: &RxConfig, sa: &'a RxSa, head: &[u8], most_clear: usize) -> Option<Self> {
         let (kind, _, _, sci) = fields(head.first_chunk()?);
         let RxConfig { suite, replay_protect, replay_window, .. } = *config;
         // 0 is no packet number of 32 bits.
         let least = u64::from(!suite.is_xpn());
         let lowest = if replay_protect { sa.lowest_pn(replay_window).max(least) } else { least };
         let recover_from = sa.recover_from(replay_protect, replay_window);
-        Some(Known { kind, sci, sa, run, most_clear, lowest, recover_from })
+        Some(Known { kind, sci, sa, most_clear, lowest, recover_from })
     }
 
     /// Octets of user data and packet number of a frame that is like it. `None` where it is not, or is not to be
@@ -387,7 +386,7 @@ impl RxSecY {
         }
     }
 
-    /// The first pass over frames as long as they are like one before.
+    /// The first pass over frames as long as they are like the one before, whose run is the last.
     #[inline(always)]
     fn go_on<'f, F: FrameBuf>(
         &self,
@@ -397,8 +396,8 @@ impl RxSecY {
         gather: &mut impl Gather<'f, F>,
         found: &mut Found,
     ) {
-        let Known { sa, run, most_clear, .. } = *known;
-        let (key, base) = (&sa.key, sa.nonce);
+        let Known { sa, most_clear, .. } = *known;
+        let (key, base, before) = (&sa.key, sa.nonce, found.pending.len());
         while let Some(frame) = frames.as_slice().first()
             && frame.is_contiguous()
             && let Some((user_data, pn)) = known.parse(frame.head())
@@ -408,13 +407,19 @@ impl RxSecY {
             if let Some(later) = frames.as_slice().get(PREFETCH) {
                 gcm::prefetch(later.head());
             }
-            let clear = most_clear.min(user_data);
-            let place = Place { skip: 0, aad: WITH_SCI + clear, payload: user_data - clear };
-            if !gather.whole(number, frame.head_mut(), key, base.open(pn), place) {
+            let aad = WITH_SCI + most_clear.min(user_data);
+            let gathered = match frame.head_mut().get_mut(..WITH_SCI + user_data + ICV_LEN) {
+                Some(octets) => gather.whole(number, octets, aad, key, base.open(pn)),
+                None => false,
+            };
+            if !gathered {
                 self.counters.in_pkts_overrun.inc();
                 continue;
             }
-            found.pending.push(Pending { pn, user_data: user_data as u32, frame: number, run });
+            found.pending.push(Pending { pn, user_data: user_data as u32, frame: number });
+        }
+        if let Some(run) = found.runs.last_mut() {
+            run.count += found.pending.len() - before;
         }
     }
 
@@ -440,7 +445,7 @@ impl RxSecY {
             }
             Parsed::Open { run, user_data, pn } => (run, user_data as usize, pn),
         };
-        let Run { place: channel, an, encrypted, form } = run;
+        let Run { place: channel, an, encrypted, form, .. } = run;
         let sa = self.scs[channel].sas[an.index()].as_deref()?;
         let header_len = usize::from(form.header_len);
         let vlan_len = header_len - ADDRESSES;
@@ -455,15 +460,14 @@ impl RxSecY {
         let clear = most_clear.min(user_data);
         let aad = ADDRESSES + usize::from(form.tag_len) + clear;
         let place = Place { skip: vlan_len, aad, payload: user_data - clear };
-        let number_of_run = found.runs.len() as u8;
         let usual = form == Form::USUAL;
-        let known = usual.then(|| Known::new(&self.config, sa, frame.head(), number_of_run, most_clear));
+        let known = usual.then(|| Known::new(&self.config, sa, frame.head(), most_clear));
         if !gather.pieces(number as u8, frame, &sa.key, sa.nonce.open(pn), place, Some(room)) {
             self.counters.in_pkts_overrun.inc();
             return None;
         }
         let user_data = user_data as u32;
-        found.pending.push(Pending { pn, user_data, frame: number as u8, run: number_of_run });
+        found.pending.push(Pending { pn, user_data, frame: number as u8 });
         found.runs.push(run);
         known.flatten()
     }
@@ -529,7 +533,11 @@ impl RxSecY {
             return Parsed::Strip(tagged);
         }
         let Tagged { form, user_data } = tagged;
-        Parsed::Open { run: Run { place, an, encrypted: tag.tci().encrypted(), form }, user_data, pn }
+        Parsed::Open {
+            run: Run { place, an, encrypted: tag.tci().encrypted(), form, count: 1 },
+            user_data,
+            pn,
+        }
     }
 
     fn without_tag(&self, header: &L2Header, strict: bool) -> Fate {
@@ -584,10 +592,10 @@ impl RxSecY {
             head[..vlan.octets.len()].copy_from_slice(&vlan.octets);
         }
         let mut place = 0;
-        for pending in pending.chunk_by(|a, b| a.run == b.run) {
-            let Some(run) = pending.first().and_then(|p| runs.get(usize::from(p.run))) else { continue };
+        for run in runs {
+            let Some(pending) = pending.get(place..place + run.count) else { continue };
             *deliver |= self.judge(run, pending, place, verdicts, frames);
-            place += pending.len();
+            place += run.count;
         }
         if deliver.count_ones() as usize != frames.len() {
             for (number, frame) in std::mem::take(frames).into_iter().enumerate() {
@@ -615,43 +623,38 @@ impl RxSecY {
         let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
         let Some(sa) = sa else { return 0 };
         let mut deliver = 0;
-        let (mut ok, mut delayed, mut octets) = (0, 0, 0);
+        let (mut late, mut delayed, mut ok, mut octets) = (0, 0, 0, 0);
         let mut replay = sa.replay(replay_window);
-        for p in pending {
-            delayed += u64::from(p.pn < replay.lowest_pn());
-            replay.advance(p.pn);
-            octets += u64::from(p.user_data);
-        }
-        let all = first..first + pending.len();
-        if verdicts.are_authentic(all) && (delayed == 0 || !replay_protect) {
-            // As it should be.
-            ok = pending.len() as u64 - delayed;
-            deliver = strip_all(frames, pending, run.form);
-        } else {
-            (replay, octets, delayed) = (sa.replay(replay_window), 0, 0);
-            for (i, p) in pending.iter().enumerate() {
-                let late = p.pn < replay.lowest_pn();
-                if late && replay_protect {
-                    sa.counters.in_pkts_late.inc();
-                    continue;
-                }
-                octets += u64::from(p.user_data);
-                if verdicts.is_authentic(first + i) {
-                    ok += u64::from(!late);
-                    delayed += u64::from(late);
-                    replay.advance(p.pn);
-                } else if run.encrypted || validate_frames == ValidateFrames::Strict {
-                    sa.counters.in_pkts_not_valid.inc();
-                    continue;
-                } else {
-                    sa.counters.in_pkts_invalid.inc();
-                }
-                deliver |= strip_all(frames, std::slice::from_ref(p), run.form);
+        for (i, p) in pending.iter().enumerate() {
+            let is_late = p.pn < replay.lowest_pn();
+            if is_late && replay_protect {
+                late += 1;
+                continue;
             }
+            octets += u64::from(p.user_data);
+            if verdicts.is_authentic(first + i) {
+                delayed += u64::from(is_late);
+                ok += u64::from(!is_late);
+                // Not that of one that is late, which would change nothing.
+                replay.advance(p.pn);
+            } else if run.encrypted || validate_frames == ValidateFrames::Strict {
+                sa.counters.in_pkts_not_valid.inc();
+                continue;
+            } else {
+                sa.counters.in_pkts_invalid.inc();
+            }
+            let Some(frame) = frames.get_mut(usize::from(p.frame)) else { continue };
+            match run.form {
+                // Worth code of its own.
+                Form::USUAL if frame.is_contiguous() => strip_usual(frame, p.user_data as usize),
+                form => strip(frame, Tagged { form, user_data: p.user_data }),
+            }
+            deliver |= 1 << p.frame;
         }
         sa.advance(replay);
         sa.counters.in_pkts_ok.add(ok);
         sa.counters.in_pkts_delayed.add(delayed);
+        sa.counters.in_pkts_late.add(late);
         if run.encrypted {
             sa.counters.in_octets_decrypted.add(octets);
         } else {
@@ -700,45 +703,25 @@ fn fields(start: &[u8; WITH_SCI]) -> (u32, u8, u32, u64) {
     ((tag >> 104) as u32, (tag >> 96) as u8, (tag >> 64) as u32, tag as u64)
 }
 
-/// Takes SecTAG, ICV and padding away from frames of one form. Says which these are, a bit each.
-#[inline(always)]
-fn strip_all<F: FrameBuf>(frames: &mut [F], pending: &[Pending], form: Form) -> u64 {
-    let (Some(first), Some(last)) = (pending.first(), pending.last()) else { return 0 };
-    let Some(frames_of_run) = frames.get_mut(usize::from(first.frame)..=usize::from(last.frame)) else {
-        return 0;
-    };
-    if form == Form::USUAL && frames_of_run.len() == pending.len() {
-        // Worth code of its own.
-        for (frame, p) in frames_of_run.iter_mut().zip(pending) {
-            strip_usual(frame, p.user_data as usize);
-        }
-        return u64::MAX >> (MAX_BURST - pending.len()) << first.frame;
-    }
-    let mut stripped = 0;
-    for p in pending {
-        let Some(frame) = frames.get_mut(usize::from(p.frame)) else { continue };
-        strip(frame, Tagged { form, user_data: p.user_data });
-        stripped |= 1 << p.frame;
-    }
-    stripped
-}
-
 /// Takes SecTAG, ICV and padding away.
 fn strip<F: FrameBuf>(frame: &mut F, tagged: Tagged) {
     let Form { header_len, tag_len } = tagged.form;
     let (header_len, tag_len) = (usize::from(header_len), usize::from(tag_len));
     frame.head_mut().copy_within(..header_len, tag_len);
-    frame.shrink(tag_len, header_len + tagged.user_data as usize);
+    // The SecTAG was read from the first segment, so it can be taken from there.
+    let trimmed = frame.trim_front(tag_len);
+    debug_assert!(trimmed);
+    frame.truncate(header_len + tagged.user_data as usize);
 }
 
-/// The same where the SecTAG has an SCI and is right behind the addresses.
+/// The same of a frame in one piece with a SecTAG with SCI right behind the addresses.
 #[inline(always)]
 fn strip_usual<F: FrameBuf>(frame: &mut F, user_data: usize) {
     const TAG: usize = WITH_SCI - ADDRESSES;
-    if let Some(start) = frame.head_mut().first_chunk_mut::<WITH_SCI>() {
+    let octets = frame.narrow(TAG, ADDRESSES + user_data);
+    if let Some(start) = octets.first_chunk_mut::<WITH_SCI>() {
         let mut addresses = [0; ADDRESSES];
         addresses.copy_from_slice(&start[..ADDRESSES]);
         start[TAG..].copy_from_slice(&addresses);
     }
-    frame.shrink(TAG, ADDRESSES + user_data);
 }

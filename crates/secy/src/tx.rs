@@ -363,15 +363,14 @@ impl<'f> FirstPass<'f, '_> {
                 Refusal::NoPn.count(self.counters);
                 continue;
             };
-            let user_data = len - ADDRESSES;
-            let short_length = ShortLength::for_user_data(user_data).as_u8();
-            let tag = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
-            let clear = most_clear.min(user_data);
-            let place = Place { skip: 0, aad: ADDRESSES + TAG + clear, payload: user_data - clear };
             let octets = frame.grow(TAG, ICV_LEN);
             let mut pushed = false;
+            let mut user_data = 0;
             // As long as it grew.
-            if octets.len() >= ADDRESSES + TAG {
+            if octets.len() >= ADDRESSES + TAG + ICV_LEN {
+                user_data = octets.len() - (ADDRESSES + TAG + ICV_LEN);
+                let short_length = ShortLength::for_user_data(user_data).as_u8();
+                let tag = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
                 let mut addresses = [0; ADDRESSES];
                 addresses.copy_from_slice(&octets[TAG..TAG + ADDRESSES]);
                 octets[..ADDRESSES].copy_from_slice(&addresses);
@@ -379,7 +378,8 @@ impl<'f> FirstPass<'f, '_> {
                 if TAG == 16 {
                     octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(sci);
                 }
-                pushed = gather.whole(number as u8, octets, self.key, self.nonce.seal(pn), place);
+                let aad = ADDRESSES + TAG + most_clear.min(user_data);
+                pushed = gather.whole(number as u8, octets, aad, self.key, self.nonce.seal(pn));
             }
             if !pushed {
                 Refusal::Malformed.count(self.counters);

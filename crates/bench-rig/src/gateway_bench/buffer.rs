@@ -126,9 +126,12 @@ impl FrameBuf for Buffer {
     }
 
     #[inline(always)]
-    fn shrink(&mut self, front: usize, len: usize) {
-        self.0.start += front as u32;
-        self.0.len = len as u32;
+    fn narrow(&mut self, front: usize, len: usize) -> &mut [u8] {
+        let Inner { start, len: all, octets } = &mut *self.0;
+        let (first, count) = (*start as usize, *all as usize);
+        assert!(front + len <= count);
+        (*start, *all) = ((first + front) as u32, len as u32);
+        &mut octets[first..][..count]
     }
 
     #[inline(always)]
