@@ -86,6 +86,7 @@ pub(crate) struct Plan {
     operations: ArrayVec<Later, MAX_BURST>,
     keys: ArrayVec<Arc<Key>, MAX_BURST>,
     verdicts: Verdicts,
+    carried_out: bool,
 }
 
 impl Plan {
@@ -94,6 +95,12 @@ impl Plan {
         self.operations.clear();
         self.keys.clear();
         self.verdicts = Verdicts::default();
+        self.carried_out = false;
+    }
+
+    /// Whether the second pass was made.
+    pub(crate) fn is_carried_out(&self) -> bool {
+        self.carried_out
     }
 
     /// Verdicts on what was opened, in the order in which operations came.
@@ -139,6 +146,7 @@ impl Plan {
         } else {
             self.verdicts = engine.open(&mut burst);
         }
+        self.carried_out = true;
     }
 }
 

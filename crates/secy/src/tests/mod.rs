@@ -1,5 +1,6 @@
 //! The SecY as a whole.
 
+mod batches;
 mod hostile;
 mod rules;
 mod vectors;

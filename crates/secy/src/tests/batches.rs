@@ -1,0 +1,194 @@
+//! Bursts whose passes are apart come to the same end as those that are protected and verified in one go.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+/// How many bursts are on their way at once, at most.
+const ON_THEIR_WAY: usize = 3;
+
+fn batch(frames: &[Vec<u8>], pieces: usize) -> Box<Batch<MemFrame>> {
+    let mut batch = Box::<Batch<MemFrame>>::default();
+    batch.frames_mut().extend(frames.iter().map(|f| scattered(f, pieces)));
+    batch
+}
+
+/// In so many pieces, the first of which holds all headers.
+fn scattered(octets: &[u8], pieces: usize) -> MemFrame {
+    let (head, rest) = octets.split_at(octets.len().min(44));
+    let len = rest.len().div_ceil(pieces.max(1)).max(1);
+    MemFrame::scattered(std::iter::once(head).chain(rest.chunks(len).filter(|_| pieces > 1)).chain(
+        // In one piece it is all head.
+        (pieces <= 1).then_some(rest),
+    ))
+}
+
+/// Begins bursts before those ahead of them are finished, and has the crypto done in another order.
+fn through<S>(
+    secy: &mut S,
+    bursts: Vec<Box<Batch<MemFrame>>>,
+    begin: impl Fn(&mut S, &mut Batch<MemFrame>),
+    finish: impl Fn(&mut S, &mut Batch<MemFrame>),
+) -> Vec<Vec<u8>> {
+    let mut engine = Engine::new();
+    let mut out = Vec::new();
+    let mut under_way: VecDeque<Box<Batch<MemFrame>>> = VecDeque::new();
+    let mut bursts = bursts.into_iter();
+    loop {
+        while under_way.len() < ON_THEIR_WAY
+            && let Some(mut batch) = bursts.next()
+        {
+            begin(secy, &mut batch);
+            under_way.push_back(batch);
+        }
+        if under_way.is_empty() {
+            return out;
+        }
+        under_way.iter_mut().rev().for_each(|batch| batch.crypt(&mut engine));
+        for mut batch in under_way.drain(..) {
+            finish(secy, &mut batch);
+            out.extend(batch.frames_mut().iter().map(MemFrame::to_vec));
+        }
+    }
+}
+
+/// A transmit half, and what its counters and packet numbers say.
+fn watched(setup: &Setup) -> (TxSecY, impl Fn() -> Vec<(&'static str, u64)> + use<>) {
+    let mut tx = TxSecY::new(TxConfig { max_frame: 300, ..setup.tx().config().clone() });
+    let sa = setup.tx_sa();
+    let (half, counters, gate) = (tx.counters(), sa.counters(), sa.gate());
+    assert!(tx.apply(Command::InstallTxSa { an: setup.an, sa }).is_none());
+    assert!(tx.apply(Command::EncodeWith(Some(setup.an))).is_none());
+    (tx, move || half.values().chain(counters.values()).chain([("next", gate.next())]).collect())
+}
+
+fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let frame = (0usize..5, 0usize..400).prop_map(|(tags, len)| {
+        let mut f = frame(len.min(12));
+        (0..tags).for_each(|_| f.extend([0x81, 0, 0, 5]));
+        f.extend((0..len).map(|i| i as u8));
+        f
+    });
+    proptest::collection::vec(frame, 1..120)
+}
+
+/// What the line does to a frame.
+#[derive(Clone, Debug)]
+enum Mishap {
+    None,
+    Lost,
+    Twice,
+    Spoilt(usize),
+    Cut(usize),
+    Strange(Vec<u8>),
+}
+
+fn mishap() -> impl Strategy<Value = Mishap> {
+    prop_oneof![
+        6 => Just(Mishap::None),
+        1 => Just(Mishap::Lost),
+        1 => Just(Mishap::Twice),
+        1 => any::<usize>().prop_map(Mishap::Spoilt),
+        1 => any::<usize>().prop_map(Mishap::Cut),
+        1 => proptest::collection::vec(any::<u8>(), 0..80).prop_map(Mishap::Strange),
+    ]
+}
+
+fn setup(suite: usize, encrypt: bool, offset: usize, mode: usize, clear_vlan_tags: usize) -> Setup {
+    use ConfidentialityOffset::{None, Octets30, Octets50};
+    let sci_mode = [SciMode::Explicit, SciMode::Implicit, SciMode::EndStation][mode];
+    let offset = [None, Octets30, Octets50][offset];
+    Setup { encrypt, offset, sci_mode, clear_vlan_tags, ..Setup::with_suite(CipherSuite::ALL[suite]) }
+}
+
+proptest! {
+    #[test]
+    fn protect(
+        frames in frames(),
+        size in 1usize..=64,
+        pieces in 0usize..4,
+        choices in (0usize..4, any::<bool>(), 0usize..3, 0usize..3, 0usize..3),
+    ) {
+        let (suite, encrypt, offset, mode, tags) = choices;
+        let setup = setup(suite, encrypt, offset, mode, tags);
+        let (mut at_once, counts_at_once) = watched(&setup);
+        let (mut apart, counts_apart) = watched(&setup);
+        let wanted: Vec<_> = frames.chunks(size).flat_map(|f| super::protect(&mut at_once, f)).collect();
+        let bursts = frames.chunks(size).map(|f| batch(f, pieces)).collect();
+        let found = through(&mut apart, bursts, TxSecY::begin, TxSecY::finish);
+        prop_assert_eq!(&found, &wanted);
+        prop_assert_eq!(counts_apart(), counts_at_once());
+    }
+
+    #[test]
+    fn verify(
+        frames in frames(),
+        mishaps in proptest::collection::vec(mishap(), 120),
+        size in 1usize..=64,
+        pieces in 0usize..4,
+        window in 0u64..4,
+        how in (0usize..3, any::<bool>()),
+        choices in (0usize..4, any::<bool>(), 0usize..3, 0usize..3, 0usize..3),
+    ) {
+        use ValidateFrames::{Check, Disabled, Strict};
+        let (suite, encrypt, offset, mode, tags) = choices;
+        let validate_frames = [Strict, Check, Disabled][how.0];
+        let setup = Setup { validate_frames, replay_protect: how.1, replay_window: window, ..setup(suite, encrypt, offset, mode, tags) };
+        let mut tx = setup.tx();
+        let mut line = Vec::new();
+        for (frame, mishap) in frames.chunks(64).flat_map(|f| super::protect(&mut tx, f)).zip(mishaps) {
+            let mut frame = frame;
+            let len = frame.len();
+            match mishap {
+                Mishap::None => {}
+                Mishap::Lost => continue,
+                Mishap::Twice => line.push(frame.clone()),
+                Mishap::Spoilt(at) => frame[at % len] ^= 1,
+                Mishap::Cut(at) => frame.truncate(at % len),
+                Mishap::Strange(octets) => frame = octets,
+            }
+            line.push(frame);
+        }
+        let (mut at_once, mut apart) = (setup.rx(), setup.rx());
+        let wanted: Vec<_> = line.chunks(size).flat_map(|f| super::verify(&mut at_once, f)).collect();
+        let bursts = line.chunks(size).map(|f| batch(f, pieces)).collect();
+        let finish = |rx: &mut RxSecY, batch: &mut Batch<MemFrame>| rx.finish(batch, &mut Burst::new());
+        let found = through(&mut apart, bursts, RxSecY::begin, finish);
+        prop_assert_eq!(&found, &wanted);
+        prop_assert_eq!(moved(&apart), moved(&at_once));
+        let octets = |rx: &RxSecY| -> Vec<_> { rx.all_sa_counters().iter().map(|c| c.in_octets_decrypted.get() + c.in_octets_validated.get()).collect() };
+        prop_assert_eq!(octets(&apart), octets(&at_once));
+        let next = |rx: &RxSecY| rx.channels()[0].sa(setup.an).unwrap().progress().next_pn();
+        prop_assert_eq!(next(&apart), next(&at_once));
+    }
+}
+
+#[test]
+fn without_keys_or_protection_a_batch_comes_to_the_same_end() {
+    let mut tx = TxSecY::new(TxConfig { protect_frames: false, ..Setup::default().tx().config().clone() });
+    let out =
+        through(&mut tx, vec![batch(&[frame(60), frame(9700), frame(70)], 1)], TxSecY::begin, TxSecY::finish);
+    assert_eq!(out, [frame(60), frame(70)]);
+    let mut tx = TxSecY::new(Setup::default().tx().config().clone());
+    let out = through(&mut tx, vec![batch(&[frame(60)], 1)], TxSecY::begin, TxSecY::finish);
+    assert!(out.is_empty());
+    assert_eq!(tx.counters().out_pkts_no_sa.get(), 1);
+}
+
+/// Nothing leaves in the clear, and nothing that is not authentic comes in, whoever forgets the second pass.
+#[test]
+fn a_batch_that_was_never_carried_out_is_dropped() {
+    let setup = Setup::default();
+    let mut tx = setup.tx();
+    let mut forgotten = batch(&[frame(60), frame(80)], 1);
+    tx.begin(&mut forgotten);
+    tx.finish(&mut forgotten);
+    assert!(forgotten.frames_mut().is_empty());
+    let sealed = super::protect(&mut setup.tx(), &[frame(60), frame(80)]);
+    let mut rx = setup.rx();
+    let mut batch = batch(&sealed, 1);
+    rx.begin(&mut batch);
+    rx.finish(&mut batch, &mut Burst::new());
+    assert!(batch.frames_mut().is_empty());
+    assert_eq!(moved(&rx), [("InPktsNotValid", 2)]);
+}
