@@ -24,22 +24,21 @@ pub(crate) type IcvRoom = [u8; ICV_LEN];
 /// What takes the operations of a burst. `false` says that a frame cannot be worked on: in too many pieces, or shorter
 /// than its parts, which does not happen.
 pub(crate) trait Gather<'f, F> {
+    /// What stands for a key.
+    type Key: Copy;
+
+    /// Gets to know the key of operations that come. `None` where there are too many, which does not happen.
+    fn key(&mut self, key: &'f Arc<Key>) -> Option<Self::Key>;
+
     /// An operation on a frame in one piece: AAD of so many octets, payload, ICV.
-    fn whole(
-        &mut self,
-        number: u8,
-        octets: &'f mut [u8],
-        aad: usize,
-        key: &'f Arc<Key>,
-        nonce: Nonce,
-    ) -> bool;
+    fn whole(&mut self, number: u8, octets: &'f mut [u8], aad: usize, key: Self::Key, nonce: Nonce) -> bool;
 
     /// An operation on any frame.
     fn pieces(
         &mut self,
         number: u8,
         frame: &'f mut F,
-        key: &'f Arc<Key>,
+        key: Self::Key,
         nonce: Nonce,
         place: Place,
         room: Option<&'f mut IcvRoom>,
@@ -50,8 +49,15 @@ pub(crate) trait Gather<'f, F> {
 pub(crate) struct Now<'f>(pub(crate) gcm::Burst<'f>);
 
 impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
+    type Key = &'f Key;
+
     #[inline(always)]
-    fn whole(&mut self, _: u8, octets: &'f mut [u8], aad: usize, key: &'f Arc<Key>, nonce: Nonce) -> bool {
+    fn key(&mut self, key: &'f Arc<Key>) -> Option<&'f Key> {
+        Some(key)
+    }
+
+    #[inline(always)]
+    fn whole(&mut self, _: u8, octets: &'f mut [u8], aad: usize, key: &'f Key, nonce: Nonce) -> bool {
         let Some((front, icv)) = octets.split_last_chunk_mut() else { return false };
         let Some((aad, payload)) = front.split_at_mut_checked(aad) else { return false };
         self.0.push(key, nonce, aad, payload, icv).is_ok()
@@ -62,7 +68,7 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
         &mut self,
         _: u8,
         frame: &'f mut F,
-        key: &'f Arc<Key>,
+        key: &'f Key,
         nonce: Nonce,
         place: Place,
         room: Option<&'f mut IcvRoom>,
@@ -109,15 +115,8 @@ impl Plan {
     }
 
     #[inline(always)]
-    fn note(&mut self, frame: u8, key: &Arc<Key>, nonce: Nonce, place: Place) -> bool {
-        // A burst has few keys, mostly one: no count is touched for each frame.
-        let known = self.keys.iter().position(|k| Arc::ptr_eq(k, key));
-        let key = match known {
-            Some(at) => at,
-            None if self.keys.try_push(key.clone()).is_ok() => self.keys.len() - 1,
-            None => return false,
-        };
-        self.operations.try_push(Later { nonce, frame, key: key as u8, place }).is_ok()
+    fn note(&mut self, frame: u8, key: u8, nonce: Nonce, place: Place) -> bool {
+        self.operations.try_push(Later { nonce, frame, key, place }).is_ok()
     }
 
     /// Carries the operations out on the frames that they were found in.
@@ -151,15 +150,20 @@ impl Plan {
 }
 
 impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
+    type Key = u8;
+
     #[inline(always)]
-    fn whole(
-        &mut self,
-        number: u8,
-        octets: &'f mut [u8],
-        aad: usize,
-        key: &'f Arc<Key>,
-        nonce: Nonce,
-    ) -> bool {
+    fn key(&mut self, key: &'f Arc<Key>) -> Option<u8> {
+        // A burst has few, mostly one.
+        if let Some(place) = self.keys.iter().position(|k| Arc::ptr_eq(k, key)) {
+            return Some(place as u8);
+        }
+        self.keys.try_push(key.clone()).ok()?;
+        Some((self.keys.len() - 1) as u8)
+    }
+
+    #[inline(always)]
+    fn whole(&mut self, number: u8, octets: &'f mut [u8], aad: usize, key: u8, nonce: Nonce) -> bool {
         let Some(payload) = octets.len().checked_sub(aad + ICV_LEN) else { return false };
         self.note(number, key, nonce, Place { skip: 0, aad, payload })
     }
@@ -169,7 +173,7 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
         &mut self,
         number: u8,
         frame: &'f mut F,
-        key: &'f Arc<Key>,
+        key: u8,
         nonce: Nonce,
         place: Place,
         room: Option<&'f mut IcvRoom>,

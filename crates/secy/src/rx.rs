@@ -131,6 +131,8 @@ struct Run {
     an: An,
     encrypted: bool,
     form: Form,
+    /// That form is [`Form::USUAL`], and they are in one piece.
+    usual: bool,
     /// How many there are, one behind the other among those pending.
     count: usize,
 }
@@ -376,8 +378,12 @@ impl RxSecY {
         let mut rooms = rooms.iter_mut();
         let mut known: Option<Known<'f>> = None;
         loop {
-            if let Some(known) = &known {
-                self.go_on(known, all, &mut frames, gather, found);
+            match &known {
+                Some(known) if known.most_clear == 0 => {
+                    self.go_on::<F, _, true>(known, all, &mut frames, gather, found);
+                }
+                Some(known) => self.go_on::<F, _, false>(known, all, &mut frames, gather, found),
+                None => {}
             }
             let number = all - frames.len();
             let skipped = number + rooms.len() - MAX_BURST;
@@ -386,18 +392,20 @@ impl RxSecY {
         }
     }
 
-    /// The first pass over frames as long as they are like the one before, whose run is the last.
+    /// The first pass over frames as long as they are like the one before, whose run is the last. `ALL` of them are
+    /// encrypted from the SecTAG to the end, or none.
     #[inline(always)]
-    fn go_on<'f, F: FrameBuf>(
+    fn go_on<'f, F: FrameBuf, G: Gather<'f, F>, const ALL: bool>(
         &self,
         known: &Known<'f>,
         all: usize,
         frames: &mut std::slice::IterMut<'f, F>,
-        gather: &mut impl Gather<'f, F>,
+        gather: &mut G,
         found: &mut Found,
     ) {
         let Known { sa, most_clear, .. } = *known;
-        let (key, base, before) = (&sa.key, sa.nonce, found.pending.len());
+        let Some(key) = gather.key(&sa.key) else { return };
+        let (base, before) = (sa.nonce, found.pending.len());
         while let Some(frame) = frames.as_slice().first()
             && frame.is_contiguous()
             && let Some((user_data, pn)) = known.parse(frame.head())
@@ -407,9 +415,9 @@ impl RxSecY {
             if let Some(later) = frames.as_slice().get(PREFETCH) {
                 gcm::prefetch(later.head());
             }
-            let aad = WITH_SCI + most_clear.min(user_data);
+            let clear = if ALL { 0 } else { most_clear.min(user_data) };
             let gathered = match frame.head_mut().get_mut(..WITH_SCI + user_data + ICV_LEN) {
-                Some(octets) => gather.whole(number, octets, aad, key, base.open(pn)),
+                Some(octets) => gather.whole(number, octets, WITH_SCI + clear, key, base.open(pn)),
                 None => false,
             };
             if !gathered {
@@ -460,15 +468,18 @@ impl RxSecY {
         let clear = most_clear.min(user_data);
         let aad = ADDRESSES + usize::from(form.tag_len) + clear;
         let place = Place { skip: vlan_len, aad, payload: user_data - clear };
-        let usual = form == Form::USUAL;
+        let usual = form == Form::USUAL && frame.is_contiguous();
         let known = usual.then(|| Known::new(&self.config, sa, frame.head(), most_clear));
-        if !gather.pieces(number as u8, frame, &sa.key, sa.nonce.open(pn), place, Some(room)) {
+        let key = gather.key(&sa.key);
+        let gathered = key
+            .is_some_and(|key| gather.pieces(number as u8, frame, key, sa.nonce.open(pn), place, Some(room)));
+        if !gathered {
             self.counters.in_pkts_overrun.inc();
             return None;
         }
         let user_data = user_data as u32;
         found.pending.push(Pending { pn, user_data, frame: number as u8 });
-        found.runs.push(run);
+        found.runs.push(Run { usual, ..run });
         known.flatten()
     }
 
@@ -534,7 +545,7 @@ impl RxSecY {
         }
         let Tagged { form, user_data } = tagged;
         Parsed::Open {
-            run: Run { place, an, encrypted: tag.tci().encrypted(), form, count: 1 },
+            run: Run { place, an, encrypted: tag.tci().encrypted(), form, usual: false, count: 1 },
             user_data,
             pn,
         }
@@ -622,37 +633,59 @@ impl RxSecY {
         let RxConfig { replay_protect, replay_window, validate_frames, .. } = self.config;
         let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
         let Some(sa) = sa else { return 0 };
-        let mut deliver = 0;
-        let (mut late, mut delayed, mut ok, mut octets) = (0, 0, 0, 0);
         let mut replay = sa.replay(replay_window);
-        for (i, p) in pending.iter().enumerate() {
-            let is_late = p.pn < replay.lowest_pn();
-            if is_late && replay_protect {
-                late += 1;
-                continue;
-            }
-            octets += u64::from(p.user_data);
-            if verdicts.is_authentic(first + i) {
-                delayed += u64::from(is_late);
-                ok += u64::from(!is_late);
-                // Not that of one that is late, which would change nothing.
+        let place = match pending {
+            [only] => usize::from(only.frame)..usize::from(only.frame) + 1,
+            [first, .., last] => usize::from(first.frame)..usize::from(last.frame) + 1,
+            [] => return 0,
+        };
+        let mut deliver = 0;
+        let (mut late, mut delayed, mut octets) = (0, 0, 0);
+        // As it should be, and worth code of its own: frames in a row, all of them authentic.
+        if run.usual
+            && place.len() == pending.len()
+            && verdicts.are_authentic(first..first + pending.len())
+            && let Some(row) = frames.get_mut(place.clone())
+        {
+            deliver = (u64::MAX >> (MAX_BURST - pending.len())) << place.start;
+            for (frame, p) in row.iter_mut().zip(pending) {
+                if p.pn < replay.lowest_pn() {
+                    if replay_protect {
+                        late += 1;
+                        deliver &= !(1 << p.frame);
+                        continue;
+                    }
+                    delayed += 1;
+                }
                 replay.advance(p.pn);
-            } else if run.encrypted || validate_frames == ValidateFrames::Strict {
-                sa.counters.in_pkts_not_valid.inc();
-                continue;
-            } else {
-                sa.counters.in_pkts_invalid.inc();
+                octets += u64::from(p.user_data);
+                strip_usual(frame, p.user_data as usize);
             }
-            let Some(frame) = frames.get_mut(usize::from(p.frame)) else { continue };
-            match run.form {
-                // Worth code of its own.
-                Form::USUAL if frame.is_contiguous() => strip_usual(frame, p.user_data as usize),
-                form => strip(frame, Tagged { form, user_data: p.user_data }),
+            sa.counters.in_pkts_ok.add(pending.len() as u64 - late - delayed);
+        } else {
+            for (i, p) in pending.iter().enumerate() {
+                let is_late = p.pn < replay.lowest_pn();
+                if is_late && replay_protect {
+                    late += 1;
+                    continue;
+                }
+                octets += u64::from(p.user_data);
+                if verdicts.is_authentic(first + i) {
+                    delayed += u64::from(is_late);
+                    sa.counters.in_pkts_ok.add(u64::from(!is_late));
+                    replay.advance(p.pn);
+                } else if run.encrypted || validate_frames == ValidateFrames::Strict {
+                    sa.counters.in_pkts_not_valid.inc();
+                    continue;
+                } else {
+                    sa.counters.in_pkts_invalid.inc();
+                }
+                let Some(frame) = frames.get_mut(usize::from(p.frame)) else { continue };
+                strip(frame, Tagged { form: run.form, user_data: p.user_data });
+                deliver |= 1 << p.frame;
             }
-            deliver |= 1 << p.frame;
         }
         sa.advance(replay);
-        sa.counters.in_pkts_ok.add(ok);
         sa.counters.in_pkts_delayed.add(delayed);
         sa.counters.in_pkts_late.add(late);
         if run.encrypted {

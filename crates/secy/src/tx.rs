@@ -238,16 +238,18 @@ impl TxSecY {
         let Some(sa) = &mut sas[an.index()] else { return };
         let TxSa { key, nonce, offset, pn, .. } = &mut **sa;
         found.an = Some(an);
+        let Some(key) = gather.key(key) else { return };
         let numbers = pn.begin_burst(frames.len());
-        let mut pass =
-            FirstPass { config, counters, an, key, nonce: *nonce, offset: *offset, numbers, found };
+        let pass = FirstPass { config, counters, an, key, nonce: *nonce, offset: *offset };
         // What most links do is worth code of its own.
-        match (config.clear_vlan_tags, config.sci_mode) {
-            (0, SciMode::Explicit) => pass.all::<F, 16>(frames, gather),
-            (0, SciMode::Implicit) => pass.all::<F, 8>(frames, gather),
-            _ => pass.all::<F, ANY>(frames, gather),
-        }
-        pn.end_burst(pass.numbers);
+        let encrypt_all = config.encrypt && *offset == ConfidentialityOffset::None;
+        let rest = match (config.clear_vlan_tags, config.sci_mode, encrypt_all) {
+            (0, SciMode::Explicit, true) => pass.all::<F, _, 16, true>(frames, numbers, gather, found),
+            (0, SciMode::Explicit, false) => pass.all::<F, _, 16, false>(frames, numbers, gather, found),
+            (0, SciMode::Implicit, true) => pass.all::<F, _, 8, true>(frames, numbers, gather, found),
+            _ => pass.all::<F, _, ANY, false>(frames, numbers, gather, found),
+        };
+        pn.end_burst(rest);
     }
 
     #[inline(always)]
@@ -316,27 +318,33 @@ fn sci_field(config: &TxConfig, head: &[u8]) -> (Tci, Option<Sci>) {
     }
 }
 
-/// The first pass over a burst.
-struct FirstPass<'f, 'p> {
+/// The first pass over a burst, whose SA's key is `key` to whoever gathers.
+#[derive(Clone, Copy)]
+struct FirstPass<'p, K> {
     config: &'p TxConfig,
     counters: &'p TxSecYCounters,
     an: An,
-    key: &'f Arc<gcm::Key>,
+    key: K,
     nonce: NonceBase,
     offset: ConfidentialityOffset,
-    numbers: Numbers,
-    found: &'p mut Found,
 }
 
 /// Octets of a SecTAG that may have any form.
 const ANY: usize = 0;
 
-impl<'f> FirstPass<'f, '_> {
-    /// All frames. Those that are like most get a SecTAG of `TAG` octets right behind their addresses.
+impl<K: Copy> FirstPass<'_, K> {
+    /// All frames. Those that are like most get a SecTAG of `TAG` octets right behind their addresses, and are encrypted
+    /// from there to the end where `ALL` says so. Hands back what numbers are left.
     #[inline(always)]
-    fn all<F: FrameBuf, const TAG: usize>(&mut self, frames: &'f mut [F], gather: &mut impl Gather<'f, F>) {
+    fn all<'f, F: FrameBuf, G: Gather<'f, F, Key = K>, const TAG: usize, const ALL: bool>(
+        &self,
+        frames: &'f mut [F],
+        mut numbers: Numbers,
+        gather: &mut G,
+        found: &mut Found,
+    ) -> Numbers {
         const SHORTEST: usize = ADDRESSES + 2;
-        let config = self.config;
+        let FirstPass { config, key, nonce, .. } = *self;
         let longest = config.max_frame.saturating_sub(TAG + ICV_LEN);
         let most_clear = if config.encrypt { self.offset.octets() } else { usize::MAX };
         let (tci, sci) = sci_field(config, &[]);
@@ -344,64 +352,82 @@ impl<'f> FirstPass<'f, '_> {
         let tag = SecTagRepr { tci, an: self.an, short_length: none, pn: 0, sci }.to_octets();
         let (fixed, sci) = tag.split_at(8);
         let fixed = u64::from_be_bytes(fixed.try_into().unwrap_or_default());
-        let (mut kept, mut sum) = (0, 0);
         let all = frames.len();
+        let (mut refused, mut sum) = (0u64, 0);
         let mut frames = frames.iter_mut();
         while let Some(frame) = frames.next() {
             if let Some(later) = frames.as_slice().get(PREFETCH) {
                 gcm::prefetch(later.head());
             }
-            let number = all - frames.len() - 1;
             let len = frame.len();
             if TAG == ANY || !(SHORTEST..=longest).contains(&len) || !frame.has_room(TAG, ICV_LEN) {
-                match self.prepare(number, frame, gather) {
-                    Ok(octets) => {
-                        kept |= 1 << number;
-                        sum += octets as u64;
+                let number = all - frames.len() - 1;
+                let prepared;
+                (numbers, prepared) = self.prepare(number, frame, numbers, gather, found);
+                match prepared {
+                    Ok(octets) => sum += octets as u64,
+                    Err(refusal) => {
+                        refusal.count(self.counters);
+                        refused |= 1 << number;
                     }
-                    Err(refusal) => refusal.count(self.counters),
                 }
                 continue;
             }
-            let Some(pn) = self.numbers.allocate() else {
-                Refusal::NoPn.count(self.counters);
-                continue;
-            };
-            let octets = frame.grow(TAG, ICV_LEN);
-            let mut pushed = false;
-            let mut user_data = 0;
-            // As long as it grew.
-            if octets.len() >= ADDRESSES + TAG + ICV_LEN {
-                user_data = octets.len() - (ADDRESSES + TAG + ICV_LEN);
-                let short_length = ShortLength::for_user_data(user_data).as_u8();
-                let tag = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
-                let mut addresses = [0; ADDRESSES];
-                addresses.copy_from_slice(&octets[TAG..TAG + ADDRESSES]);
-                octets[..ADDRESSES].copy_from_slice(&addresses);
-                octets[ADDRESSES..ADDRESSES + 8].copy_from_slice(&tag.to_be_bytes());
-                if TAG == 16 {
-                    octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(sci);
+            let mut refusal = Refusal::NoPn;
+            if let Some(pn) = numbers.allocate() {
+                refusal = Refusal::Malformed;
+                let octets = frame.grow(TAG, ICV_LEN);
+                // As long as it grew.
+                if octets.len() >= ADDRESSES + TAG + ICV_LEN {
+                    let user_data = octets.len() - (ADDRESSES + TAG + ICV_LEN);
+                    let short_length = ShortLength::for_user_data(user_data).as_u8();
+                    let tag = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
+                    let mut addresses = [0; ADDRESSES];
+                    addresses.copy_from_slice(&octets[TAG..TAG + ADDRESSES]);
+                    octets[..ADDRESSES].copy_from_slice(&addresses);
+                    octets[ADDRESSES..ADDRESSES + 8].copy_from_slice(&tag.to_be_bytes());
+                    if TAG == 16 {
+                        octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(sci);
+                    }
+                    let clear = if ALL { 0 } else { most_clear.min(user_data) };
+                    let number = (all - frames.len() - 1) as u8;
+                    if gather.whole(number, octets, ADDRESSES + TAG + clear, key, nonce.seal(pn)) {
+                        sum += user_data as u64;
+                        continue;
+                    }
                 }
-                let aad = ADDRESSES + TAG + most_clear.min(user_data);
-                pushed = gather.whole(number as u8, octets, aad, self.key, self.nonce.seal(pn));
             }
-            if !pushed {
-                Refusal::Malformed.count(self.counters);
-                continue;
-            }
-            kept |= 1 << number;
-            sum += user_data as u64;
+            refusal.count(self.counters);
+            refused |= 1 << (all - frames.len() - 1);
         }
-        (self.found.kept, self.found.octets) = (kept, sum);
+        found.kept = (u64::MAX >> (MAX_BURST - all)) & !refused;
+        found.octets = sum;
+        numbers
     }
 
-    /// Any frame: writes the SecTAG and appends the operation. Says how many octets of user data it protects.
+    /// Any frame: writes the SecTAG and appends the operation. Hands the numbers back, and says how many octets of user
+    /// data it protects.
     #[inline(never)]
-    fn prepare<F: FrameBuf>(
-        &mut self,
+    fn prepare<'f, F: FrameBuf, G: Gather<'f, F, Key = K>>(
+        &self,
         number: usize,
         frame: &'f mut F,
-        gather: &mut impl Gather<'f, F>,
+        mut numbers: Numbers,
+        gather: &mut G,
+        found: &mut Found,
+    ) -> (Numbers, Result<usize, Refusal>) {
+        let prepared = self.try_prepare(number, frame, &mut numbers, gather, found);
+        (numbers, prepared)
+    }
+
+    #[inline(always)]
+    fn try_prepare<'f, F: FrameBuf, G: Gather<'f, F, Key = K>>(
+        &self,
+        number: usize,
+        frame: &'f mut F,
+        numbers: &mut Numbers,
+        gather: &mut G,
+        found: &mut Found,
     ) -> Result<usize, Refusal> {
         let config = self.config;
         let len = frame.len();
@@ -414,11 +440,11 @@ impl<'f> FirstPass<'f, '_> {
         if !(frame.prepend(tag_len) && frame.append(ICV_LEN)) {
             return Err(Refusal::Malformed);
         }
-        let pn = self.numbers.allocate().ok_or(Refusal::NoPn)?;
+        let pn = numbers.allocate().ok_or(Refusal::NoPn)?;
         let user_data = len - header.len;
         let short_length = ShortLength::for_user_data(user_data);
         let sectag = SecTagRepr { tci, an: self.an, short_length, pn: pn.low32(), sci }.to_octets();
-        let clear_vlans = &mut self.found.clear_vlans;
+        let clear_vlans = &mut found.clear_vlans;
         write_header(frame.head_mut(), header.len, &sectag, tag_len, number, clear_vlans);
         let clear = if config.encrypt { self.offset.octets().min(user_data) } else { user_data };
         let place =
