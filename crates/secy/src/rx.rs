@@ -121,10 +121,9 @@ impl Form {
 struct Pending {
     pn: u64,
     user_data: u32,
-    frame: u8,
 }
 
-/// Frames of one SA and form, encrypted all or none.
+/// Frames in a row, of one SA and form, encrypted all or none.
 #[derive(Clone, Copy)]
 struct Run {
     place: usize,
@@ -133,7 +132,8 @@ struct Run {
     form: Form,
     /// That form is [`Form::USUAL`], and they are in one piece.
     usual: bool,
-    /// How many there are, one behind the other among those pending.
+    /// The place of the first, and how many there are.
+    first: usize,
     count: usize,
 }
 
@@ -421,10 +421,11 @@ impl RxSecY {
                 None => false,
             };
             if !gathered {
+                // Which ends the run.
                 self.counters.in_pkts_overrun.inc();
-                continue;
+                break;
             }
-            found.pending.push(Pending { pn, user_data: user_data as u32, frame: number });
+            found.pending.push(Pending { pn, user_data: user_data as u32 });
         }
         if let Some(run) = found.runs.last_mut() {
             run.count += found.pending.len() - before;
@@ -478,8 +479,8 @@ impl RxSecY {
             return None;
         }
         let user_data = user_data as u32;
-        found.pending.push(Pending { pn, user_data, frame: number as u8 });
-        found.runs.push(Run { usual, ..run });
+        found.pending.push(Pending { pn, user_data });
+        found.runs.push(Run { usual, first: number, ..run });
         known.flatten()
     }
 
@@ -545,7 +546,7 @@ impl RxSecY {
         }
         let Tagged { form, user_data } = tagged;
         Parsed::Open {
-            run: Run { place, an, encrypted: tag.tci().encrypted(), form, usual: false, count: 1 },
+            run: Run { place, an, encrypted: tag.tci().encrypted(), form, usual: false, first: 0, count: 1 },
             user_data,
             pn,
         }
@@ -633,46 +634,36 @@ impl RxSecY {
         let RxConfig { replay_protect, replay_window, validate_frames, .. } = self.config;
         let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
         let Some(sa) = sa else { return 0 };
+        let Some(frames) = frames.get_mut(run.first..run.first + pending.len()) else { return 0 };
         let mut replay = sa.replay(replay_window);
-        let place = match pending {
-            [only] => usize::from(only.frame)..usize::from(only.frame) + 1,
-            [first, .., last] => usize::from(first.frame)..usize::from(last.frame) + 1,
-            [] => return 0,
-        };
-        let mut deliver = 0;
-        let (mut late, mut delayed, mut octets) = (0, 0, 0);
-        // As it should be, and worth code of its own: frames in a row, all of them authentic.
-        if run.usual
-            && place.len() == pending.len()
-            && verdicts.are_authentic(first..first + pending.len())
-            && let Some(row) = frames.get_mut(place.clone())
-        {
-            deliver = (u64::MAX >> (MAX_BURST - pending.len())) << place.start;
-            for (frame, p) in row.iter_mut().zip(pending) {
-                if p.pn < replay.lowest_pn() {
-                    if replay_protect {
-                        late += 1;
-                        deliver &= !(1 << p.frame);
-                        continue;
-                    }
-                    delayed += 1;
-                }
-                replay.advance(p.pn);
-                octets += u64::from(p.user_data);
+        let (mut late, mut octets) = (0, 0);
+        for p in pending {
+            late += u64::from(p.pn < replay.lowest_pn());
+            replay.advance(p.pn);
+            octets += u64::from(p.user_data);
+        }
+        let mut deliver = 0u64;
+        let all_authentic = verdicts.are_authentic(first..first + pending.len());
+        if run.usual && all_authentic && (late == 0 || !replay_protect) {
+            // As it should be, and worth code of its own.
+            deliver = u64::MAX >> (MAX_BURST - pending.len());
+            for (frame, p) in frames.iter_mut().zip(pending) {
                 strip_usual(frame, p.user_data as usize);
             }
-            sa.counters.in_pkts_ok.add(pending.len() as u64 - late - delayed);
+            sa.counters.in_pkts_ok.add(pending.len() as u64 - late);
+            sa.counters.in_pkts_delayed.add(late);
         } else {
-            for (i, p) in pending.iter().enumerate() {
+            (replay, octets) = (sa.replay(replay_window), 0);
+            for (i, (frame, p)) in frames.iter_mut().zip(pending).enumerate() {
                 let is_late = p.pn < replay.lowest_pn();
                 if is_late && replay_protect {
-                    late += 1;
+                    sa.counters.in_pkts_late.inc();
                     continue;
                 }
                 octets += u64::from(p.user_data);
                 if verdicts.is_authentic(first + i) {
-                    delayed += u64::from(is_late);
                     sa.counters.in_pkts_ok.add(u64::from(!is_late));
+                    sa.counters.in_pkts_delayed.add(u64::from(is_late));
                     replay.advance(p.pn);
                 } else if run.encrypted || validate_frames == ValidateFrames::Strict {
                     sa.counters.in_pkts_not_valid.inc();
@@ -680,20 +671,17 @@ impl RxSecY {
                 } else {
                     sa.counters.in_pkts_invalid.inc();
                 }
-                let Some(frame) = frames.get_mut(usize::from(p.frame)) else { continue };
                 strip(frame, Tagged { form: run.form, user_data: p.user_data });
-                deliver |= 1 << p.frame;
+                deliver |= 1 << i;
             }
         }
         sa.advance(replay);
-        sa.counters.in_pkts_delayed.add(delayed);
-        sa.counters.in_pkts_late.add(late);
         if run.encrypted {
             sa.counters.in_octets_decrypted.add(octets);
         } else {
             sa.counters.in_octets_validated.add(octets);
         }
-        deliver
+        deliver << run.first
     }
 }
 
