@@ -228,12 +228,35 @@ fn a_saturated_link_keeps_its_key() {
     }
 }
 
+fn rekey_frames() -> u64 {
+    std::env::var("MACSEC_GW_REKEY_FRAMES").map_or(10_000_000, |n| n.parse().unwrap())
+}
+
 /// Frames in order, none lost, while a new SAK comes every second.
 #[test]
 fn rekeying_loses_no_frame() {
-    let frames: u64 = std::env::var("MACSEC_GW_REKEY_FRAMES").map_or(10_000_000, |n| n.parse().unwrap());
+    carry_while_rekeying(rekey_frames(), ["", ""]);
+}
+
+/// The same with the crypto on other cores: bursts are on their way when keys change.
+#[test]
+fn rekeying_loses_no_frame_on_its_way_through_crypto_workers() {
+    if core_affinity::get_core_ids().unwrap_or_default().len() < 2 {
+        eprintln!("skipped: crypto workers take a second core");
+        return;
+    }
+    carry_while_rekeying(
+        rekey_frames() / 3,
+        ["crypto_cores = { protect = [0] }", "crypto_cores = { verify = [1] }"],
+    );
+}
+
+fn carry_while_rekeying(frames: u64, links: [&str; 2]) {
     let dir = tempfile::tempdir().unwrap();
-    let mut configs = [1, 2].map(|n| configuration(dir.path(), n, CAK, "replay_window = 0", ""));
+    let mut configs = [1, 2].map(|n: u8| {
+        let link = format!("replay_window = 0\n{}", links[usize::from(n) - 1]);
+        configuration(dir.path(), n, CAK, &link, "")
+    });
     for config in &mut configs {
         config.links[0].mka.as_mut().unwrap().rekey_period = Some(Duration::from_secs(1));
     }

@@ -191,10 +191,23 @@ pub(crate) fn count(rows: &[Row], scope: &str, name: &str) -> u64 {
 
 #[test]
 fn two_sites_carry_frames_both_ways_and_count_each() {
+    carry_both_ways(["", ""]);
+}
+
+#[test]
+fn so_they_do_with_crypto_workers() {
+    if core_affinity::get_core_ids().unwrap_or_default().len() < 2 {
+        eprintln!("skipped: crypto workers take a second core");
+        return;
+    }
+    carry_both_ways(["crypto_cores = { protect = [1] }", "crypto_cores = { verify = [1] }"]);
+}
+
+fn carry_both_ways(links: [&str; 2]) {
     let dir = tempfile::tempdir().unwrap();
     let (mut a, mut b) = (Lab::default(), Lab::default());
-    let left = Gateway::start(&configuration(dir.path(), 1, 2, ""), &mut a).unwrap();
-    let right = Gateway::start(&configuration(dir.path(), 2, 1, ""), &mut b).unwrap();
+    let left = Gateway::start(&configuration(dir.path(), 1, 2, links[0]), &mut a).unwrap();
+    let right = Gateway::start(&configuration(dir.path(), 2, 1, links[1]), &mut b).unwrap();
     let sent = frames(700);
     a.send("plain", &sent);
     a.carry("line", 700, &mut b, "line");
