@@ -9,6 +9,7 @@ mod console;
 mod cores;
 mod gateway_bench;
 mod gcm_bench;
+mod interrupt;
 mod ports;
 mod report;
 mod rfc2544;

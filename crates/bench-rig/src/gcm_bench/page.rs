@@ -48,14 +48,14 @@ pub(super) fn of(results: &Results, heading: &str, facts: Facts) -> serde_json::
         if !rest.is_empty() {
             page = page.plot(rates_by_frames(&title, &rest));
         }
-        page = page.table(table(&title, &COLUMNS, report::lines(cases)));
+        page = page.table(Table::of(&title, &COLUMNS, report::lines(cases)));
         for (_, rows) in cases {
             page = page.results(&json_lines(rows)?);
         }
     }
     page = page.heading("Setting up a key").plot(key_setup(&results.keys));
     for (suite, rows) in &results.keys {
-        page = page.table(table(suite.name(), &KEY_SETUP_COLUMNS, report::key_setup_lines(rows)));
+        page = page.table(Table::of(suite.name(), &KEY_SETUP_COLUMNS, report::key_setup_lines(rows)));
         page = page.results(&json_lines(rows)?);
     }
     Ok(page)
@@ -158,13 +158,5 @@ fn key_setup(keys: &[(Suite, Vec<KeySetupRow>)]) -> Plot {
         scale: Scale::Linear,
         kind: Kind::Bars(keys.iter().map(|(suite, _)| suite.name().to_owned()).collect()),
         series: all,
-    }
-}
-
-fn table<const N: usize>(title: &str, head: &[&str; N], lines: Vec<[String; N]>) -> Table {
-    Table {
-        title: title.to_owned(),
-        head: head.iter().map(|name| (*name).to_owned()).collect(),
-        rows: lines.into_iter().map(Vec::from).collect(),
     }
 }

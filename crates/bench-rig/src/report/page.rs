@@ -148,6 +148,15 @@ impl Page {
 }
 
 impl Table {
+    /// One of columns that are the same in each row.
+    pub(crate) fn of<const N: usize>(title: &str, head: &[&str; N], rows: Vec<[String; N]>) -> Self {
+        Table {
+            title: title.to_owned(),
+            head: head.iter().map(|name| (*name).to_owned()).collect(),
+            rows: rows.into_iter().map(Vec::from).collect(),
+        }
+    }
+
     fn html(&self) -> String {
         let row = |tag: &str, cells: &[String]| {
             let cells = cells.iter().enumerate().map(|(i, cell)| {

@@ -24,15 +24,13 @@ pub(crate) use args::Rfc2544Args;
 use crate::clock::Clock;
 use crate::console::{Progress, print, say};
 use crate::cores;
+use crate::interrupt::listen;
 use crate::ports::{OpenPort, PortArgs, PortWatch, Ports, Rx, Tx};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use generator::Length;
 use method::{Method, Plan, Watcher};
 use results::{Test, Trial};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use size::FrameSize;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use threads::Threads;
 use trial::{Habits, Rig, Spec, Tester, TrialError};
@@ -112,17 +110,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         other => other,
     }
-}
-
-/// A flag that SIGINT and SIGTERM set. The second of them ends the program.
-fn listen() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone()).context("a signal")?;
-        signal_hook::flag::register(signal, stop.clone()).context("a signal")?;
-    }
-    Ok(stop)
 }
 
 /// Of each way the receive queue at its end and the transmit queue at its beginning.
