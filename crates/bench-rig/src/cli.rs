@@ -4,6 +4,7 @@ use crate::BadUsage;
 use crate::gateway_bench::{self, FrameSize, Path};
 use crate::gcm_bench::{self, Direction, Mode, Options, Size, Suite};
 use crate::rfc2544::{self, Rfc2544Args};
+use crate::scale::{self, ScaleArgs};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
@@ -52,6 +53,18 @@ enum CliCommand {
     ///
     /// The first Ctrl-C ends it with what was found so far, and exit status 1.
     Rfc2544(Rfc2544Args),
+    /// Crypto workers: how much faster a direction of a link is with some, frames in order
+    ///
+    /// The gateway's own threads, each on its core: an owner, which receives, hands bursts to crypto workers in turn,
+    /// takes them back in the same turn and transmits; without crypto workers it does everything. Frames come from memory
+    /// and go to memory, where each must be the next one, or the run fails. On path verify the owner writes each frame
+    /// anew, as a NIC would, which costs it time that a NIC would not.
+    ///
+    /// All numbers of crypto workers alternate in slices of ten milliseconds, and the median slice counts. `speed-up` is
+    /// against no crypto worker; `efficiency` is the rate as a part of so many times that with one.
+    ///
+    /// The first Ctrl-C ends it with what was found so far, and exit status 1.
+    Scale(ScaleArgs),
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +178,7 @@ fn execute(cli: Cli) -> Result<()> {
         CliCommand::Gcm(args) => gcm_bench::run(&args.into()),
         CliCommand::Gateway(args) => gateway_bench::run(&args.into()),
         CliCommand::Rfc2544(args) => rfc2544::run(&args.try_into()?),
+        CliCommand::Scale(args) => scale::run(&args.into()),
     }
 }
 

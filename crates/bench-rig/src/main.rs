@@ -13,6 +13,7 @@ mod interrupt;
 mod ports;
 mod report;
 mod rfc2544;
+mod scale;
 mod table;
 
 use std::process::ExitCode;

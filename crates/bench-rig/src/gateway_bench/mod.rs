@@ -7,7 +7,9 @@ mod measure;
 mod report;
 mod stations;
 
-pub(crate) use case::{FrameSize, Path};
+pub(crate) use buffer::Buffer;
+pub(crate) use case::{FCS_LEN, FrameSize, Path, WIRE_OVERHEAD};
+pub(crate) use stations::Keying;
 
 use crate::clock::Clock;
 use crate::console::{self, Progress, print};

@@ -1,0 +1,126 @@
+//! What is measured: frames, suite, path, and the direction that does it.
+
+use super::ports::{Numbers, PAYLOAD, Script, Tally, ports};
+use crate::gateway_bench::{Buffer, FCS_LEN, FrameSize, Keying};
+use anyhow::Result;
+use clap::ValueEnum;
+use datapath::{Protect, Task, Verify};
+use secy::{Burst, Engine, FrameBuf, MAX_BURST};
+use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+use wire::CipherSuite;
+
+/// Octets that protecting adds to a frame: SecTAG with SCI, and ICV.
+const PROTECTION: usize = 32;
+/// Bursts that a crypto worker has at most, as the data path hands them out. With fewer buffers than that the owner would
+/// wait for these, not for its workers.
+const BURSTS_A_WORKER: usize = 4;
+/// Bursts that the owner has beside those.
+const OWN_BURSTS: usize = 2;
+/// Frames after which the source begins again: as many mixes as make whole bursts only after many bursts, so that one
+/// burst in another's place has other numbers. Long frames are fewer, for the caches.
+const SCRIPT: [usize; 2] = [12 * 13, 12 * 5];
+/// Octets of a frame, on average, from which they are fewer.
+const LONG: f64 = 2048.0;
+
+/// What the gateway does with the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Way {
+    /// Plain in, MACsec out
+    Protect,
+    /// MACsec in, plain out
+    Verify,
+}
+
+impl Way {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Way::Protect => "protect",
+            Way::Verify => "verify",
+        }
+    }
+}
+
+/// Frames of one size under one suite, one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) suite: CipherSuite,
+    pub(super) way: Way,
+    pub(super) size: FrameSize,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}, {}", self.suite, self.way.name(), self.size)
+    }
+}
+
+/// A direction with its ports, and what its crypto workers are to do.
+pub(super) struct Direction {
+    pub(super) owner: Box<dyn Task>,
+    pub(super) lanes: Vec<Box<dyn Task>>,
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Case {
+    /// How many different frames there are.
+    pub(super) fn script_len(&self) -> usize {
+        SCRIPT[usize::from(self.size.mean() >= LONG)]
+    }
+
+    /// Frames as a plain port receives them. The payload begins with a frame's number.
+    fn plain(&self) -> Vec<Vec<u8>> {
+        let frame = |(number, octets): (usize, usize)| {
+            let mut frame: Vec<u8> =
+                (0..octets - FCS_LEN).map(|at| ((at * 167 + number * 31) >> 3) as u8).collect();
+            frame[..PAYLOAD].copy_from_slice(b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x88\xb5");
+            frame[PAYLOAD..PAYLOAD + 4].copy_from_slice(&(number as u32).to_be_bytes());
+            frame
+        };
+        self.size.octets().take(self.script_len()).enumerate().map(frame).collect()
+    }
+
+    /// A direction with so many crypto workers, which is fresh: its packet numbers begin at 1.
+    ///
+    /// # Errors
+    /// None that could happen.
+    pub(super) fn direction(&self, workers: usize) -> Result<Direction> {
+        let keying = Keying::new(self.suite)?;
+        let plain = self.plain();
+        let longest = plain.iter().map(Vec::len).max().unwrap_or(0) + PROTECTION;
+        let buffers = (workers * BURSTS_A_WORKER + OWN_BURSTS) * MAX_BURST;
+        match self.way {
+            Way::Protect => {
+                let script = Script { frames: plain, written: Some(PAYLOAD) };
+                let (source, sink, tally) = ports(script, Numbers::Packet, buffers, longest);
+                let protect = Protect::new(source, keying.transmit_half(true)?, sink);
+                let (protect, lanes) = protect.with_crypto_workers(workers);
+                Ok(Direction { owner: Box::new(protect), lanes, tally })
+            }
+            Way::Verify => {
+                let numbers = Numbers::Payload(plain.len() as u32);
+                // All of a frame: it was decrypted where it lies.
+                let script = Script { frames: protected(&keying, &plain)?, written: None };
+                let (source, sink, tally) = ports(script, numbers, buffers, longest);
+                // The same packet numbers come again and again.
+                let verify = Verify::new(source, keying.receive_half(false)?, sink, usize::MAX);
+                let (verify, lanes) = verify.with_crypto_workers(workers);
+                Ok(Direction { owner: Box::new(verify), lanes, tally })
+            }
+        }
+    }
+}
+
+/// What a peer makes of frames.
+fn protected(keying: &Keying, plain: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+    let (mut half, mut engine) = (keying.transmit_half(true)?, Engine::new());
+    let mut all = Vec::new();
+    for plain in plain.chunks(MAX_BURST) {
+        let mut burst: Burst<Buffer> = plain.iter().map(|frame| Buffer::from(&frame[..])).collect();
+        half.protect(&mut engine, &mut burst);
+        all.extend(burst.iter().map(|frame| frame.head().to_vec()));
+    }
+    Ok(all)
+}

@@ -1,0 +1,283 @@
+//! The threads: an owner and its crypto workers, which carry out slices of several directions in turn.
+//!
+//! All directions of a case, each with another number of crypto workers, live side by side, and one of them at a time has
+//! frames. So slices can alternate without threads that end and start.
+
+use super::case::{Direction, Way};
+use super::ports::{Fault, Tally};
+use crate::clock::Clock;
+use datapath::{IdlePolicy, StartError, Task, Worker, WorkerHandle, WorkerSetup};
+use secy::{Command, Engine, Event};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How long a crypto worker sleeps that has no part in the present slice: it would slow a core down that shares its
+/// caches, or its execution units, with the owner's. Far below what goes before a slice.
+const REST: Duration = Duration::from_micros(100);
+/// How often is looked whether all threads are well, and whether somebody asked for the end.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a slice may take longer than it should: threads that have no core of their own wait for each other.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a slice did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SliceError {
+    /// Somebody asked for the end.
+    #[error("interrupted")]
+    Interrupted,
+    /// A worker did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A frame is not where it should be.
+    #[error("{way} with {workers} crypto workers: {fault}", way = .way.name())]
+    Fault { way: Way, workers: usize, fault: Fault },
+    /// Some did not come out.
+    #[error("{way} with {workers} crypto workers: of {given} frames {taken} came out", way = .way.name())]
+    Lost { way: Way, workers: usize, given: u64, taken: u64 },
+    /// A thread is gone.
+    #[error("{way} with {workers} crypto workers: a thread ended", way = .way.name())]
+    Ended { way: Way, workers: usize },
+    /// Frames do not come back.
+    #[error(
+        "{way} with {workers} crypto workers: nothing came back from these for {} s; has each a core of its own?",
+        PATIENCE.as_secs(),
+        way = .way.name()
+    )]
+    Stuck { way: Way, workers: usize },
+}
+
+/// What a slice is: first so many ticks that do not count, then so many that do.
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    direction: usize,
+    before: u64,
+    ticks: u64,
+}
+
+/// What came of a slice.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    frames: u64,
+    ticks: u64,
+    given: u64,
+    taken: u64,
+    fault: Option<Fault>,
+}
+
+/// Where a slice is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Before {
+        until: u64,
+        ticks: u64,
+    },
+    Counting {
+        from: u64,
+        frames: u64,
+        until: u64,
+    },
+    /// The source is closed, and what is on its way comes out.
+    After {
+        frames: u64,
+        ticks: u64,
+    },
+}
+
+/// The owner's task.
+struct Owner {
+    directions: Vec<(Box<dyn Task>, Arc<Tally>)>,
+    active: Arc<AtomicUsize>,
+    clock: Arc<Clock>,
+    orders: Receiver<Order>,
+    outcomes: Sender<Outcome>,
+    running: Option<Phase>,
+}
+
+impl Owner {
+    fn begin(&mut self) -> Option<Phase> {
+        let Order { direction, before, ticks } = self.orders.try_recv().ok()?;
+        self.active.store(direction, Relaxed);
+        self.directions.get(direction)?.1.open(true);
+        Some(Phase::Before { until: self.clock.now() + before, ticks })
+    }
+}
+
+impl Task for Owner {
+    fn poll(&mut self, engine: &mut Engine) -> usize {
+        let Some(phase) = self.running else {
+            self.running = self.begin();
+            return usize::from(self.running.is_some());
+        };
+        let Some((task, tally)) = self.directions.get_mut(self.active.load(Relaxed)) else { return 0 };
+        let frames = task.poll(engine);
+        let now = self.clock.now();
+        let wrong = tally.fault().is_some();
+        self.running = match phase {
+            Phase::Before { until, ticks } if now >= until || wrong => {
+                Some(Phase::Counting { from: now, frames: tally.taken(), until: now + ticks })
+            }
+            Phase::Counting { from, frames, until } if now >= until || wrong => {
+                tally.open(false);
+                Some(Phase::After { frames: tally.taken() - frames, ticks: now - from })
+            }
+            // Nothing is on its way.
+            Phase::After { frames: counted, ticks } if frames == 0 => {
+                let (given, taken, fault) = (tally.given(), tally.taken(), tally.fault());
+                // Nobody waits for it any more where the run ends.
+                let _ = self.outcomes.send(Outcome { frames: counted, ticks, given, taken, fault });
+                None
+            }
+            going_on => Some(going_on),
+        };
+        // The worker does not take it for idle, also where it has to wait.
+        frames.max(1)
+    }
+
+    fn apply(&mut self, command: Command) -> Option<Event> {
+        Some(Event::Refused(command))
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+}
+
+/// A crypto worker's task: its lane of each direction, of those that have one for it.
+struct CryptoWorker {
+    lanes: Vec<Option<Box<dyn Task>>>,
+    active: Arc<AtomicUsize>,
+}
+
+impl Task for CryptoWorker {
+    fn poll(&mut self, engine: &mut Engine) -> usize {
+        match self.lanes.get_mut(self.active.load(Relaxed)) {
+            Some(Some(lane)) => lane.poll(engine),
+            _ => {
+                std::thread::sleep(REST);
+                0
+            }
+        }
+    }
+
+    fn apply(&mut self, command: Command) -> Option<Event> {
+        Some(Event::Refused(command))
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+}
+
+/// An owner and crypto workers at work on directions, of which the first has no crypto worker, the next one, and so on.
+pub(super) struct Team {
+    way: Way,
+    owner: WorkerHandle,
+    crypto: Vec<WorkerHandle>,
+    clock: Arc<Clock>,
+    orders: Sender<Order>,
+    outcomes: Receiver<Outcome>,
+}
+
+impl Team {
+    /// Starts threads: the owner and then the crypto workers on these cores, each where the system wants without.
+    ///
+    /// # Errors
+    /// [`SliceError::Start`].
+    pub(super) fn start(
+        way: Way,
+        directions: Vec<Direction>,
+        cores: &[usize],
+        idle: IdlePolicy,
+        clock: &Arc<Clock>,
+    ) -> Result<Self, SliceError> {
+        // None of them.
+        let active = Arc::new(AtomicUsize::new(usize::MAX));
+        let most = directions.iter().map(|direction| direction.lanes.len()).max().unwrap_or(0);
+        let mut lanes: Vec<Vec<Option<Box<dyn Task>>>> = (0..most).map(|_| Vec::new()).collect();
+        let mut owned = Vec::new();
+        for direction in directions {
+            let mut own = direction.lanes.into_iter();
+            lanes.iter_mut().for_each(|lanes| lanes.push(own.next()));
+            owned.push((direction.owner, direction.tally));
+        }
+        let start = |name, place: usize, task: Box<dyn Task>| {
+            let core = cores.get(place).copied();
+            Worker::start(WorkerSetup { name, core, idle, tasks: vec![task], ..WorkerSetup::default() })
+        };
+        let mut crypto = Vec::new();
+        for (number, lanes) in lanes.into_iter().enumerate() {
+            let task = CryptoWorker { lanes, active: active.clone() };
+            crypto.push(start("crypto", number + 1, Box::new(task))?);
+        }
+        let ((orders, received), (sender, outcomes)) = (channel(), channel());
+        let owner = Owner {
+            directions: owned,
+            active,
+            clock: clock.clone(),
+            orders: received,
+            outcomes: sender,
+            running: None,
+        };
+        let owner = start("owner", 0, Box::new(owner))?;
+        Ok(Team { way, owner, crypto, clock: clock.clone(), orders, outcomes })
+    }
+
+    /// Frames a second that came out in a slice with so many crypto workers. Both lengths are in nanoseconds; the first
+    /// goes before and does not count.
+    ///
+    /// # Errors
+    /// [`SliceError`].
+    pub(super) fn slice(
+        &self,
+        workers: usize,
+        before: f64,
+        length: f64,
+        stop: &AtomicBool,
+    ) -> Result<f64, SliceError> {
+        let way = self.way;
+        let ticks = |ns| self.clock.ticks(ns) as u64;
+        let order = Order { direction: workers, before: ticks(before), ticks: ticks(length) };
+        self.orders.send(order).map_err(|_| SliceError::Ended { way, workers })?;
+        let end = Instant::now() + PATIENCE + Duration::from_nanos((before + length) as u64);
+        let outcome = loop {
+            match self.outcomes.recv_timeout(LOOK) {
+                Ok(outcome) => break outcome,
+                Err(RecvTimeoutError::Disconnected) => return Err(SliceError::Ended { way, workers }),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if stop.load(Relaxed) {
+                return Err(SliceError::Interrupted);
+            }
+            if self.owner.has_ended() || self.crypto.iter().any(WorkerHandle::has_ended) {
+                return Err(SliceError::Ended { way, workers });
+            }
+            if Instant::now() > end {
+                return Err(SliceError::Stuck { way, workers });
+            }
+        };
+        let Outcome { frames, ticks, given, taken, fault } = outcome;
+        if let Some(fault) = fault {
+            return Err(SliceError::Fault { way, workers, fault });
+        }
+        if given != taken || taken == 0 {
+            return Err(SliceError::Lost { way, workers, given, taken });
+        }
+        if stop.load(Relaxed) {
+            return Err(SliceError::Interrupted);
+        }
+        Ok(frames as f64 / self.clock.ns(ticks as f64) * 1e9)
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        // The owner first, so that crypto workers are there for what it has to bring out.
+        self.owner.request_stop();
+        while !self.owner.has_ended() {
+            std::thread::sleep(REST);
+        }
+        self.crypto.iter().for_each(WorkerHandle::request_stop);
+    }
+}
