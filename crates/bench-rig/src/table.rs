@@ -1,9 +1,9 @@
 //! Tables for people.
 
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::{CellAlignment, Row, Table, TableComponent, presets};
 
 /// A table without lines between its rows. Columns named in `words` are to the left, numbers to the right.
-pub(crate) fn drawn<const N: usize>(header: &[&str; N], words: &[&str], lines: Vec<[String; N]>) -> String {
+pub(crate) fn drawn(header: &[&str], words: &[&str], lines: Vec<impl Into<Row>>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(lines);
     table.remove_style(TableComponent::HorizontalLines).remove_style(TableComponent::MiddleIntersections);

@@ -86,6 +86,32 @@ mod with_ports {
     }
 
     #[test]
+    fn a_report_has_what_json_has() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("report");
+        let shown = directory.to_str().unwrap();
+        let line = format!("--frame-sizes 64,imix --trial 0.05 --rate 0.01 --json --report {shown}");
+        let printed = on_a_ring(&line);
+        assert_eq!(std::fs::read_to_string(directory.join("results.jsonl")).unwrap(), printed);
+        let page = std::fs::read_to_string(directory.join("index.html")).unwrap();
+        for words in [
+            "macsec-gw bench rfc2544 --no-huge",
+            "net_ring0 to net_ring0, core",
+            "aria-label=\"Throughput",
+            "aria-label=\"Latency at 10 % of the throughput\"",
+            "aria-label=\"Frame loss",
+            "aria-label=\"Back-to-back frames",
+        ] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        // Before a port is opened.
+        let refused = run(&format!("--tx net_flying0 --rx net_flying0 --report {shown}/index.html"));
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("index.html: is a file; name a directory"), "{said}");
+    }
+
+    #[test]
     fn people_get_tables() {
         let table = on_a_ring("--frame-sizes 64 --trial 0.02 --test throughput,back-to-back");
         for words in
@@ -111,7 +137,11 @@ mod with_ports {
     #[test]
     fn an_interrupted_run_ends_at_once_and_says_so() {
         // Trials that nobody waits for.
-        let line = format!("rfc2544 --no-huge --memory 128 {LOOP} --frame-sizes 64 --trial 3600 --test loss");
+        let home = tempfile::tempdir().unwrap();
+        let report = home.path().to_str().unwrap();
+        let line = format!(
+            "rfc2544 --no-huge --memory 128 {LOOP} --frame-sizes 64 --trial 3600 --test loss --report {report}"
+        );
         let mut started = Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench"))
             .args(line.split_whitespace())
             .stdout(Stdio::piped())
@@ -125,5 +155,6 @@ mod with_ports {
         let ended = started.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(1));
         assert!(text(&ended.stderr).contains("interrupted"), "{}", text(&ended.stderr));
+        assert!(home.path().join("index.html").exists(), "what there is, here nothing");
     }
 }

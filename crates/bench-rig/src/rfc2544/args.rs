@@ -9,6 +9,7 @@ use super::trial::Habits;
 use crate::BadUsage;
 use crate::ports::PortArgs;
 use clap::Args;
+use std::path::PathBuf;
 use std::str::FromStr;
 use wire::MacAddr;
 
@@ -82,6 +83,10 @@ pub(crate) struct Rfc2544Args {
     /// Print JSON, one object a line, as it is found
     #[arg(long)]
     json: bool,
+    /// Also write DIR/index.html, a page with tables and plots, and DIR/results.jsonl, what --json prints; they
+    /// take the place of those of an earlier report
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     // Last, for its heading.
     #[command(flatten)]
     ports: PortArgs,
@@ -186,6 +191,7 @@ impl TryFrom<Rfc2544Args> for Options {
             cores: args.cores,
             wait: f64::from(args.wait),
             json: args.json,
+            report: args.report,
             tx: args.tx,
             rx: args.rx,
             ports: args.ports,

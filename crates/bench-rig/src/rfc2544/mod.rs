@@ -7,6 +7,7 @@ mod frame;
 mod generator;
 mod method;
 mod pace;
+mod page;
 mod receiver;
 mod results;
 mod search;
@@ -26,11 +27,13 @@ use crate::console::{Progress, print, say};
 use crate::cores;
 use crate::interrupt::listen;
 use crate::ports::{OpenPort, PortArgs, PortWatch, Ports, Rx, Tx};
+use crate::report::{Destination, Facts};
 use anyhow::{Result, bail};
 use generator::Length;
 use method::{Method, Plan, Watcher};
 use results::{Test, Trial};
 use size::FrameSize;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use threads::Threads;
 use trial::{Habits, Rig, Spec, Tester, TrialError};
@@ -52,15 +55,20 @@ pub(crate) struct Options {
     /// How long to wait for the first frame to come through, in seconds.
     pub(crate) wait: f64,
     pub(crate) json: bool,
+    /// The directory for a page.
+    pub(crate) report: Option<PathBuf>,
 }
 
-/// Measures and prints.
+/// Measures, prints, and writes a page where one is wanted.
 ///
 /// # Errors
 /// [`BadUsage`](crate::BadUsage); ports that do not open or between which nothing passes; an interruption, after what
-/// was found by then is printed.
+/// was found by then is shown.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let cores = cores::choose(&options.cores, if options.habits.bidirectional { 4 } else { 2 })?;
+    let report = options.report.as_deref().map(Destination::new).transpose()?;
+    // The load of before.
+    let report = report.map(|destination| (destination, Facts::new()));
     let stop = listen()?;
     let is_loop = options.tx == options.rx;
     let devices = [&*options.tx, &*options.rx];
@@ -86,8 +94,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut plan = options.plan.clone();
     // A link's rate is known when it is up.
     plan.gbit = plan.gbit.or_else(|| slowest(&watches));
+    let heading = heading(options, &plan, &rig.executor.cores);
     if !options.json {
-        print(&heading(options, &plan, &rig.executor.cores))?;
+        print(&format!("{heading}\n"))?;
     }
     let mut method = Method { tester: &mut rig, plan: &plan, watcher: &mut shown, trials: Vec::new() };
     let outcome = method.run();
@@ -104,9 +113,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             ));
         }
     }
+    if let Some((destination, facts)) = report {
+        let path = page::of(&trials, &plan.latency_shares, &heading, facts)?.write(&destination)?;
+        say(&format!("report: {}", path.display()));
+    }
     match outcome {
         Err(e) if matches!(e.downcast_ref(), Some(TrialError::Interrupted)) => {
-            bail!("interrupted; what is printed was finished before")
+            bail!("interrupted; what is shown was finished before")
         }
         other => other,
     }
@@ -173,7 +186,7 @@ fn heading(options: &Options, plan: &Plan, cores: &[usize]) -> String {
         Some(gbit) => format!("{gbit} Gbit/s"),
         None => "what the generator reaches".to_owned(),
     };
-    format!("{tx} {both} {rx}, {cores}, trials of {seconds} s, {flows}{vlans}; 100 % is {whole}\n")
+    format!("{tx} {both} {rx}, {cores}, trials of {seconds} s, {flows}{vlans}; 100 % is {whole}")
 }
 
 /// Shows how far it is, and in JSON what was found.

@@ -7,24 +7,49 @@ use crate::table::drawn;
 /// Columns that hold words.
 const WORDS: &[&str] = &["frames", "direction", "remarks"];
 
-/// A table for each test that has results.
-pub(crate) fn tables(trials: &[Trial]) -> String {
-    let one = |test, title: &str, draw: fn(&[&Trial]) -> String| {
-        let rows: Vec<_> = trials.iter().filter(|row| row.is_result && row.test == test).collect();
-        if rows.is_empty() { String::new() } else { format!("\n{title}\n{}\n", draw(&rows)) }
-    };
-    [
-        one(Test::Throughput, "Throughput: the greatest rate without loss", throughput),
-        one(Test::Latency, "Latency, at shares of the throughput; microseconds", latency),
-        one(Test::Loss, "Frame loss", loss),
-        one(Test::BackToBack, "Back-to-back frames: the longest burst without loss", bursts),
-    ]
-    .concat()
+/// A test's results: what stands in its table.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    pub(crate) test: Test,
+    pub(crate) title: &'static str,
+    pub(crate) head: Vec<&'static str>,
+    pub(crate) lines: Vec<Vec<String>>,
 }
 
-fn throughput(rows: &[&Trial]) -> String {
+impl Lines {
+    fn of<const N: usize>(
+        test: Test,
+        title: &'static str,
+        head: [&'static str; N],
+        line: impl Fn(&Trial) -> [String; N],
+        trials: &[Trial],
+    ) -> Self {
+        let lines = results(trials, test).map(|row| line(row).into()).collect();
+        Lines { test, title, head: head.into(), lines }
+    }
+}
+
+/// What a test found, without the steps on the way there.
+pub(crate) fn results(trials: &[Trial], test: Test) -> impl Iterator<Item = &Trial> {
+    trials.iter().filter(move |row| row.is_result && row.test == test)
+}
+
+/// A table for each test that has results.
+pub(crate) fn tables(trials: &[Trial]) -> String {
+    let draw = |table: Lines| format!("\n{}\n{}\n", table.title, drawn(&table.head, WORDS, table.lines));
+    lines(trials).into_iter().map(draw).collect()
+}
+
+/// What stands in these tables.
+pub(crate) fn lines(trials: &[Trial]) -> Vec<Lines> {
+    let mut all = vec![throughput(trials), latency(trials), loss(trials), bursts(trials)];
+    all.retain(|table| !table.lines.is_empty());
+    all
+}
+
+fn throughput(trials: &[Trial]) -> Lines {
     let header = ["frames", "direction", "offered", "Mframes/s", "Gbit/s L1", "Gbit/s L2", "remarks"];
-    let line = |row: &&Trial| {
+    let line = |row: &Trial| {
         let none = "–".to_owned();
         let or_none = |text: String| if row.passed { text } else { none.clone() };
         [
@@ -37,13 +62,13 @@ fn throughput(rows: &[&Trial]) -> String {
             remarks(row),
         ]
     };
-    drawn(&header, WORDS, rows.iter().map(line).collect())
+    Lines::of(Test::Throughput, "Throughput: the greatest rate without loss", header, line, trials)
 }
 
-fn latency(rows: &[&Trial]) -> String {
+fn latency(trials: &[Trial]) -> Lines {
     let header =
         ["frames", "direction", "offered", "Mframes/s", "median", "99 %", "99.9 %", "most", "remarks"];
-    let line = |row: &&Trial| {
+    let line = |row: &Trial| {
         let micro = |of: fn(&super::results::Latency) -> f64| {
             row.latency_ns.as_ref().map_or("–".to_owned(), |latency| format!("{:.2}", of(latency) / 1e3))
         };
@@ -59,12 +84,12 @@ fn latency(rows: &[&Trial]) -> String {
             remarks(row),
         ]
     };
-    drawn(&header, WORDS, rows.iter().map(line).collect())
+    Lines::of(Test::Latency, "Latency, at shares of the throughput; microseconds", header, line, trials)
 }
 
-fn loss(rows: &[&Trial]) -> String {
+fn loss(trials: &[Trial]) -> Lines {
     let header = ["frames", "direction", "offered", "Mframes/s", "received", "lost", "of sent", "remarks"];
-    let line = |row: &&Trial| {
+    let line = |row: &Trial| {
         [
             frames(row.frame_octets),
             row.direction.name().to_owned(),
@@ -73,15 +98,15 @@ fn loss(rows: &[&Trial]) -> String {
             mega(row.received_fps),
             row.lost.to_string(),
             format!("{:.4} %", row.loss_share * 100.0),
-            remarks(&Trial { lost: 0, passed: true, ..(*row).clone() }),
+            remarks(&Trial { lost: 0, passed: true, ..row.clone() }),
         ]
     };
-    drawn(&header, WORDS, rows.iter().map(line).collect())
+    Lines::of(Test::Loss, "Frame loss", header, line, trials)
 }
 
-fn bursts(rows: &[&Trial]) -> String {
+fn bursts(trials: &[Trial]) -> Lines {
     let header = ["frames", "direction", "burst", "ms", "Mframes/s", "remarks"];
-    let line = |row: &&Trial| {
+    let line = |row: &Trial| {
         let or_none = |text: String| if row.passed { text } else { "–".to_owned() };
         let more =
             if row.passed && row.burst_unbounded == Some(true) { "no longer one was tried; " } else { "" };
@@ -95,7 +120,7 @@ fn bursts(rows: &[&Trial]) -> String {
             remarks.trim_end_matches("; ").to_owned(),
         ]
     };
-    drawn(&header, WORDS, rows.iter().map(line).collect())
+    Lines::of(Test::BackToBack, "Back-to-back frames: the longest burst without loss", header, line, trials)
 }
 
 /// What the numbers of a row do not say.
@@ -121,7 +146,8 @@ fn remarks(row: &Trial) -> String {
     remarks.join("; ")
 }
 
-fn frames(size: FrameSize) -> String {
+/// Frames of a size, in words.
+pub(crate) fn frames(size: FrameSize) -> String {
     match size {
         FrameSize::Octets(octets) => format!("{octets} octets"),
         FrameSize::Imix => "imix".to_owned(),

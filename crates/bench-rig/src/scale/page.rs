@@ -12,10 +12,10 @@ use crate::report::{Facts, Kind, Page, Plot, Scale, Series, Table, command_line}
 pub(super) fn of(results: &[(Case, Vec<Row>)], heading: &str, facts: Facts) -> serde_json::Result<Page> {
     let mut page = Page::new("Crypto workers", &command_line(), facts).text(&format!("{heading}."));
     page = page.text(
-        "One direction of a link. Without crypto workers its owner does everything, on one core. With them it hands \
-         them whole bursts in turn and takes these back in the same turn, so that frames stay in order; it receives \
-         and transmits. Rates are of frames in the clear, with preamble and gap. Speed-up is against no crypto \
-         worker; efficiency is what each is worth beside a single one.",
+        "One direction of a link. Without crypto workers its owner does everything, on one core. With them it receives \
+         and transmits, hands them whole bursts in turn and takes these back in the same turn, so that frames stay in \
+         order. Rates are of frames in the clear, with preamble and gap. Speed-up is against no crypto worker; efficiency \
+         is what each is worth beside a single one.",
     );
     for cases in results.chunk_by(|a, b| (a.0.suite, a.0.way) == (b.0.suite, b.0.way)) {
         let title = format!("{}, {}", cases[0].0.suite, cases[0].0.way.name());
@@ -57,7 +57,7 @@ fn efficiencies(title: &str, cases: &[(Case, Vec<Row>)], most: usize) -> Plot {
     Plot {
         title: format!("{title}: efficiency"),
         x: "crypto workers beside the owner".to_owned(),
-        y: "of the first worker's rate, each, %".to_owned(),
+        y: "efficiency, %".to_owned(),
         scale: Scale::Linear,
         kind: Kind::Steps((1..most).map(|workers| workers.to_string()).collect()),
         series: series(cases, |row| Some((row.workers as f64 - 1.0, row.efficiency? * 100.0))),
