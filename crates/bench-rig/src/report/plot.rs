@@ -120,7 +120,15 @@ impl Plot {
             Kind::Lines(scale) => Axis::of(points().map(|point| point.0), *scale, false)?,
             Kind::Steps(names) | Kind::Bars(names) => Axis::of_names(names),
         };
-        Some((x, Axis::of(points().map(|point| point.1), self.scale, true)?))
+        let y = Axis::of(points().map(|point| point.1), self.scale, true)?;
+        match (&self.kind, self.scale) {
+            // The length of a bar is its number.
+            (Kind::Bars(_), Scale::Linear) => {
+                let numbers = points().map(|point| point.1).chain([0.0]);
+                Some((x, Axis::of(numbers, self.scale, true)?))
+            }
+            _ => Some((x, y)),
+        }
     }
 
     fn svg(&self, axes: &(Axis, Axis)) -> Result<String> {
@@ -329,6 +337,15 @@ mod tests {
         let html = plot.html().unwrap();
         let bars = |colour| html.matches(&format!("fill=\"{}\" stroke", hex(looks(colour).0))).count();
         assert_eq!((bars(0), bars(1)), (2, 1));
+    }
+
+    #[test]
+    fn bars_begin_at_nothing() {
+        let all = vec![series("a", &[(0.0, 9.96)]), series("b", &[(0.0, 10.0)])];
+        let bars = plot(Kind::Bars(names(&["64"])), Scale::Linear, all);
+        let (_, y) = bars.axes().unwrap();
+        assert_eq!(y.range, (0.0, 10.0));
+        assert!(plot(Kind::Bars(names(&["64"])), Scale::Linear, Vec::new()).axes().is_none());
     }
 
     #[test]
