@@ -2,23 +2,28 @@
 //!
 //! The owner of a half of a SecY hands whole bursts to its crypto workers in turn, and takes them back in the same
 //! turn. So they come back in the order in which they left, whoever is slow: there are no sequence numbers, and there is
-//! nothing to sort. A worker that stalls stalls what comes after its burst, and in the end the owner, which then has
-//! nothing to hand out.
+//! nothing to sort. While all workers have as much as they may, the owner does a burst itself rather than wait; its turn
+//! comes like any other's. A worker that stalls stalls what comes after its burst, and in the end the owner, which then
+//! has nothing to do.
 
 use crate::{FrameRx, Task};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use secy::{Batch, Command, Engine, Event, FrameBuf};
+use std::collections::VecDeque;
 
 /// Bursts that one crypto worker has at most: one in its hands, and enough waiting that it does not wait for the owner,
-/// who has a burst of each worker to see to before it comes back.
-const DEPTH: usize = 4;
+/// who has a burst of each worker, and one of its own, to see to before it comes back.
+pub const BURSTS_A_CRYPTO_WORKER: usize = 4;
+
+/// Bursts that the owner did and whose turn has not come, at most.
+pub const BURSTS_OF_THE_OWNER: usize = 2;
 
 /// Crypto workers of one direction at most.
 pub const MAX_CRYPTO_WORKERS: usize = 32;
 
 /// One end of two rings: what goes out, and what comes in.
 pub(crate) trait Ends<T> {
-    /// Sends. There is always room: no more is on its way than [`DEPTH`].
+    /// Sends. There is always room: no more is on its way than [`BURSTS_A_CRYPTO_WORKER`].
     fn send(&mut self, item: T);
 
     /// What has come.
@@ -53,59 +58,77 @@ impl<T> Ends<T> for Rings<T> {
     }
 }
 
-/// The owner's end of all lanes: who is next, and who was first.
-pub(crate) struct Turns<E> {
+/// Whose turn it is to be received.
+#[derive(Clone, Copy)]
+enum Whose {
+    Lane(usize),
+    Own,
+}
+
+/// The owner's end of all lanes, and the order of what is on its way.
+pub(crate) struct Turns<E, T> {
     lanes: Vec<E>,
     depth: usize,
     /// The lane that the next item goes to.
     next: usize,
-    /// The lane that has the oldest item.
-    oldest: usize,
-    on_their_way: usize,
+    /// All that is on its way, oldest first.
+    order: VecDeque<Whose>,
+    /// What the owner did itself.
+    own: VecDeque<T>,
 }
 
-impl<E> Turns<E> {
+impl<E: Ends<T>, T> Turns<E, T> {
+    /// With so many items a lane at most.
     pub(crate) fn new(lanes: Vec<E>, depth: usize) -> Self {
-        Turns { lanes, depth, next: 0, oldest: 0, on_their_way: 0 }
+        let most = depth * lanes.len() + BURSTS_OF_THE_OWNER;
+        let (order, own) = (VecDeque::with_capacity(most), VecDeque::with_capacity(BURSTS_OF_THE_OWNER));
+        Turns { lanes, depth, next: 0, order, own }
     }
 
-    /// Whether the next one has room. Items are on their way in turns, so all others then have as many or one more.
+    /// Whether the next lane has room. Lanes have their items in turns, so all others then have as many or one more.
     #[inline(always)]
     pub(crate) fn has_room(&self) -> bool {
-        self.on_their_way < self.depth * self.lanes.len()
+        self.order.len() - self.own.len() < self.depth * self.lanes.len()
+    }
+
+    /// Whether the owner may do one more itself.
+    #[inline(always)]
+    pub(crate) fn may_keep(&self) -> bool {
+        self.own.len() < BURSTS_OF_THE_OWNER
     }
 
     #[inline(always)]
     pub(crate) fn on_their_way(&self) -> usize {
-        self.on_their_way
+        self.order.len()
     }
 
-    /// Hands an item to whose turn it is. Only where there [is room](Self::has_room).
+    /// Hands an item to the lane whose turn it is. Only where there [is room](Self::has_room).
     #[inline(always)]
-    pub(crate) fn send<T>(&mut self, item: T)
-    where
-        E: Ends<T>,
-    {
+    pub(crate) fn send(&mut self, item: T) {
         debug_assert!(self.has_room());
         if let Some(lane) = self.lanes.get_mut(self.next) {
             lane.send(item);
-            self.on_their_way += 1;
+            self.order.push_back(Whose::Lane(self.next));
             self.next = after(self.next, self.lanes.len());
         }
     }
 
+    /// Keeps an item that is done until its turn. Only where the owner [may](Self::may_keep).
+    #[inline(always)]
+    pub(crate) fn keep(&mut self, item: T) {
+        debug_assert!(self.may_keep());
+        self.order.push_back(Whose::Own);
+        self.own.push_back(item);
+    }
+
     /// Takes the oldest item back, once it is done.
     #[inline(always)]
-    pub(crate) fn receive<T>(&mut self) -> Option<T>
-    where
-        E: Ends<T>,
-    {
-        if self.on_their_way == 0 {
-            return None;
-        }
-        let item = self.lanes.get_mut(self.oldest)?.receive()?;
-        self.on_their_way -= 1;
-        self.oldest = after(self.oldest, self.lanes.len());
+    pub(crate) fn receive(&mut self) -> Option<T> {
+        let item = match *self.order.front()? {
+            Whose::Lane(lane) => self.lanes.get_mut(lane)?.receive()?,
+            Whose::Own => self.own.pop_front()?,
+        };
+        self.order.pop_front();
         Some(item)
     }
 }
@@ -117,7 +140,7 @@ fn after(lane: usize, lanes: usize) -> usize {
 
 /// The owner's end, with the batches that are not on their way. Allocates nothing but at the beginning.
 pub(crate) struct FanOut<F> {
-    turns: Turns<Rings<Box<Batch<F>>>>,
+    turns: Turns<Rings<Box<Batch<F>>>, Box<Batch<F>>>,
     spare: Vec<Box<Batch<F>>>,
 }
 
@@ -125,9 +148,10 @@ impl<F: FrameBuf + Send + 'static> FanOut<F> {
     /// Lanes to so many crypto workers: this end, and theirs.
     pub(crate) fn new(workers: usize) -> (Self, Vec<Box<dyn Task>>) {
         let workers = workers.min(MAX_CRYPTO_WORKERS);
-        let (own, far): (Vec<_>, Vec<_>) = (0..workers).map(|_| Rings::pair(DEPTH)).unzip();
-        let spare = (0..workers * DEPTH).map(|_| Box::default()).collect();
-        let fan_out = FanOut { turns: Turns::new(own, DEPTH), spare };
+        let (own, far): (Vec<_>, Vec<_>) = (0..workers).map(|_| Rings::pair(BURSTS_A_CRYPTO_WORKER)).unzip();
+        let most = workers * BURSTS_A_CRYPTO_WORKER + BURSTS_OF_THE_OWNER;
+        let spare = (0..most).map(|_| Box::default()).collect();
+        let fan_out = FanOut { turns: Turns::new(own, BURSTS_A_CRYPTO_WORKER), spare };
         (fan_out, far.into_iter().map(|ends| Box::new(Lane(ends)) as Box<dyn Task>).collect())
     }
 }
@@ -139,14 +163,17 @@ impl<F: FrameBuf + Send> FanOut<F> {
         self.turns.on_their_way()
     }
 
-    /// Receives a burst, begins it and sends it, if there is one, and room for it. Says how many frames it had.
+    /// Receives a burst and begins it, if there is one and somebody has time for it: a crypto worker, or else the owner.
+    /// Says how many frames it had.
     #[inline(always)]
     pub(crate) fn take_in<R: FrameRx<Frame = F>>(
         &mut self,
         rx: &mut R,
+        engine: &mut Engine,
         begin: impl FnOnce(&mut Batch<F>),
     ) -> usize {
-        if !self.turns.has_room() {
+        let send = self.turns.has_room();
+        if !send && !self.turns.may_keep() {
             return 0;
         }
         let Some(mut batch) = self.spare.pop() else { return 0 };
@@ -154,9 +181,14 @@ impl<F: FrameBuf + Send> FanOut<F> {
         let received = batch.frames_mut().len();
         if received == 0 {
             self.spare.push(batch);
-        } else {
-            begin(&mut batch);
+            return 0;
+        }
+        begin(&mut batch);
+        if send {
             self.turns.send(batch);
+        } else {
+            batch.crypt(engine);
+            self.turns.keep(batch);
         }
         received
     }

@@ -101,13 +101,13 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
         (Protect { fan_out: Some(fan_out), ..self }, tasks)
     }
 
-    /// Receives a burst for the crypto workers, if one of them has room, and brings out what they are done with. Says
-    /// how many frames there were, and counts bursts that are on their way.
+    /// Receives a burst for the crypto workers, or while they are busy for this one, and brings out what is done. Says how
+    /// many frames there were, and counts bursts that are on their way.
     #[inline(never)]
-    fn poll_fanned_out(&mut self) -> usize {
+    fn poll_fanned_out(&mut self, engine: &mut Engine) -> usize {
         let collected = self.collect();
         let Self { fan_out: Some(fan_out), rx, secy, counters, .. } = self else { return collected };
-        let received = fan_out.take_in(rx, |batch| secy.begin(batch));
+        let received = fan_out.take_in(rx, engine, |batch| secy.begin(batch));
         counters.rx_frames.add(received as u64);
         collected + received + fan_out.on_their_way()
     }
@@ -166,7 +166,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
         let waiting = self.control.as_ref().is_some_and(|control| !control.is_empty());
         let sent = if waiting { self.send_control() } else { 0 };
         if self.fan_out.is_some() {
-            return sent + self.poll_fanned_out();
+            return sent + self.poll_fanned_out(engine);
         }
         self.rx.rx_burst(&mut self.frames);
         let received = self.frames.len();
@@ -234,13 +234,13 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         (Verify { fan_out: Some(fan_out), ..self }, tasks)
     }
 
-    /// Receives a burst for the crypto workers, if one of them has room, and brings out what they are done with. Says
-    /// how many frames there were, and counts bursts that are on their way.
+    /// Receives a burst for the crypto workers, or while they are busy for this one, and brings out what is done. Says how
+    /// many frames there were, and counts bursts that are on their way.
     #[inline(never)]
-    fn poll_fanned_out(&mut self) -> usize {
+    fn poll_fanned_out(&mut self, engine: &mut Engine) -> usize {
         let collected = self.collect();
         let Self { fan_out: Some(fan_out), rx, secy, counters, .. } = self else { return collected };
-        let received = fan_out.take_in(rx, |batch| secy.begin(batch));
+        let received = fan_out.take_in(rx, engine, |batch| secy.begin(batch));
         counters.rx_frames.add(received as u64);
         collected + received + fan_out.on_their_way()
     }
@@ -305,7 +305,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
     fn poll(&mut self, engine: &mut Engine) -> usize {
         if self.fan_out.is_some() {
-            return self.poll_fanned_out();
+            return self.poll_fanned_out(engine);
         }
         self.rx.rx_burst(&mut self.frames);
         let received = self.frames.len();

@@ -326,7 +326,7 @@ fn a_stuck_crypto_worker_holds_the_link_up_and_loses_nothing() {
         std::thread::yield_now();
     }
     let (held, out) = (taken(&b), b.left.protect.tx_frames.get() - 1000);
-    assert!((1..=9 * MAX_BURST as u64).contains(&held), "{held}");
+    assert!((1..=11 * MAX_BURST as u64).contains(&held), "{held}");
     // The other worker had at most one burst that was older.
     assert!(out <= MAX_BURST as u64, "{out}");
     // Commands wait as well, until nothing is on its way.

@@ -4,7 +4,7 @@ use super::ports::{Numbers, PAYLOAD, Script, Tally, ports};
 use crate::gateway_bench::{Buffer, FCS_LEN, FrameSize, Keying};
 use anyhow::Result;
 use clap::ValueEnum;
-use datapath::{Protect, Task, Verify};
+use datapath::{BURSTS_A_CRYPTO_WORKER, BURSTS_OF_THE_OWNER, Protect, Task, Verify};
 use secy::{Burst, Engine, FrameBuf, MAX_BURST};
 use serde::Serialize;
 use std::fmt;
@@ -13,11 +13,8 @@ use wire::CipherSuite;
 
 /// Octets that protecting adds to a frame: SecTAG with SCI, and ICV.
 const PROTECTION: usize = 32;
-/// Bursts that a crypto worker has at most, as the data path hands them out. With fewer buffers than that the owner would
-/// wait for these, not for its workers.
-const BURSTS_A_WORKER: usize = 4;
-/// Bursts that the owner has beside those.
-const OWN_BURSTS: usize = 2;
+/// Bursts that are in ports, beside those on their way.
+const IN_PORTS: usize = 2;
 /// Frames after which the source begins again: as many mixes as make whole bursts only after many bursts, so that one
 /// burst in another's place has other numbers. Long frames are fewer, for the caches.
 const SCRIPT: [usize; 2] = [12 * 13, 12 * 5];
@@ -90,7 +87,8 @@ impl Case {
         let keying = Keying::new(self.suite)?;
         let plain = self.plain();
         let longest = plain.iter().map(Vec::len).max().unwrap_or(0) + PROTECTION;
-        let buffers = (workers * BURSTS_A_WORKER + OWN_BURSTS) * MAX_BURST;
+        let on_their_way = workers * BURSTS_A_CRYPTO_WORKER + BURSTS_OF_THE_OWNER;
+        let buffers = (on_their_way + IN_PORTS) * MAX_BURST;
         match self.way {
             Way::Protect => {
                 let script = Script { frames: plain, written: Some(PAYLOAD) };

@@ -63,7 +63,7 @@ impl ModelEnds {
 
 /// An owner's rounds, in each of which it takes back what is done and hands one item out.
 struct Owner {
-    turns: Turns<ModelEnds>,
+    turns: Turns<ModelEnds, usize>,
     items: usize,
     sent: usize,
     back: Vec<usize>,
@@ -74,9 +74,14 @@ impl Owner {
         while let Some(item) = self.turns.receive() {
             self.back.push(item);
         }
-        if self.sent < self.items && self.turns.has_room() {
-            self.sent += 1;
-            self.turns.send(self.sent);
+        if self.sent < self.items {
+            if self.turns.has_room() {
+                self.sent += 1;
+                self.turns.send(self.sent);
+            } else if self.turns.may_keep() {
+                self.sent += 1;
+                self.turns.keep(self.sent + DONE);
+            }
         }
         assert_eq!(self.turns.on_their_way(), self.sent - self.back.len());
     }
@@ -150,18 +155,24 @@ fn one_that_stalls_holds_up_all_and_in_the_end_the_owner() {
         turns.send(sent);
     }
     assert_eq!(sent, 6, "the depth of each lane, and no more");
+    // What the owner does itself has its turn after these.
+    while turns.may_keep() {
+        sent += 1;
+        turns.keep(sent);
+    }
+    assert_eq!(sent, 6 + BURSTS_OF_THE_OWNER);
     // All but the second are done with everything.
     for lane in [0, 2] {
         let ByHand { out, back } = &mut turns.lanes[lane];
         back.extend(out.drain(..));
     }
     assert_eq!([turns.receive(), turns.receive(), turns.receive()], [Some(1), None, None]);
-    assert!(turns.has_room());
-    turns.send(7);
+    assert!(turns.has_room() && !turns.may_keep());
+    turns.send(9);
     assert!(!turns.has_room());
     let ByHand { out, back } = &mut turns.lanes[1];
     back.extend(out.drain(..));
     let rest: Vec<_> = std::iter::from_fn(|| turns.receive()).collect();
-    assert_eq!(rest, [2, 3, 4, 5, 6]);
+    assert_eq!(rest, [2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(turns.on_their_way(), 1);
 }
