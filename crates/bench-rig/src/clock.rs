@@ -46,6 +46,26 @@ impl Clock {
     }
 }
 
+/// A clock in ticks that all threads read.
+pub(crate) trait Ticks: Sync {
+    /// Now.
+    fn now(&self) -> u64;
+
+    /// Ticks in a second.
+    fn per_second(&self) -> f64;
+}
+
+impl Ticks for Clock {
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        Clock::now(self)
+    }
+
+    fn per_second(&self) -> f64 {
+        self.ticks(1e9)
+    }
+}
+
 /// The middle of some numbers, or of the two in the middle; 0 of none.
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);

@@ -1,27 +1,7 @@
 //! What the generator and the receiver of a trial share: the clock, and how far the trial has come.
 
-use crate::clock::Clock;
+pub(crate) use crate::clock::Ticks;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-/// A clock in ticks that all threads read.
-pub(crate) trait Ticks: Sync {
-    /// Now.
-    fn now(&self) -> u64;
-
-    /// Ticks in a second.
-    fn per_second(&self) -> f64;
-}
-
-impl Ticks for Clock {
-    #[inline(always)]
-    fn now(&self) -> u64 {
-        Clock::now(self)
-    }
-
-    fn per_second(&self) -> f64 {
-        self.ticks(1e9)
-    }
-}
 
 /// Ticks in so many seconds.
 pub(crate) fn ticks(clock: &impl Ticks, seconds: f64) -> u64 {
