@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::BadUsage;
-use crate::gateway_bench::{self, FrameSize, Path};
+use crate::gateway_bench::{self, GatewayArgs};
 use crate::gcm_bench::{self, Direction, Mode, Options, Size, Suite};
 use crate::rfc2544::{self, Rfc2544Args};
 use crate::scale::{self, ScaleArgs};
@@ -10,7 +10,6 @@ use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wire::CipherSuite;
 
 /// Measure what the gateway is made of, and whole links.
 #[derive(Debug, Parser)]
@@ -32,12 +31,18 @@ enum CliCommand {
     /// their own; `of limit` is how near to it a contender comes. `×` is how many times the best back end's
     /// time a contender takes.
     Gcm(GcmArgs),
-    /// The gateway's own loop, from receive to transmit, on one core
+    /// The gateway's own loop, from receive to transmit: rates on one core
     ///
     /// Frames come from memory and go to memory. All paths, and the AES-GCM engine alone, alternate in slices of a
     /// millisecond, and the median slice counts; before, what they make of the frames is checked. `of clear` is the rate
     /// as a part of that of the same loop without crypto, `of engine` as a part of what the engine alone would do. The
     /// last columns say where the time of a frame goes.
+    ///
+    /// With --ports replay frames come from DPDK's net_pcap, which repeats a capture, and go to net_null, in slices of
+    /// 5 ms; what the gateway counted is checked. `of io` is the rate as a part of that of dpdk-testpmd in io mode, where
+    /// that is installed, on devices like these, in turns with the gateway.
+    ///
+    /// The first Ctrl-C ends it with what was found so far, and exit status 1.
     Gateway(GatewayArgs),
     /// RFC 2544: throughput, latency, frame loss and back-to-back frames of whatever is between two ports
     ///
@@ -65,44 +70,6 @@ enum CliCommand {
     ///
     /// The first Ctrl-C ends it with what was found so far, and exit status 1.
     Scale(ScaleArgs),
-}
-
-#[derive(Debug, Args)]
-struct GatewayArgs {
-    /// Only frames of these sizes, in octets with FCS, or "imix"
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    octets: Vec<FrameSize>,
-    /// Only these suites: gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128, gcm-aes-xpn-256
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    suite: Vec<CipherSuite>,
-    /// Only these paths
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    path: Vec<Path>,
-    /// Slices of a millisecond for each path of each case [default: 30, or 5 with --quick]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    slices: Option<u32>,
-    /// Few slices: seconds, and rough
-    #[arg(long)]
-    quick: bool,
-    /// The core to measure on [default: the last one that this process may use]
-    #[arg(long)]
-    core: Option<usize>,
-    /// Print JSON, one object a line
-    #[arg(long)]
-    json: bool,
-}
-
-impl From<GatewayArgs> for gateway_bench::Options {
-    fn from(args: GatewayArgs) -> Self {
-        gateway_bench::Options {
-            suites: args.suite,
-            sizes: args.octets,
-            paths: args.path,
-            slices: args.slices.unwrap_or(if args.quick { 5 } else { 30 }) as usize,
-            core: args.core,
-            json: args.json,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -176,7 +143,7 @@ pub(crate) fn main() -> ExitCode {
 fn execute(cli: Cli) -> Result<()> {
     match cli.command {
         CliCommand::Gcm(args) => gcm_bench::run(&args.into()),
-        CliCommand::Gateway(args) => gateway_bench::run(&args.into()),
+        CliCommand::Gateway(args) => gateway_bench::run(&args.try_into()?),
         CliCommand::Rfc2544(args) => rfc2544::run(&args.try_into()?),
         CliCommand::Scale(args) => scale::run(&args.into()),
     }

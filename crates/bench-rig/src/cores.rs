@@ -9,6 +9,27 @@ use core_affinity::CoreId;
 /// # Errors
 /// [`BadUsage`] for one that this process may not use.
 pub(crate) fn pin(wanted: Option<usize>) -> Result<usize> {
+    let core = pick(wanted)?;
+    stay_on(core)?;
+    Ok(core)
+}
+
+/// Keeps this thread on a core.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn stay_on(core: usize) -> Result<()> {
+    if !core_affinity::set_for_current(CoreId { id: core }) {
+        bail!("cannot stay on core {core}: the system refuses");
+    }
+    Ok(())
+}
+
+/// The core that is wanted, or else the last one that this process may use. To be asked before the thread stays on one.
+///
+/// # Errors
+/// [`BadUsage`] for one that this process may not use.
+pub(crate) fn pick(wanted: Option<usize>) -> Result<usize> {
     let allowed = core_affinity::get_core_ids().unwrap_or_default();
     // The first ones tend to have the system's own work.
     let Some(last) = allowed.last() else {
@@ -22,10 +43,32 @@ pub(crate) fn pin(wanted: Option<usize>) -> Result<usize> {
             return Err(BadUsage(format!("--core {id}: this process may use {can}")).into());
         }
     };
-    if !core_affinity::set_for_current(core) {
-        bail!("cannot stay on core {}: the system refuses", core.id);
-    }
     Ok(core.id)
+}
+
+/// Another core that this process may use: the last one that is no hyper-thread of `core`'s, or else the last. To be asked
+/// before the thread stays on one.
+pub(crate) fn beside(core: usize) -> Option<usize> {
+    let others = || core_affinity::get_core_ids().unwrap_or_default().into_iter().rev().map(|c| c.id);
+    let threads = threads_of(core);
+    others().find(|other| !threads.contains(other)).or_else(|| others().find(|other| *other != core))
+}
+
+/// The hyper-threads of a core's, itself among them, where the system tells.
+fn threads_of(core: usize) -> Vec<usize> {
+    let path = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
+    let mut threads = listed(&std::fs::read_to_string(path).unwrap_or_default());
+    threads.push(core);
+    threads
+}
+
+/// Numbers of a list as the kernel writes it, such as `0-2,8`.
+fn listed(text: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    text.trim().split(',').filter_map(range).flatten().collect()
 }
 
 /// Those of `wanted`, or else as many as there is use for, up to `most`: the last that this process may use.
@@ -53,4 +96,22 @@ pub(crate) fn choose(wanted: &[usize], most: usize) -> Result<Vec<usize>> {
         return bad(format!("there is use for {most} at most"));
     }
     Ok(wanted.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_the_kernel() {
+        assert_eq!(listed("0\n"), [0]);
+        assert_eq!(listed("0-2,8\n"), [0, 1, 2, 8]);
+        assert!(listed("").is_empty() && listed("few").is_empty());
+    }
+
+    #[test]
+    fn another_core_is_another() {
+        let core = pick(None).unwrap();
+        assert!(beside(core).is_none_or(|other| other != core));
+    }
 }

@@ -116,29 +116,32 @@ mod with {
             })
         }
 
+        /// Opens a virtual device that asks for no MTU, with room for frames of up to `frame_octets` in `buffers` buffers.
+        ///
+        /// # Errors
+        /// Whatever is in its way.
+        pub(crate) fn open_virtual(
+            &self,
+            device: &str,
+            frame_octets: usize,
+            buffers: u32,
+        ) -> Result<OpenPort> {
+            let (port, pool) = self.open_with_room(device, None, data_room(frame_octets), buffers)?;
+            Ok(opened(port, pool, false)?)
+        }
+
         fn try_open(&self, device: &str, frame_octets: usize) -> Result<OpenPort, PortError> {
             // Only large frames want an MTU: most devices refuse less than the usual, and virtual ones any.
             let mtu = (frame_octets > USUAL_FRAME)
                 .then(|| u16::try_from(frame_octets - L2_OVERHEAD).unwrap_or(u16::MAX));
-            let room = frame_octets.next_multiple_of(64) + usize::from(HEADROOM);
-            let room = DEFAULT_DATA_ROOM.max(u16::try_from(room).unwrap_or(u16::MAX));
-            let mut opened = self.open_with_room(device, mtu, room);
-            if let Err(PortError::DataRoomTooSmall { needed, .. }) = &opened {
+            let mut found = self.open_with_room(device, mtu, data_room(frame_octets), BUFFERS);
+            if let Err(PortError::DataRoomTooSmall { needed, .. }) = &found {
                 // The device has its own idea of a buffer and says so only now.
                 let room = u16::try_from(needed.next_multiple_of(64)).unwrap_or(u16::MAX);
-                opened = self.open_with_room(device, mtu, room);
+                found = self.open_with_room(device, mtu, room, BUFFERS);
             }
-            let (port, pool) = opened?;
-            let (Some(rx), Some(tx)) = (port.take_rx_queue(0), port.take_tx_queue(0)) else {
-                return Err(PortError::Setup {
-                    device: device.to_owned(),
-                    step: "taking its queues",
-                    reason: "it has not got one each way".to_owned(),
-                });
-            };
-            let physical = is_pci(device);
-            let watch = PortWatch { port, physical };
-            Ok(OpenPort { rx: Rx::new(rx), tx: Tx::new(tx, pool), watch })
+            let (port, pool) = found?;
+            opened(port, pool, is_pci(device))
         }
 
         fn open_with_room(
@@ -146,12 +149,13 @@ mod with {
             device: &str,
             mtu: Option<u16>,
             data_room: u16,
+            buffers: u32,
         ) -> Result<(Port, Pool), PortError> {
             // Names of pools are short and differ.
             let name = device.split(',').next().unwrap_or(device);
             let name: String = format!("{data_room}-{name}").chars().take(25).collect();
             let pool =
-                Pool::new(&self.eal, &name, BUFFERS, POOL_CACHE, data_room, None).map_err(|reason| {
+                Pool::new(&self.eal, &name, buffers, POOL_CACHE, data_room, None).map_err(|reason| {
                     PortError::Setup {
                         device: device.to_owned(),
                         step: "making room for frames",
@@ -176,6 +180,25 @@ mod with {
             let guard = self.eal.register_thread().context("a thread for DPDK")?;
             Ok(Box::new(guard))
         }
+    }
+
+    /// Octets of a buffer for frames of up to so many.
+    fn data_room(frame_octets: usize) -> u16 {
+        let room = frame_octets.next_multiple_of(64) + usize::from(HEADROOM);
+        DEFAULT_DATA_ROOM.max(u16::try_from(room).unwrap_or(u16::MAX))
+    }
+
+    /// A port with its queues taken.
+    fn opened(port: Port, pool: Pool, physical: bool) -> Result<OpenPort, PortError> {
+        let (Some(rx), Some(tx)) = (port.take_rx_queue(0), port.take_tx_queue(0)) else {
+            return Err(PortError::Setup {
+                device: port.name().to_owned(),
+                step: "taking its queues",
+                reason: "it has not got one each way".to_owned(),
+            });
+        };
+        let watch = PortWatch { port, physical };
+        Ok(OpenPort { rx: Rx::new(rx), tx: Tx::new(tx, pool), watch })
     }
 
     /// Whether a device string begins with a PCI address, right or wrong.
@@ -248,6 +271,10 @@ mod without {
         }
 
         pub(crate) fn open(&self, _: &str, _: &str, _: usize) -> Result<OpenPort> {
+            match self.0 {}
+        }
+
+        pub(crate) fn open_virtual(&self, _: &str, _: usize, _: u32) -> Result<OpenPort> {
             match self.0 {}
         }
 

@@ -15,7 +15,7 @@ const FRAMES: std::ops::RangeInclusive<usize> = MAX_BURST..=1024;
 /// Octets of the addresses.
 const ADDRESSES: usize = 12;
 /// Octets of addresses and SecTAG.
-const AAD_LEN: usize = ADDRESSES + 16;
+pub(crate) const AAD_LEN: usize = ADDRESSES + 16;
 
 /// Ticks of the clock that each part of a round took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +28,13 @@ pub(crate) struct Split {
 }
 
 impl Split {
-    fn part(&mut self, part: Part) -> &mut u64 {
+    /// Receive, first pass, crypto, third pass, transmit.
+    pub(crate) fn parts(self) -> [u64; 5] {
+        let Split { receive, first, crypto, third, transmit } = self;
+        [receive, first, crypto, third, transmit]
+    }
+
+    pub(crate) fn part(&mut self, part: Part) -> &mut u64 {
         match part {
             Part::Receive => &mut self.receive,
             Part::Pass(Pass::First) => &mut self.first,
@@ -65,7 +71,7 @@ pub(crate) fn plain_frames(case: &Case) -> Vec<Vec<u8>> {
 }
 
 /// What a peer makes of frames.
-fn protected(keying: &Keying, plain: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn protected(keying: &Keying, plain: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
     let (mut half, mut engine) = (keying.transmit_half(true)?, Engine::new());
     let mut all = Vec::new();
     for plain in plain.chunks(MAX_BURST) {

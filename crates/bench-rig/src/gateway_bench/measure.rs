@@ -1,5 +1,6 @@
 //! Slices of a millisecond, in which paths and engine alternate.
 
+use super::Stop;
 use super::case::{Case, Path};
 use super::lab::{EngineAlone, Lab, Runner, Split, plain_frames};
 use super::stations::Keying;
@@ -18,6 +19,8 @@ pub(crate) struct Measured {
     pub(crate) clear: f64,
     /// The same of the engine alone; none where there is no crypto.
     pub(crate) engine: Option<f64>,
+    /// The same of a forwarder that does nothing to frames; none where there is none.
+    pub(crate) io: Option<f64>,
     /// Ticks of each part; all paths but clear.
     pub(crate) split: Option<[f64; 5]>,
 }
@@ -29,11 +32,17 @@ struct Entrant<'r> {
     slices: Vec<f64>,
 }
 
-/// Measures paths on frames of a case, with so many slices of each.
+/// Measures paths on frames of a case, with so many slices of each. None when the end was asked for.
 ///
 /// # Errors
 /// The work of one is wrong.
-pub(crate) fn measure(clock: &Clock, case: &Case, paths: &[Path], slices: usize) -> Result<Vec<Measured>> {
+pub(crate) fn measure(
+    clock: &Clock,
+    case: &Case,
+    paths: &[Path],
+    slices: usize,
+    stop: &Stop,
+) -> Result<Option<Vec<Measured>>> {
     let keying = Keying::new(case.suite)?;
     let plain = plain_frames(case);
     let mut labs = Vec::new();
@@ -56,6 +65,9 @@ pub(crate) fn measure(clock: &Clock, case: &Case, paths: &[Path], slices: usize)
         entrant.passes = (clock.ticks(SLICE) / shortest as f64).clamp(1.0, 1e6) as usize;
     }
     for round in 0..=slices {
+        if stop.asked() {
+            return Ok(None);
+        }
         // There and back, so that nobody always comes after the same one.
         let order: Vec<usize> = match round % 2 {
             0 => (0..entrants.len()).collect(),
@@ -78,19 +90,24 @@ pub(crate) fn measure(clock: &Clock, case: &Case, paths: &[Path], slices: usize)
     let mut measured = Vec::new();
     for ((path, lab), ticks) in labs.iter_mut().zip(ticks).filter(|((path, _), _)| paths.contains(path)) {
         let path = *path;
-        let engine = match path {
-            Path::Clear => None,
-            Path::Protect => Some(seal),
-            Path::Verify => Some(open),
-            Path::Both => Some(seal + open),
-        };
+        let engine = engine_of(path, seal, open);
         let split = match path {
             Path::Clear => None,
             _ => Some(split(clock, lab, slices, plain.len())?),
         };
-        measured.push(Measured { path, ticks, clear, engine, split });
+        measured.push(Measured { path, ticks, clear, engine, io: None, split });
     }
-    Ok(measured)
+    Ok(Some(measured))
+}
+
+/// What of the engine's work a path has in it.
+pub(crate) fn engine_of(path: Path, seal: f64, open: f64) -> Option<f64> {
+    match path {
+        Path::Clear => None,
+        Path::Protect => Some(seal),
+        Path::Verify => Some(open),
+        Path::Both => Some(seal + open),
+    }
 }
 
 /// What parts of a round take: receive, first pass, crypto, third pass, transmit; medians of passes over all frames.
@@ -99,8 +116,7 @@ fn split(clock: &Clock, lab: &mut Lab, slices: usize, frames: usize) -> Result<[
     for _ in 0..slices * 5 {
         let mut split = Split::default();
         lab.split(clock, &mut split)?;
-        let Split { receive, first, crypto, third, transmit } = split;
-        for (part, ticks) in parts.iter_mut().zip([receive, first, crypto, third, transmit]) {
+        for (part, ticks) in parts.iter_mut().zip(split.parts()) {
             part.push(ticks as f64 / frames as f64);
         }
     }

@@ -1,71 +1,188 @@
 //! `bench gateway`: the gateway's own loop, from receive to transmit.
 
+mod args;
 mod buffer;
 mod case;
+mod forwarder;
 mod lab;
 mod measure;
+mod memory;
+mod replay;
 mod report;
 mod stations;
 
+pub(crate) use args::GatewayArgs;
 pub(crate) use buffer::Buffer;
 pub(crate) use case::{FCS_LEN, FrameSize, Path, WIRE_OVERHEAD};
 pub(crate) use stations::Keying;
 
 use crate::clock::Clock;
-use crate::console::{self, Progress, print};
-use crate::cores::pin;
-use anyhow::Result;
-use case::{Case, SIZES};
-use report::Row;
+use crate::console::{Progress, json_lines, print, say};
+use crate::interrupt;
+use crate::ports::PortArgs;
+use crate::report::{Destination, Facts, Page, Plot, command_line};
+use anyhow::{Result, bail};
+use case::Case;
+use report::Shown;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wire::CipherSuite;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Rates over ports in memory.
+    Memory,
+    /// Rates over DPDK ports that replay captures.
+    Replay,
+}
 
 /// What was asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// All where there is none.
-    pub(crate) suites: Vec<CipherSuite>,
-    /// All where there is none.
-    pub(crate) sizes: Vec<FrameSize>,
-    /// All where there is none.
-    pub(crate) paths: Vec<Path>,
+    mode: Mode,
+    suites: Vec<CipherSuite>,
+    sizes: Vec<FrameSize>,
+    paths: Vec<Path>,
     /// Slices of each path that count.
-    pub(crate) slices: usize,
-    pub(crate) core: Option<usize>,
-    pub(crate) json: bool,
+    slices: usize,
+    core: Option<usize>,
+    json: bool,
+    /// The directory for a page.
+    report: Option<PathBuf>,
+    dpdk: PortArgs,
 }
 
-/// Measures and prints.
+/// Whether somebody asked for the end.
+#[derive(Clone, Debug, Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One of the things that can be measured.
+trait Bench {
+    /// An object in JSON.
+    type Row: Serialize;
+
+    /// Title of a report.
+    const TITLE: &'static str;
+    /// What numbers of a report mean.
+    const ABOUT: &'static str;
+
+    /// What numbers depend on.
+    fn heading(&self) -> String;
+
+    /// Rows of a case; none where the end was asked for.
+    ///
+    /// # Errors
+    /// Work that is wrong; what the system says.
+    fn measure(&mut self, case: &Case) -> Result<Option<Vec<Self::Row>>>;
+
+    /// What is to be said of what was measured last, or before anything is.
+    fn remarks(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The table of some cases under one suite.
+    fn shown(&self, cases: &[(Case, Vec<Self::Row>)]) -> Shown;
+
+    /// Pictures of them.
+    fn plots(&self, title: &str, cases: &[(Case, Vec<Self::Row>)]) -> Vec<Plot>;
+}
+
+/// Measures, prints, and writes a page where one is wanted.
 ///
 /// # Errors
-/// [`BadUsage`](crate::BadUsage); work that is wrong; what the system says.
+/// [`BadUsage`](crate::BadUsage); work that is wrong; what the system says; an interruption, after what was found by then is
+/// printed.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let or = |given: &[_], all: &[_]| if given.is_empty() { all.to_vec() } else { given.to_vec() };
-    let paths = if options.paths.is_empty() { Path::ALL.to_vec() } else { options.paths.clone() };
-    let (sizes, suites) = (or(&options.sizes, &SIZES), &options.suites);
-    let suites = if suites.is_empty() { CipherSuite::ALL.to_vec() } else { suites.clone() };
-    let core = pin(options.core)?;
-    let clock = Clock::new();
-    let progress = Progress::new(suites.len() * sizes.len());
-    if !options.json {
-        let rate = clock.cycles(1.0).map(|ghz| format!(", cycles at {ghz:.3} GHz")).unwrap_or_default();
-        print(&format!("Core {core}, ports in memory, {} slices each{rate}\n", options.slices))?;
+    let stop = Stop(interrupt::listen()?);
+    let report = options.report.as_deref().map(Destination::new).transpose()?;
+    // The load of before, and the cores that there are without staying on one.
+    let report = report.map(|destination| (destination, Facts::new()));
+    match options.mode {
+        Mode::Memory => drive(memory::Memory::new(options, &stop)?, options, &stop, report),
+        Mode::Replay => drive(replay::Replay::new(options, &stop)?, options, &stop, report),
     }
-    for suite in suites {
+}
+
+fn drive<B: Bench>(
+    mut bench: B,
+    options: &Options,
+    stop: &Stop,
+    report: Option<(Destination, Facts)>,
+) -> Result<()> {
+    let progress = Progress::new(options.suites.len() * options.sizes.len());
+    let heading = bench.heading();
+    bench.remarks().iter().for_each(|line| say(line));
+    if !options.json {
+        print(&format!("{heading}\n"))?;
+    }
+    let mut suites = Vec::new();
+    let mut interrupted = false;
+    for suite in &options.suites {
         let mut measured = Vec::new();
-        for size in &sizes {
-            let case = Case { suite, size: *size };
+        for size in &options.sizes {
+            let case = Case { suite: *suite, size: *size };
             progress.at(&case);
-            let found = measure::measure(&clock, &case, &paths, options.slices)?;
-            let rows: Vec<Row> = found.iter().map(|m| Row::new(&case, m, &clock)).collect();
+            let rows = if stop.asked() { None } else { bench.measure(&case)? };
             progress.clear();
+            bench.remarks().iter().for_each(|line| say(line));
+            let Some(rows) = rows else {
+                interrupted = true;
+                break;
+            };
             if options.json {
-                print(&console::json_lines(&rows)?)?;
+                print(&json_lines(&rows)?)?;
             }
             measured.push((case, rows));
         }
-        if !options.json {
-            print(&format!("\n{suite}\n{}\n", report::table(&measured)))?;
+        if !options.json && !measured.is_empty() {
+            print(&format!("\n{suite}\n{}\n", bench.shown(&measured).drawn()))?;
+        }
+        suites.push((*suite, measured));
+        if interrupted {
+            break;
         }
     }
+    if let Some((destination, facts)) = report {
+        let path = page(&bench, &suites, &heading, facts)?.write(&destination)?;
+        say(&format!("report: {}", path.display()));
+    }
+    if interrupted {
+        bail!("interrupted; what is printed was finished before");
+    }
     Ok(())
+}
+
+type Cases<R> = Vec<(Case, Vec<R>)>;
+
+fn page<B: Bench>(
+    bench: &B,
+    suites: &[(CipherSuite, Cases<B::Row>)],
+    heading: &str,
+    facts: Facts,
+) -> serde_json::Result<Page> {
+    let mut page = Page::new(B::TITLE, &command_line(), facts).text(&format!("{heading}.")).text(B::ABOUT);
+    for (suite, cases) in suites.iter().filter(|(_, cases)| !cases.is_empty()) {
+        let title = suite.to_string();
+        page = page.heading(&title);
+        page = bench.plots(&title, cases).into_iter().fold(page, Page::plot);
+        page = page.table(bench.shown(cases).table(&title));
+        for (_, rows) in cases {
+            page = page.results(&json_lines(rows)?);
+        }
+    }
+    Ok(page)
+}
+
+/// Says how fast the counter is that cycles are taken from.
+fn cycles(clock: &Clock) -> String {
+    clock.cycles(1.0).map(|ghz| format!(", cycles at {ghz:.3} GHz")).unwrap_or_default()
 }

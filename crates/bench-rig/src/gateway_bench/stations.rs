@@ -12,6 +12,9 @@ use keys::{Sak, Salt};
 const SCI: Sci = Sci::from_bytes([2, 0, 0, 0, 0, 1, 0, 1]);
 const AN: An = An::ALL[0];
 
+/// Counts the frames that a half brought through as it should.
+pub(crate) type Done = Box<dyn Fn() -> u64 + Send>;
+
 /// What both ends know of a key.
 pub(crate) struct Keying {
     pub(crate) suite: CipherSuite,
@@ -46,6 +49,14 @@ impl Keying {
     /// # Errors
     /// None that could happen.
     pub(crate) fn transmit_half(&self, protect_frames: bool) -> Result<TxSecY> {
+        Ok(self.watched_transmit_half(protect_frames)?.0)
+    }
+
+    /// The same, and how many frames it encrypted, or passed on.
+    ///
+    /// # Errors
+    /// None that could happen.
+    pub(crate) fn watched_transmit_half(&self, protect_frames: bool) -> Result<(TxSecY, Done)> {
         let mut half = TxSecY::new(TxConfig {
             sci: SCI,
             protect_frames,
@@ -54,9 +65,15 @@ impl Keying {
             clear_vlan_tags: 0,
             max_frame: usize::MAX,
         });
-        half.apply(Command::InstallTxSa { an: AN, sa: Box::new(TxSa::new(&self.params(), u64::MAX)?) });
+        let sa = TxSa::new(&self.params(), u64::MAX)?;
+        let (counters, encrypted) = (half.counters(), sa.counters());
+        half.apply(Command::InstallTxSa { an: AN, sa: Box::new(sa) });
         half.apply(Command::EncodeWith(Some(AN)));
-        Ok(half)
+        let done: Done = match protect_frames {
+            true => Box::new(move || encrypted.out_pkts_encrypted.get()),
+            false => Box::new(move || counters.out_pkts_untagged.get()),
+        };
+        Ok((half, done))
     }
 
     /// A receive half that is strict about everything, but for replay unless `replay_protect`.
@@ -64,6 +81,14 @@ impl Keying {
     /// # Errors
     /// None that could happen.
     pub(crate) fn receive_half(&self, replay_protect: bool) -> Result<RxSecY> {
+        Ok(self.watched_receive_half(replay_protect)?.0)
+    }
+
+    /// The same, and how many frames were authentic.
+    ///
+    /// # Errors
+    /// None that could happen.
+    pub(crate) fn watched_receive_half(&self, replay_protect: bool) -> Result<(RxSecY, Done)> {
         let sci = SCI;
         let mut half = RxSecY::new(RxConfig {
             suite: self.suite,
@@ -73,7 +98,11 @@ impl Keying {
             clear_vlan_tags: 0,
         });
         half.apply(Command::AddRxSc(RxSc::new(sci)));
-        half.apply(Command::InstallRxSa { sci, an: AN, sa: Box::new(RxSa::new(&self.params())?) });
-        Ok(half)
+        let sa = RxSa::new(&self.params())?;
+        let counters = sa.counters();
+        half.apply(Command::InstallRxSa { sci, an: AN, sa: Box::new(sa) });
+        // Delayed are those whose number came before: of frames that come again, all.
+        let done = move || counters.in_pkts_ok.get() + counters.in_pkts_delayed.get();
+        Ok((half, Box::new(done)))
     }
 }

@@ -1,0 +1,100 @@
+//! The command line of `bench gateway`.
+
+use super::case::{FrameSize, Path, SIZES};
+use super::{Mode, Options};
+use crate::BadUsage;
+use crate::ports::PortArgs;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use wire::CipherSuite;
+
+/// Slices of each that count, and with `--quick`.
+const SLICES: (u32, u32) = (30, 5);
+
+/// Where frames come from and go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PortKind {
+    /// Rings in memory, on which nothing is copied
+    Memory,
+    /// A capture that DPDK's net_pcap repeats, and its net_null
+    Replay,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// Only frames of these sizes, in octets with FCS, or "imix" [default: 64 to 9000 and imix; with --ports replay no
+    /// 9000]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    octets: Vec<FrameSize>,
+    /// Only these suites: gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128, gcm-aes-xpn-256
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    suite: Vec<CipherSuite>,
+    /// Only these paths [default: all; with --ports replay not both]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    path: Vec<Path>,
+    /// Where frames come from and go to
+    #[arg(long, value_enum, value_name = "PORTS", default_value_t = PortKind::Memory)]
+    ports: PortKind,
+    /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay
+    /// [default: 30, or 5 with --quick]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    slices: Option<u32>,
+    /// Few slices: seconds, and rough
+    #[arg(long)]
+    quick: bool,
+    /// The core to measure on [default: the last one that this process may use]
+    #[arg(long)]
+    core: Option<usize>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    /// Also write DIR/index.html, a page with tables and plots, and DIR/results.jsonl, what --json prints; they
+    /// take the place of those of an earlier report
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    // Last, for its heading.
+    #[command(flatten)]
+    dpdk: PortArgs,
+}
+
+impl TryFrom<GatewayArgs> for Options {
+    type Error = BadUsage;
+
+    fn try_from(args: GatewayArgs) -> Result<Self, BadUsage> {
+        let bad = |text: &str| Err(BadUsage(text.to_owned()));
+        let mode = if args.ports == PortKind::Replay { Mode::Replay } else { Mode::Memory };
+        if mode == Mode::Replay && args.path.contains(&Path::Both) {
+            return bad(
+                "--path both takes --ports memory: a capture goes one way, on clear, protect or verify",
+            );
+        }
+        let PortArgs { no_huge, memory, eal_args } = &args.dpdk;
+        if mode != Mode::Replay && (*no_huge || memory.is_some() || !eal_args.is_empty()) {
+            return bad("--no-huge, --memory and --eal-arg are for --ports replay");
+        }
+        let usual_paths = match mode {
+            Mode::Memory => &Path::ALL[..],
+            Mode::Replay => &[Path::Clear, Path::Protect, Path::Verify],
+        };
+        let usual_sizes = match mode {
+            // Virtual devices have the usual room for a frame.
+            Mode::Replay => SIZES.into_iter().filter(|size| *size != FrameSize::Octets(9000)).collect(),
+            Mode::Memory => SIZES.to_vec(),
+        };
+        Ok(Options {
+            mode,
+            suites: or(args.suite, &CipherSuite::ALL),
+            sizes: or(args.octets, &usual_sizes),
+            paths: or(args.path, usual_paths),
+            slices: args.slices.unwrap_or(if args.quick { SLICES.1 } else { SLICES.0 }) as usize,
+            core: args.core,
+            json: args.json,
+            report: args.report,
+            dpdk: args.dpdk,
+        })
+    }
+}
+
+fn or<T: Clone>(given: Vec<T>, usual: &[T]) -> Vec<T> {
+    if given.is_empty() { usual.to_vec() } else { given }
+}

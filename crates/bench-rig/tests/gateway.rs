@@ -1,0 +1,163 @@
+//! `bench gateway` as users meet it. How fast anything is, is not asserted.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn program(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench"));
+    command.arg("gateway").args(line.split_whitespace());
+    command
+}
+
+fn run(line: &str) -> Output {
+    program(line).output().unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+/// Objects that a run that succeeds prints.
+fn rows(ended: &Output) -> Vec<Value> {
+    assert!(ended.status.success(), "{}", text(&ended.stderr));
+    text(&ended.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn paths(rows: &[Value]) -> Vec<&str> {
+    rows.iter().map(|row| row["path"].as_str().unwrap()).collect()
+}
+
+fn assert_keys(row: &Value, keys: &[&str]) {
+    for key in keys {
+        assert!(row.get(key).is_some(), "{key}: {row}");
+    }
+    assert!(row.get("frame_octets").is_some() != row.get("mix").is_some(), "{row}");
+}
+
+/// What every row of rates was promised to have.
+const RATE: [&str; 10] =
+    ["suite", "path", "ports", "mpps", "gbit_l1", "gbit_l2", "cycles", "clear_share", "io_share", "cores"];
+
+#[test]
+fn bad_usage_is_status_2() {
+    for (line, says) in [
+        ("--ports replay --path both --no-huge", "--path both takes --ports memory"),
+        ("--ports wire", "memory, replay"),
+        ("--no-huge", "for --ports replay"),
+        ("--core 100000", "--core 100000: this process may use"),
+        ("--octets 63", "64 to 9604"),
+    ] {
+        let ended = run(line);
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{line}: {said}");
+        assert!(said.contains(says), "{line}: {said}");
+        assert!(ended.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_report_has_what_json_has() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("report");
+    let only = "--suite gcm-aes-128 --octets 64,imix --slices 1 --json";
+    let ended = run(&format!("{only} --report {}", directory.display()));
+    let rows = rows(&ended);
+    assert_eq!(paths(&rows), ["clear", "protect", "verify", "both"].repeat(2));
+    for row in &rows {
+        assert_keys(row, &RATE);
+        assert_eq!(
+            (&row["ports"], &row["io_share"], &row["cores"]),
+            (&"memory".into(), &Value::Null, &1.into())
+        );
+        assert!(row["mpps"].as_f64().unwrap() > 0.0 && row["clear_share"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert_eq!(std::fs::read(directory.join("results.jsonl")).unwrap(), ended.stdout);
+    let page = std::fs::read_to_string(directory.join("index.html")).unwrap();
+    for words in [
+        "macsec-gw bench gateway --suite",
+        "gcm-aes-128: rate",
+        "how near to the engine",
+        "verify: where the time of a frame goes",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_at_once_and_says_so() {
+    interrupted("--octets 64 --slices 100000");
+}
+
+/// A run that nobody waits for, ended by Ctrl-C.
+fn interrupted(line: &str) {
+    let mut started = program(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(started.try_wait().unwrap().is_none(), "{line}");
+    let id = started.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let ended = started.wait_with_output().unwrap();
+    let said = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{line}: {said}");
+    assert!(said.contains("interrupted; what is printed was finished before"), "{line}: {said}");
+}
+
+#[cfg(not(feature = "dpdk"))]
+#[test]
+fn without_ports_that_is_said() {
+    let ended = run("--ports replay --no-huge");
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(text(&ended.stderr).contains("this build has no ports"));
+}
+
+#[cfg(feature = "dpdk")]
+mod replayed {
+    use super::{RATE, assert_keys, interrupted, paths, program, rows, text};
+    use serde_json::Value;
+
+    const REPLAY: &str = "--ports replay --no-huge --memory 128 --slices 2";
+
+    #[test]
+    fn captures_come_again_and_again() {
+        let line = format!("{REPLAY} --suite gcm-aes-128,gcm-aes-xpn-256 --octets 64,1518,9000,imix --json");
+        // Where nothing is installed.
+        let ended = program(&line).env("PATH", "").output().unwrap();
+        let rows = rows(&ended);
+        assert_eq!(paths(&rows), ["clear", "protect", "verify"].repeat(8));
+        for row in &rows {
+            assert_keys(row, &RATE);
+            assert_eq!((&row["ports"], &row["io_share"]), (&"replay".into(), &Value::Null));
+            assert!(row["mpps"].as_f64().unwrap() > 0.0, "{row}");
+        }
+        let said = text(&ended.stderr);
+        assert!(said.contains("dpdk-testpmd is not installed"), "{said}");
+    }
+
+    #[test]
+    fn a_forwarder_beside_it() {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if !std::env::split_paths(&path).any(|place| place.join("dpdk-testpmd").is_file()) {
+            return eprintln!("SKIPPED: dpdk-testpmd is not installed");
+        }
+        let line = format!("{REPLAY} --suite gcm-aes-128 --octets 64 --path protect");
+        let ended = program(&format!("{line} --json")).output().unwrap();
+        for row in rows(&ended) {
+            let said = text(&ended.stderr);
+            // It takes memory too, which there may not be. Then that is said.
+            let share = row["io_share"].as_f64();
+            assert!(
+                share.is_some_and(|share| share > 0.0) || said.contains("dpdk-testpmd: "),
+                "{row}: {said}"
+            );
+        }
+        let table = program(&line).env("PATH", "").output().unwrap();
+        assert!(text(&table.stdout).contains("of io"), "{}", text(&table.stderr));
+    }
+
+    #[test]
+    fn an_interrupted_replay_ends_at_once_too() {
+        interrupted("--ports replay --no-huge --memory 128 --octets 64 --slices 100000");
+    }
+}
