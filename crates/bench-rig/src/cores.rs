@@ -54,6 +54,11 @@ pub(crate) fn beside(core: usize) -> Option<usize> {
     others().find(|other| !threads.contains(other)).or_else(|| others().find(|other| *other != core))
 }
 
+/// Whether two cores, as the system counts them, are hyper-threads of one.
+pub(crate) fn are_siblings(one: usize, other: usize) -> bool {
+    threads_of(one).contains(&other)
+}
+
 /// The hyper-threads of a core's, itself among them, where the system tells.
 fn threads_of(core: usize) -> Vec<usize> {
     let path = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
@@ -113,5 +118,6 @@ mod tests {
     fn another_core_is_another() {
         let core = pick(None).unwrap();
         assert!(beside(core).is_none_or(|other| other != core));
+        assert!(are_siblings(core, core));
     }
 }

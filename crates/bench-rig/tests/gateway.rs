@@ -44,6 +44,7 @@ const RATE: [&str; 10] =
 #[test]
 fn bad_usage_is_status_2() {
     for (line, says) in [
+        ("--ports replay --latency", "--latency takes --ports memory"),
         ("--ports replay --path both --no-huge", "--path both takes --ports memory"),
         ("--ports wire", "memory, replay"),
         ("--no-huge", "for --ports replay"),
@@ -87,8 +88,31 @@ fn a_report_has_what_json_has() {
 }
 
 #[test]
+fn latency_is_told_with_what_the_rig_has_of_it() {
+    let line = "--latency --suite gcm-aes-xpn-128 --octets 64 --slices 1";
+    let rows = rows(&run(&format!("{line} --json")));
+    assert_eq!(paths(&rows), ["protect", "verify", "both"]);
+    for row in &rows {
+        assert_keys(row, &["suite", "path", "max_mpps", "offered_mpps", "latency_ns", "own_ns", "cores"]);
+        for of in ["latency_ns", "own_ns"] {
+            let ns = |key: &str| row[of][key].as_f64().unwrap();
+            assert!(ns("p50") <= ns("p99") && ns("p99") <= ns("p999") && ns("p999") <= ns("max"), "{row}");
+        }
+    }
+    let home = tempfile::tempdir().unwrap();
+    let ended = run(&format!("{line} --path protect --report {}", home.path().display()));
+    assert!(ended.status.success(), "{}", text(&ended.stderr));
+    let page = std::fs::read_to_string(home.path().join("index.html")).unwrap();
+    for shown in [text(&ended.stdout), page] {
+        assert!(shown.contains("own: median") && shown.contains("99.9 %"), "{shown}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_ends_at_once_and_says_so() {
-    interrupted("--octets 64 --slices 100000");
+    for mode in ["", "--latency"] {
+        interrupted(&format!("{mode} --octets 64 --slices 100000"));
+    }
 }
 
 /// A run that nobody waits for, ended by Ctrl-C.

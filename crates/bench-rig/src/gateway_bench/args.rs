@@ -1,6 +1,6 @@
 //! The command line of `bench gateway`.
 
-use super::case::{FrameSize, Path, SIZES};
+use super::case::{FrameSize, LATENCY_SIZES, Path, SIZES};
 use super::{Mode, Options};
 use crate::BadUsage;
 use crate::ports::PortArgs;
@@ -23,26 +23,29 @@ enum PortKind {
 #[derive(Debug, Args)]
 pub(crate) struct GatewayArgs {
     /// Only frames of these sizes, in octets with FCS, or "imix" [default: 64 to 9000 and imix; with --ports replay no
-    /// 9000]
+    /// 9000, with --latency 64,1518]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     octets: Vec<FrameSize>,
     /// Only these suites: gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128, gcm-aes-xpn-256
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     suite: Vec<CipherSuite>,
-    /// Only these paths [default: all; with --ports replay not both]
+    /// Only these paths [default: all; with --ports replay not both, with --latency not clear]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     path: Vec<Path>,
     /// Where frames come from and go to
     #[arg(long, value_enum, value_name = "PORTS", default_value_t = PortKind::Memory)]
     ports: PortKind,
-    /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay
+    /// Latency that the gateway adds, at half of the most that it can do
+    #[arg(long)]
+    latency: bool,
+    /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay, 30 with --latency
     /// [default: 30, or 5 with --quick]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     slices: Option<u32>,
     /// Few slices: seconds, and rough
     #[arg(long)]
     quick: bool,
-    /// The core to measure on [default: the last one that this process may use]
+    /// The core to measure on: the gateway's with --latency, whose other one is the last that is left [default: the last one that this process may use]
     #[arg(long)]
     core: Option<usize>,
     /// Print JSON, one object a line
@@ -62,7 +65,12 @@ impl TryFrom<GatewayArgs> for Options {
 
     fn try_from(args: GatewayArgs) -> Result<Self, BadUsage> {
         let bad = |text: &str| Err(BadUsage(text.to_owned()));
-        let mode = if args.ports == PortKind::Replay { Mode::Replay } else { Mode::Memory };
+        let mode = match (args.ports, args.latency) {
+            (PortKind::Replay, true) => return bad("--latency takes --ports memory"),
+            (PortKind::Replay, ..) => Mode::Replay,
+            (_, true) => Mode::Latency,
+            _ => Mode::Memory,
+        };
         if mode == Mode::Replay && args.path.contains(&Path::Both) {
             return bad(
                 "--path both takes --ports memory: a capture goes one way, on clear, protect or verify",
@@ -75,8 +83,10 @@ impl TryFrom<GatewayArgs> for Options {
         let usual_paths = match mode {
             Mode::Memory => &Path::ALL[..],
             Mode::Replay => &[Path::Clear, Path::Protect, Path::Verify],
+            Mode::Latency => &[Path::Protect, Path::Verify, Path::Both],
         };
         let usual_sizes = match mode {
+            Mode::Latency => LATENCY_SIZES.to_vec(),
             // Virtual devices have the usual room for a frame.
             Mode::Replay => SIZES.into_iter().filter(|size| *size != FrameSize::Octets(9000)).collect(),
             Mode::Memory => SIZES.to_vec(),

@@ -30,6 +30,9 @@ pub(crate) const SIZES: [FrameSize; 9] = [
     FrameSize::Imix,
 ];
 
+/// Frames whose latency is asked for.
+pub(crate) const LATENCY_SIZES: [FrameSize; 2] = [FrameSize::Octets(64), FrameSize::Octets(1518)];
+
 /// How long frames are, in octets with FCS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameSize {

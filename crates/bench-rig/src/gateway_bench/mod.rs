@@ -5,6 +5,7 @@ mod buffer;
 mod case;
 mod forwarder;
 mod lab;
+mod latency;
 mod measure;
 mod memory;
 mod replay;
@@ -37,6 +38,8 @@ enum Mode {
     Memory,
     /// Rates over DPDK ports that replay captures.
     Replay,
+    /// Latency at half load.
+    Latency,
 }
 
 /// What was asked for.
@@ -109,6 +112,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     match options.mode {
         Mode::Memory => drive(memory::Memory::new(options, &stop)?, options, &stop, report),
         Mode::Replay => drive(replay::Replay::new(options, &stop)?, options, &stop, report),
+        Mode::Latency => drive(latency::Latency::new(options, &stop)?, options, &stop, report),
     }
 }
 

@@ -21,6 +21,7 @@ mod threads;
 mod trial;
 
 pub(crate) use args::Rfc2544Args;
+pub(crate) use pace::Pacer;
 
 use crate::clock::Clock;
 use crate::console::{Progress, print, say};

@@ -1,0 +1,564 @@
+//! Latency: how long a frame takes through the gateway, at half of the most that the gateway can do.
+//!
+//! Generator and receiver are one loop on a core, the gateway is a worker on another; wires between them are rings in memory.
+//! Order is kept and nothing is lost, so that times wait in a queue and need no room in frames, which are encrypted.
+
+use super::buffer::Buffer;
+use super::case::{Case, Path};
+use super::lab::{AAD_LEN, plain_frames, protected};
+use super::report::{About, Shown, number, plot, rounded};
+use super::stations::{Done, Keying};
+use super::{Bench, Options, Stop};
+use crate::clock::{Clock, Ticks, median};
+use crate::console::say;
+use crate::cores;
+use crate::report::{Plot, Scale};
+use crate::rfc2544::Pacer;
+use anyhow::{Result, bail, ensure};
+use datapath::{
+    FrameRx, FrameTx, MemoryRx, MemoryTx, Protect, Task, Verify, Worker, WorkerHandle, WorkerSetup,
+    wire_of as memory_wire,
+};
+use hdrhistogram::Histogram;
+use secy::{Burst, Engine};
+use serde::Serialize;
+use std::collections::VecDeque;
+
+/// Length of a slice, in seconds, and of one in which it is found out how much the gateway can do.
+const SLICE: f64 = 30e-3;
+const MAX_SLICE: f64 = 20e-3;
+/// Slices of the latter kind.
+const MAX_SLICES: usize = 7;
+/// The load, as a part of the most.
+const LOAD: f64 = 0.5;
+/// What of that must be offered, or it is said.
+const KEPT_UP: f64 = 0.98;
+/// Frames that there are, as many as rings of NICs hold: more would leave the caches when the gateway is kept from its work
+/// for a moment, and it would then be too slow to catch up.
+const FRAMES: usize = 1024;
+/// Frames on their way when the gateway is to be as fast as it can: enough for it, and few enough for the caches.
+const MOST_AT_ONCE: usize = 256;
+/// Frames that are sent at once.
+const BURST: usize = 32;
+/// How long frames may stay away, in seconds.
+const PATIENCE: f64 = 5.0;
+
+/// How long frames took: an object in JSON, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    max: f64,
+}
+
+impl Percentiles {
+    /// Of ticks of which there are so many in a nanosecond.
+    fn of(histogram: &Histogram<u64>, ticks_per_ns: f64) -> Self {
+        let ns = |ticks: u64| ((ticks as f64 / ticks_per_ns) * 10.0).round() / 10.0;
+        let at = |quantile| ns(histogram.value_at_quantile(quantile));
+        Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: ns(histogram.max()) }
+    }
+
+    fn cells(&self) -> [String; 4] {
+        [self.p50, self.p99, self.p999, self.max].map(|ns| number(Some(ns), 0))
+    }
+}
+
+/// A path on frames of one size: an object in JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Row {
+    #[serde(flatten)]
+    about: About,
+    /// The most that the gateway did, in million frames a second.
+    max_mpps: f64,
+    /// Million frames a second at which the latency was taken.
+    offered_mpps: f64,
+    /// What the gateway adds, with generator and receiver.
+    latency_ns: Percentiles,
+    /// Generator and receiver alone.
+    own_ns: Percentiles,
+    cores: usize,
+}
+
+/// The gateway between a generator and a receiver.
+pub(super) struct Latency {
+    core: usize,
+    /// Generator's and receiver's, if there is another.
+    other: Option<usize>,
+    clock: Clock,
+    paths: Vec<Path>,
+    slices: usize,
+    stop: Stop,
+    remarks: Vec<String>,
+}
+
+impl Latency {
+    /// Stays on the generator's core.
+    ///
+    /// # Errors
+    /// [`BadUsage`](crate::BadUsage) for a core that this process may not use.
+    pub(super) fn new(options: &Options, stop: &Stop) -> Result<Self> {
+        let core = cores::pick(options.core)?;
+        let other = cores::beside(core);
+        match other {
+            None => {
+                say("with one core generator, gateway and receiver take turns, and latency includes that")
+            }
+            Some(other) if cores::are_siblings(core, other) => say(&format!(
+                "cores {core} and {other} are hyper-threads of one: the gateway has half a core, and latency shows it"
+            )),
+            Some(_) => {}
+        }
+        cores::stay_on(other.unwrap_or(core))?;
+        let (paths, slices, stop) = (options.paths.clone(), options.slices, stop.clone());
+        Ok(Latency { core, other, clock: Clock::new(), paths, slices, stop, remarks: Vec::new() })
+    }
+
+    /// Measures a path; none where the end was asked for.
+    fn row(&mut self, case: &Case, keying: &Keying, path: Path) -> Result<Option<Row>> {
+        let plain = plain_frames(case);
+        let frames = if path == Path::Verify { protected(keying, &plain)? } else { plain };
+        let whole = path == Path::Verify;
+        let (near, first) = memory_wire(FRAMES);
+        let (last, far) = memory_wire(FRAMES);
+        let (tasks, done) = tasks(keying, path, first, last)?;
+        let mut gateway = Gateway::start(tasks, self.other.map(|_| self.core))?;
+        let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
+        let mut most = 0.0_f64;
+        let mut held_back = false;
+        for slice in 0..=MAX_SLICES {
+            if self.stop.asked() {
+                return Ok(None);
+            }
+            let run = rig.run(None, MAX_SLICE, MOST_AT_ONCE, None, &mut || gateway.turn())?;
+            if slice > 0 {
+                most = most.max(run.fps);
+                held_back |= run.held_back;
+            }
+        }
+        if !held_back && self.other.is_some() {
+            let path = path.name();
+            self.remarks.push(format!(
+                "{case}, {path}: the generator was the limit; the gateway can do more than it was given"
+            ));
+        }
+        let mut latency = histogram();
+        let fps = most * LOAD;
+        let offered = self.paced(&mut rig, fps, &mut latency, &mut || gateway.turn())?;
+        let sent = rig.sent;
+        gateway.stop()?;
+        if self.stop.asked() {
+            return Ok(None);
+        }
+        if offered < fps * KEPT_UP {
+            let (path, offered, asked) = (path.name(), offered / 1e6, fps / 1e6);
+            self.remarks.push(format!(
+                "{case}, {path}: at {offered:.2} Mpps rather than {asked:.2}, since the machine had other things to do"
+            ));
+        }
+        let done = done();
+        ensure!(sent == done, "path {}: of {sent} frames {done} were done right", path.name());
+
+        // The same with a wire in place of the gateway.
+        let (near, far) = memory_wire(FRAMES);
+        let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
+        let mut own = histogram();
+        self.paced(&mut rig, fps, &mut own, &mut || {})?;
+        if self.stop.asked() {
+            return Ok(None);
+        }
+        let percentiles = |all| Percentiles::of(all, self.clock.ticks(1.0));
+        Ok(Some(Row {
+            about: About::new(case, path),
+            max_mpps: rounded(most / 1e6),
+            offered_mpps: rounded(offered / 1e6),
+            latency_ns: percentiles(&latency),
+            own_ns: percentiles(&own),
+            cores: 1 + usize::from(self.other.is_some()),
+        }))
+    }
+
+    /// Slices at a rate, until the end is asked for; says at which it was. The first does not count.
+    fn paced(
+        &self,
+        rig: &mut Rig<'_, Clock>,
+        fps: f64,
+        all: &mut Histogram<u64>,
+        gateway: &mut dyn FnMut(),
+    ) -> Result<f64> {
+        let mut rates = Vec::new();
+        for slice in 0..=self.slices {
+            if self.stop.asked() {
+                break;
+            }
+            let kept = (slice > 0).then_some(&mut *all);
+            let run = rig.run(Some(fps), SLICE, FRAMES, kept, gateway)?;
+            if slice > 0 {
+                rates.push(run.fps);
+            }
+        }
+        Ok(median(rates))
+    }
+}
+
+/// No latencies yet, in ticks.
+fn histogram() -> Histogram<u64> {
+    // Only bounds out of order and more digits than five are refused.
+    Histogram::new_with_bounds(1, 1 << 40, 3).unwrap_or_else(|_| unreachable!())
+}
+
+type Tasks = Vec<Box<dyn Task>>;
+
+/// The directions of a path between two wires, and how many frames went all the way as they should.
+fn tasks(
+    keying: &Keying,
+    path: Path,
+    first: MemoryRx<Buffer>,
+    last: MemoryTx<Buffer>,
+) -> Result<(Tasks, Done)> {
+    let (transmit_half, sent) = keying.watched_transmit_half(path != Path::Clear)?;
+    // On path verify the same packet numbers come again and again.
+    let (receive_half, received) = keying.watched_receive_half(path == Path::Both)?;
+    Ok(match path {
+        Path::Clear | Path::Protect => (vec![Box::new(Protect::new(first, transmit_half, last))], sent),
+        Path::Verify => (vec![Box::new(Verify::new(first, receive_half, last, usize::MAX))], received),
+        Path::Both => {
+            let (line_tx, line_rx) = memory_wire(FRAMES);
+            let protect = Protect::new(first, transmit_half, line_tx);
+            let verify = Verify::new(line_rx, receive_half, last, usize::MAX);
+            (vec![Box::new(protect), Box::new(verify)], received)
+        }
+    })
+}
+
+/// On a core of its own, or in turns with generator and receiver.
+enum Gateway {
+    Worker(WorkerHandle),
+    InTurns(Tasks, Box<Engine>),
+}
+
+impl Gateway {
+    fn start(tasks: Tasks, core: Option<usize>) -> Result<Self> {
+        let Some(core) = core else { return Ok(Gateway::InTurns(tasks, Box::new(Engine::new()))) };
+        let setup = WorkerSetup { name: "gateway", core: Some(core), tasks, ..WorkerSetup::default() };
+        Ok(Gateway::Worker(Worker::start(setup)?))
+    }
+
+    #[inline(always)]
+    fn turn(&mut self) {
+        if let Gateway::InTurns(tasks, engine) = self {
+            for task in tasks {
+                task.poll(engine);
+            }
+        }
+    }
+
+    fn stop(self) -> Result<()> {
+        match self {
+            Gateway::Worker(handle) => ensure!(handle.stop(), "the gateway's worker panicked"),
+            Gateway::InTurns(..) => {}
+        }
+        Ok(())
+    }
+}
+
+/// What a slice came to.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// Frames a second that came out at the far end.
+    fps: f64,
+    /// Whether frames were due and all were on their way.
+    held_back: bool,
+}
+
+/// Generator and receiver.
+struct Rig<'a, C> {
+    clock: &'a C,
+    near: MemoryTx<Buffer>,
+    far: MemoryRx<Buffer>,
+    /// What frames hold, in turns.
+    frames: &'a [Vec<u8>],
+    /// Whether all of it, or only the beginning, must be what it was.
+    whole: bool,
+    place: usize,
+    /// Those that are not on their way. The one that came back last goes first, since caches have it.
+    free: Vec<Buffer>,
+    /// When those on their way were sent, in order.
+    times: VecDeque<u64>,
+    sent: u64,
+}
+
+impl<'a, C: Ticks> Rig<'a, C> {
+    fn new(
+        clock: &'a C,
+        near: MemoryTx<Buffer>,
+        far: MemoryRx<Buffer>,
+        frames: &'a [Vec<u8>],
+        whole: bool,
+    ) -> Self {
+        let longest = frames.iter().map(Vec::len).max().unwrap_or(0);
+        let free = (0..FRAMES).map(|_| Buffer::new(longest)).collect();
+        let times = VecDeque::with_capacity(FRAMES);
+        Rig { clock, near, far, frames, whole, place: 0, free, times, sent: 0 }
+    }
+
+    /// Sends for so many seconds, `fps` frames in each or as many as can be, with `most` of them on their way at once, and
+    /// waits for all of them. Calls `gateway` in each turn.
+    ///
+    /// # Errors
+    /// Not all come out.
+    fn run(
+        &mut self,
+        fps: Option<f64>,
+        seconds: f64,
+        most: usize,
+        mut ages: Option<&mut Histogram<u64>>,
+        gateway: &mut dyn FnMut(),
+    ) -> Result<Run> {
+        let per_second = self.clock.per_second();
+        let start = self.clock.now();
+        let end = start + (seconds * per_second) as u64;
+        let mut pacer = Pacer::new(start, fps, per_second);
+        let (mut made, mut held_back) = (0, false);
+        let (mut burst, mut arrived) = (Burst::new(), Burst::new());
+        let mut last_arrival = start;
+        loop {
+            self.far.rx_burst(&mut arrived);
+            if !arrived.is_empty() {
+                let now = self.clock.now();
+                last_arrival = now;
+                for frame in arrived.drain(..) {
+                    let sent = self.times.pop_front().unwrap_or(now);
+                    if let Some(ages) = &mut ages {
+                        ages.saturating_record(now.saturating_sub(sent));
+                    }
+                    self.free.push(frame);
+                }
+            }
+            let now = self.clock.now();
+            if now < end {
+                let due = pacer.due(now, made, BURST);
+                let room = most - self.times.len().min(most);
+                held_back |= due > room;
+                for _ in 0..due.min(room) {
+                    burst.extend(self.next());
+                }
+                if !burst.is_empty() {
+                    let count = burst.len();
+                    let now = self.clock.now();
+                    self.times.extend(std::iter::repeat_n(now, count));
+                    self.near.tx_burst(&mut burst);
+                    ensure!(burst.is_empty(), "a wire that has room for all frames took none");
+                    made += count as u64;
+                }
+            } else if self.times.is_empty() {
+                break;
+            } else if now > end + (PATIENCE * per_second) as u64 {
+                bail!("{} of {made} frames did not come out", self.times.len());
+            }
+            gateway();
+        }
+        self.sent += made;
+        let taken = last_arrival.max(end) - start;
+        Ok(Run { fps: made as f64 * per_second / taken as f64, held_back })
+    }
+
+    /// A frame to be sent.
+    fn next(&mut self) -> Option<Buffer> {
+        let mut buffer = self.free.pop()?;
+        let frame = &self.frames[self.place];
+        self.place = if self.place + 1 < self.frames.len() { self.place + 1 } else { 0 };
+        if self.whole {
+            buffer.fill(frame);
+        } else {
+            buffer.begin(&frame[..AAD_LEN], frame.len());
+        }
+        Some(buffer)
+    }
+}
+
+impl Bench for Latency {
+    type Row = Row;
+
+    const TITLE: &'static str = "Latency that the gateway adds at half load";
+    const ABOUT: &'static str = "Nanoseconds from right before a frame is put on one wire until it is taken from the other, \
+        with the gateway in between at half of the most that it can do. Wires are rings in memory; octets count with FCS. \
+        own is the same at the same rate with nothing in between: what generator and receiver have of it, which share a \
+        core. max is the longest of all, and as a rule the machine's doing: other work on the core, or interrupts.";
+
+    fn heading(&self) -> String {
+        let where_to = match self.other {
+            Some(other) => {
+                format!("Gateway on core {}, generator and receiver together on core {other}", self.core)
+            }
+            None => format!("Gateway, generator and receiver in turns on core {}", self.core),
+        };
+        format!("{where_to}, wires in memory, half load, {} slices of {} ms", self.slices, SLICE * 1e3)
+    }
+
+    fn measure(&mut self, case: &Case) -> Result<Option<Vec<Row>>> {
+        let keying = Keying::new(case.suite)?;
+        self.paths.clone().into_iter().map(|path| self.row(case, &keying, path)).collect()
+    }
+
+    fn remarks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.remarks)
+    }
+
+    fn shown(&self, cases: &[(Case, Vec<Row>)]) -> Shown {
+        let columns = [
+            "max Mpps",
+            "at Mpps",
+            "ns: median",
+            "99 %",
+            "99.9 %",
+            "max",
+            "own: median",
+            "99 %",
+            "99.9 %",
+            "max",
+        ];
+        let cells = |row: &Row| {
+            let mut cells = vec![number(Some(row.max_mpps), 2), number(Some(row.offered_mpps), 2)];
+            cells.extend(row.latency_ns.cells());
+            cells.extend(row.own_ns.cells());
+            cells
+        };
+        Shown::new(&columns, cases, |row| &row.about, cells)
+    }
+
+    fn plots(&self, title: &str, cases: &[(Case, Vec<Row>)]) -> Vec<Plot> {
+        let rows =
+            || cases.iter().flat_map(|(case, rows)| rows.iter().map(move |row| (case, row))).enumerate();
+        let names = rows().map(|(_, (case, row))| format!("{}, {}", case.size, row.about.path.name()));
+        type Part = (&'static str, fn(&Row) -> f64);
+        let parts: [Part; 4] = [
+            ("median", |row| row.latency_ns.p50),
+            ("99 %", |row| row.latency_ns.p99),
+            ("99.9 %", |row| row.latency_ns.p999),
+            ("max", |row| row.latency_ns.max),
+        ];
+        let points = parts
+            .into_iter()
+            .flat_map(|(name, part)| rows().map(move |(i, (_, row))| (name, i, part(row) / 1e3)));
+        let latency = plot(format!("{title}: latency at half load"), "µs", names.collect(), points);
+        vec![Plot { scale: Scale::Log, ..latency }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::FrameSize;
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use wire::CipherSuite;
+
+    /// Ten ticks, of a nanosecond each, go by whenever somebody looks.
+    #[derive(Default)]
+    struct Looks(AtomicU64);
+
+    impl Ticks for Looks {
+        fn now(&self) -> u64 {
+            self.0.fetch_add(10, Ordering::Relaxed)
+        }
+
+        fn per_second(&self) -> f64 {
+            1e9
+        }
+    }
+
+    /// Keeps each frame for so many ticks.
+    struct Delay<'a> {
+        clock: &'a Looks,
+        ticks: u64,
+        rx: MemoryRx<Buffer>,
+        tx: MemoryTx<Buffer>,
+        kept: VecDeque<(u64, Buffer)>,
+    }
+
+    impl Delay<'_> {
+        fn turn(&mut self) {
+            let now = self.clock.now();
+            let mut burst = Burst::new();
+            self.rx.rx_burst(&mut burst);
+            self.kept.extend(burst.drain(..).map(|frame| (now + self.ticks, frame)));
+            while self.kept.front().is_some_and(|(due, _)| *due <= now) {
+                burst.extend(self.kept.pop_front().map(|(_, frame)| frame));
+                self.tx.tx_burst(&mut burst);
+            }
+        }
+    }
+
+    #[test]
+    fn a_delay_is_found() {
+        for ticks in [0, 5_000, 200_000] {
+            let clock = Looks::default();
+            let (near, rx) = memory_wire(FRAMES);
+            let (tx, far) = memory_wire(FRAMES);
+            let mut delay = Delay { clock: &clock, ticks, rx, tx, kept: VecDeque::new() };
+            let frames = [vec![0; 60]];
+            let mut rig = Rig::new(&clock, near, far, &frames, true);
+            let mut ages = histogram();
+            let kept = Some(&mut ages);
+            let run = rig.run(Some(1e6), 2e-3, FRAMES, kept, &mut || delay.turn()).unwrap();
+            assert!(ages.len() == rig.sent && (1990..=2000).contains(&rig.sent), "{} sent", rig.sent);
+            assert!(!run.held_back);
+            let found = Percentiles::of(&ages, 1.0);
+            let delay = ticks as f64;
+            // A few looks at the clock lie between, and three digits are kept.
+            let most = (delay + 200.0) * 1.001;
+            assert!(delay <= found.p50 && found.p50 <= found.p999 && found.max <= most, "{ticks}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn frames_that_stay_away_are_missed() {
+        let clock = Looks::default();
+        let (near, _kept) = memory_wire(FRAMES);
+        let (_tx, far) = memory_wire(FRAMES);
+        let frames = [vec![0; 60]];
+        let mut rig = Rig::new(&clock, near, far, &frames, true);
+        // Most of the patience at once.
+        let mut leap = || {
+            clock.0.fetch_add(1_000_000_000, Ordering::Relaxed);
+        };
+        let lost = rig.run(None, 1e-6, 8, None, &mut leap).unwrap_err().to_string();
+        assert!(lost.contains("of 8 frames did not come out"), "{lost}");
+    }
+
+    #[test]
+    fn all_paths_bring_frames_through_in_turns_too() {
+        let keying = Keying::new(CipherSuite::ALL[2]).unwrap();
+        let plain = plain_frames(&Case { suite: CipherSuite::ALL[2], size: FrameSize::Octets(64) });
+        let sealed = protected(&keying, &plain).unwrap();
+        for path in Path::ALL {
+            let clock = Looks::default();
+            let (near, first) = memory_wire(FRAMES);
+            let (last, far) = memory_wire(FRAMES);
+            let (tasks, done) = tasks(&keying, path, first, last).unwrap();
+            let mut gateway = Gateway::start(tasks, None).unwrap();
+            let frames = if path == Path::Verify { &sealed } else { &plain };
+            let mut rig = Rig::new(&clock, near, far, frames, path == Path::Verify);
+            let run = rig.run(Some(5e6), 1e-3, FRAMES, None, &mut || gateway.turn()).unwrap();
+            assert!(run.fps > 0.0 && rig.sent > 0, "{path:?}: {run:?}");
+            assert_eq!(rig.sent, done(), "{path:?}");
+            gateway.stop().unwrap();
+        }
+    }
+
+    #[test]
+    fn rows_have_the_keys_that_were_promised() {
+        let some = Percentiles { p50: 1.0, p99: 2.0, p999: 3.0, max: 4.0 };
+        let case = Case { suite: CipherSuite::ALL[0], size: FrameSize::Octets(64) };
+        let about = About::new(&case, Path::Both);
+        let row = Row { about, max_mpps: 2.0, offered_mpps: 1.0, latency_ns: some, own_ns: some, cores: 2 };
+        let json = serde_json::to_value(row).unwrap();
+        for key in ["frame_octets", "suite", "path", "max_mpps", "offered_mpps", "cores"] {
+            assert!(json.get(key).is_some(), "{key}: {json}");
+        }
+        for key in ["p50", "p99", "p999", "max"] {
+            assert!(json["latency_ns"][key].is_number() && json["own_ns"][key].is_number(), "{key}");
+        }
+    }
+}
