@@ -31,7 +31,7 @@ enum CliCommand {
     /// their own; `of limit` is how near to it a contender comes. `×` is how many times the best back end's
     /// time a contender takes.
     Gcm(GcmArgs),
-    /// The gateway's own loop, from receive to transmit: rates on one core, latency
+    /// The gateway's own loop, from receive to transmit: rates on one core, latency, both directions at once
     ///
     /// Frames come from memory and go to memory. All paths, and the AES-GCM engine alone, alternate in slices of a
     /// millisecond, and the median slice counts; before, what they make of the frames is checked. `of clear` is the rate
@@ -44,6 +44,8 @@ enum CliCommand {
     ///
     /// --latency is the time that the gateway adds at half of the most that it can do, from wire to wire, with the gateway
     /// on one core and generator and receiver together on another. `own` is the same with nothing in between.
+    ///
+    /// --duplex is protect on one core and verify on another, each alone and both at once.
     ///
     /// The first Ctrl-C ends it with what was found so far, and exit status 1.
     Gateway(GatewayArgs),

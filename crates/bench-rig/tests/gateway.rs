@@ -45,9 +45,12 @@ const RATE: [&str; 10] =
 fn bad_usage_is_status_2() {
     for (line, says) in [
         ("--ports replay --latency", "--latency takes --ports memory"),
+        ("--ports replay --duplex", "--duplex takes --ports memory"),
         ("--ports replay --path both --no-huge", "--path both takes --ports memory"),
         ("--ports wire", "memory, replay"),
         ("--no-huge", "for --ports replay"),
+        ("--latency --duplex", "cannot be used with"),
+        ("--duplex --path protect", "cannot be used with"),
         ("--core 100000", "--core 100000: this process may use"),
         ("--octets 63", "64 to 9604"),
     ] {
@@ -109,8 +112,36 @@ fn latency_is_told_with_what_the_rig_has_of_it() {
 }
 
 #[test]
+fn both_directions_at_once() {
+    let line = "--duplex --suite gcm-aes-256 --octets 64 --slices 1";
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        let ended = run(line);
+        assert_eq!(ended.status.code(), Some(2));
+        assert!(text(&ended.stderr).contains("--duplex takes two cores"), "{}", text(&ended.stderr));
+        return eprintln!("SKIPPED: with one core there is no --duplex to test");
+    }
+    let rows = rows(&run(&format!("{line} --json")));
+    assert_eq!(paths(&rows), ["protect", "verify"]);
+    for row in &rows {
+        assert_keys(
+            row,
+            &["suite", "path", "mpps_alone", "mpps_together", "kept", "gbit_l1", "gbit_l2", "cores"],
+        );
+        let [alone, together, kept] =
+            ["mpps_alone", "mpps_together", "kept"].map(|key| row[key].as_f64().unwrap());
+        assert!((together / alone - kept).abs() < 0.01, "{row}");
+    }
+    let table = text(&run(line).stdout);
+    assert!(table.contains("physical ones") && table.contains("kept"), "{table}");
+}
+
+#[test]
 fn an_interrupted_run_ends_at_once_and_says_so() {
-    for mode in ["", "--latency"] {
+    for mode in ["", "--latency", "--duplex"] {
+        if mode == "--duplex" && std::thread::available_parallelism().unwrap().get() < 2 {
+            eprintln!("SKIPPED: with one core there is no --duplex to interrupt");
+            continue;
+        }
         interrupted(&format!("{mode} --octets 64 --slices 100000"));
     }
 }

@@ -36,16 +36,20 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_enum, value_name = "PORTS", default_value_t = PortKind::Memory)]
     ports: PortKind,
     /// Latency that the gateway adds, at half of the most that it can do
-    #[arg(long)]
+    #[arg(long, conflicts_with = "duplex")]
     latency: bool,
-    /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay, 30 with --latency
+    /// Protect on one core and verify on another, each alone and both at once; takes two cores
+    #[arg(long, conflicts_with = "path")]
+    duplex: bool,
+    /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay, 30 with --latency, 3 with --duplex
     /// [default: 30, or 5 with --quick]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     slices: Option<u32>,
     /// Few slices: seconds, and rough
     #[arg(long)]
     quick: bool,
-    /// The core to measure on: the gateway's with --latency, whose other one is the last that is left [default: the last one that this process may use]
+    /// The core to measure on: the gateway's with --latency, protect's with --duplex; the other one of these is the last
+    /// that is left [default: the last one that this process may use]
     #[arg(long)]
     core: Option<usize>,
     /// Print JSON, one object a line
@@ -65,10 +69,12 @@ impl TryFrom<GatewayArgs> for Options {
 
     fn try_from(args: GatewayArgs) -> Result<Self, BadUsage> {
         let bad = |text: &str| Err(BadUsage(text.to_owned()));
-        let mode = match (args.ports, args.latency) {
-            (PortKind::Replay, true) => return bad("--latency takes --ports memory"),
+        let mode = match (args.ports, args.latency, args.duplex) {
+            (PortKind::Replay, true, _) => return bad("--latency takes --ports memory"),
+            (PortKind::Replay, _, true) => return bad("--duplex takes --ports memory"),
             (PortKind::Replay, ..) => Mode::Replay,
-            (_, true) => Mode::Latency,
+            (_, true, _) => Mode::Latency,
+            (_, _, true) => Mode::Duplex,
             _ => Mode::Memory,
         };
         if mode == Mode::Replay && args.path.contains(&Path::Both) {
@@ -84,12 +90,13 @@ impl TryFrom<GatewayArgs> for Options {
             Mode::Memory => &Path::ALL[..],
             Mode::Replay => &[Path::Clear, Path::Protect, Path::Verify],
             Mode::Latency => &[Path::Protect, Path::Verify, Path::Both],
+            Mode::Duplex => &[Path::Protect, Path::Verify],
         };
         let usual_sizes = match mode {
             Mode::Latency => LATENCY_SIZES.to_vec(),
             // Virtual devices have the usual room for a frame.
             Mode::Replay => SIZES.into_iter().filter(|size| *size != FrameSize::Octets(9000)).collect(),
-            Mode::Memory => SIZES.to_vec(),
+            Mode::Memory | Mode::Duplex => SIZES.to_vec(),
         };
         Ok(Options {
             mode,

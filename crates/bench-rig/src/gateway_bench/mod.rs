@@ -3,6 +3,7 @@
 mod args;
 mod buffer;
 mod case;
+mod duplex;
 mod forwarder;
 mod lab;
 mod latency;
@@ -40,6 +41,8 @@ enum Mode {
     Replay,
     /// Latency at half load.
     Latency,
+    /// Both directions at once.
+    Duplex,
 }
 
 /// What was asked for.
@@ -113,6 +116,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Mode::Memory => drive(memory::Memory::new(options, &stop)?, options, &stop, report),
         Mode::Replay => drive(replay::Replay::new(options, &stop)?, options, &stop, report),
         Mode::Latency => drive(latency::Latency::new(options, &stop)?, options, &stop, report),
+        Mode::Duplex => drive(duplex::Duplex::new(options, &stop)?, options, &stop, report),
     }
 }
 
