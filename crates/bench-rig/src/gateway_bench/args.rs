@@ -41,7 +41,7 @@ pub(crate) struct GatewayArgs {
     /// Protect on one core and verify on another, each alone and both at once; takes two cores
     #[arg(long, conflicts_with = "path")]
     duplex: bool,
-    /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay, 30 with --latency, 3 with --duplex
+    /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay, 10 with --latency, 3 with --duplex
     /// [default: 30, or 5 with --quick]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     slices: Option<u32>,

@@ -25,7 +25,7 @@ use serde::Serialize;
 use std::collections::VecDeque;
 
 /// Length of a slice, in seconds, and of one in which it is found out how much the gateway can do.
-const SLICE: f64 = 30e-3;
+const SLICE: f64 = 10e-3;
 const MAX_SLICE: f64 = 20e-3;
 /// Slices of the latter kind.
 const MAX_SLICES: usize = 7;
@@ -58,6 +58,14 @@ impl Percentiles {
         let ns = |ticks: u64| ((ticks as f64 / ticks_per_ns) * 10.0).round() / 10.0;
         let at = |quantile| ns(histogram.value_at_quantile(quantile));
         Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: ns(histogram.max()) }
+    }
+
+    /// What the slice in the middle had of each, and the most of all: a slice in which a core was taken away says nothing
+    /// of the gateway but in its maximum.
+    fn median(slices: &[Percentiles]) -> Self {
+        let of = |get: fn(&Percentiles) -> f64| median(slices.iter().map(get).collect());
+        let max = slices.iter().map(|slice| slice.max).fold(0.0, f64::max);
+        Percentiles { p50: of(|s| s.p50), p99: of(|s| s.p99), p999: of(|s| s.p999), max }
     }
 
     fn cells(&self) -> [String; 4] {
@@ -143,9 +151,8 @@ impl Latency {
                 "{case}, {path}: the generator was the limit; the gateway can do more than it was given"
             ));
         }
-        let mut latency = histogram();
         let fps = most * LOAD;
-        let offered = self.paced(&mut rig, fps, &mut latency, &mut || gateway.turn())?;
+        let (offered, latency) = self.paced(&mut rig, fps, &mut || gateway.turn())?;
         let sent = rig.sent;
         gateway.stop()?;
         if self.stop.asked() {
@@ -163,42 +170,42 @@ impl Latency {
         // The same with a wire in place of the gateway.
         let (near, far) = memory_wire(FRAMES);
         let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
-        let mut own = histogram();
-        self.paced(&mut rig, fps, &mut own, &mut || {})?;
+        let (_, own) = self.paced(&mut rig, fps, &mut || {})?;
         if self.stop.asked() {
             return Ok(None);
         }
-        let percentiles = |all| Percentiles::of(all, self.clock.ticks(1.0));
         Ok(Some(Row {
             about: About::new(case, path),
             max_mpps: rounded(most / 1e6),
             offered_mpps: rounded(offered / 1e6),
-            latency_ns: percentiles(&latency),
-            own_ns: percentiles(&own),
+            latency_ns: latency,
+            own_ns: own,
             cores: 1 + usize::from(self.other.is_some()),
         }))
     }
 
-    /// Slices at a rate, until the end is asked for; says at which it was. The first does not count.
+    /// Slices at a rate, until the end is asked for; says at which it was, and how long frames took. The first does not
+    /// count.
     fn paced(
         &self,
         rig: &mut Rig<'_, Clock>,
         fps: f64,
-        all: &mut Histogram<u64>,
         gateway: &mut dyn FnMut(),
-    ) -> Result<f64> {
-        let mut rates = Vec::new();
+    ) -> Result<(f64, Percentiles)> {
+        let (mut rates, mut slices) = (Vec::new(), Vec::new());
+        let mut ages = histogram();
         for slice in 0..=self.slices {
             if self.stop.asked() {
                 break;
             }
-            let kept = (slice > 0).then_some(&mut *all);
-            let run = rig.run(Some(fps), SLICE, FRAMES, kept, gateway)?;
+            ages.reset();
+            let run = rig.run(Some(fps), SLICE, FRAMES, Some(&mut ages), gateway)?;
             if slice > 0 {
                 rates.push(run.fps);
+                slices.push(Percentiles::of(&ages, self.clock.ticks(1.0)));
             }
         }
-        Ok(median(rates))
+        Ok((median(rates), Percentiles::median(&slices)))
     }
 }
 
