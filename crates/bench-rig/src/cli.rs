@@ -66,12 +66,13 @@ enum CliCommand {
     /// Crypto workers: how much faster a direction of a link is with some, frames in order
     ///
     /// The gateway's own threads, each on its core: an owner, which receives, hands bursts to crypto workers in turn,
-    /// takes them back in the same turn and transmits; without crypto workers it does everything. Frames come from memory
+    /// does one itself while all of them are busy, takes all back in the same order and transmits; without crypto workers
+    /// it does everything. Frames come from memory
     /// and go to memory, where each must be the next one, or the run fails. On path verify the owner writes each frame
     /// anew, as a NIC would, which costs it time that a NIC would not.
     ///
     /// All numbers of crypto workers alternate in slices of ten milliseconds, and the median slice counts. `speed-up` is
-    /// against no crypto worker; `efficiency` is the rate as a part of so many times that with one.
+    /// against no crypto worker; `efficiency` is what each core is worth beside one that does everything.
     ///
     /// The first Ctrl-C ends it with what was found so far, and exit status 1.
     Scale(ScaleArgs),

@@ -13,15 +13,15 @@ pub(super) fn of(results: &[(Case, Vec<Row>)], heading: &str, facts: Facts) -> s
     let mut page = Page::new("Crypto workers", &command_line(), facts).text(&format!("{heading}."));
     page = page.text(
         "One direction of a link. Without crypto workers its owner does everything, on one core. With them it receives \
-         and transmits, hands them whole bursts in turn and takes these back in the same turn, so that frames stay in \
-         order. Rates are of frames in the clear, with preamble and gap. Speed-up is against no crypto worker; efficiency \
-         is what each is worth beside a single one.",
+         and transmits, hands them whole bursts in turn, does one itself while all of them are busy, and takes all back in \
+         the same order. Rates are of frames in the clear, with preamble and gap. Speed-up is against no crypto worker; \
+         efficiency is what each core is worth beside one that does everything.",
     );
     for cases in results.chunk_by(|a, b| (a.0.suite, a.0.way) == (b.0.suite, b.0.way)) {
         let title = format!("{}, {}", cases[0].0.suite, cases[0].0.way.name());
         let most = cases.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
         page = page.heading(&title).plot(rates(&title, cases, most));
-        // A single worker is its own measure.
+        // One number is no plot.
         if most > 2 {
             page = page.plot(efficiencies(&title, cases, most));
         }

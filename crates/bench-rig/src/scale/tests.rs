@@ -189,7 +189,7 @@ fn a_report_has_its_plots() {
     assert!(html.contains("<li>") && html.contains("1518 octets</li>") && html.contains("Owner on core 1."));
     let lines = std::fs::read_to_string(home.path().join("results.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 24);
-    // One worker has no one to be measured against.
+    // Of one worker there is one number, which is no plot.
     let one = [(results[0].0, report::rows(&results[0].0, &[4e6, 6e6]))];
     let page = page::of(&one, "", Facts::new()).unwrap();
     let path = page.write(&Destination::new(home.path()).unwrap()).unwrap();
