@@ -20,7 +20,7 @@ const MAX_CORES: usize = 1024;
 const IDLE_ROUNDS: u32 = 512;
 /// How long an adaptive worker sleeps. Far below what a queue of 1024 descriptors bridges at 1 Gbit/s.
 const IDLE_SLEEP: Duration = Duration::from_micros(50);
-/// How long a worker that is to stop goes on bringing out what its queues hold.
+/// How long a worker that is to stop goes on bringing out what its queues hold, unless it is told otherwise.
 const DRAIN_TIME: Duration = Duration::from_millis(200);
 
 /// What a worker does when there is nothing to do.
@@ -65,6 +65,8 @@ pub struct WorkerSetup {
     pub core: Option<usize>,
     /// When idle.
     pub idle: IdlePolicy,
+    /// How long it goes on bringing out what its queues hold when it is to stop.
+    pub drain_time: Duration,
     /// Run on the thread before anything else.
     pub thread_setup: Option<ThreadSetup>,
     /// What it does, in turns.
@@ -73,8 +75,14 @@ pub struct WorkerSetup {
 
 impl Default for WorkerSetup {
     fn default() -> Self {
-        let (idle, tasks) = (IdlePolicy::default(), Vec::new());
-        WorkerSetup { name: "worker", core: None, idle, thread_setup: None, tasks }
+        WorkerSetup {
+            name: "worker",
+            core: None,
+            idle: IdlePolicy::default(),
+            drain_time: DRAIN_TIME,
+            thread_setup: None,
+            tasks: Vec::new(),
+        }
     }
 }
 
@@ -105,6 +113,7 @@ pub struct Worker {
     tasks: Vec<Box<dyn Task>>,
     engine: Engine,
     idle: IdlePolicy,
+    drain_time: Duration,
     stop: Arc<AtomicBool>,
     commands: Consumer<TaskCommand>,
     /// One whose task has bursts on their way. Those after it wait too, since their order counts.
@@ -136,12 +145,13 @@ impl Worker {
         let (command_tx, commands) = RingBuffer::new(RING_LEN);
         let (events, event_rx) = RingBuffer::new(RING_LEN);
         let (ready_tx, ready) = std::sync::mpsc::channel();
-        let WorkerSetup { name, core, idle, thread_setup, tasks } = setup;
+        let WorkerSetup { name, core, idle, drain_time, thread_setup, tasks } = setup;
         let applied = Arc::new(AtomicU64::new(0));
         let worker = Worker {
             tasks,
             engine: Engine::new(),
             idle,
+            drain_time,
             stop: stop.clone(),
             commands,
             held: None,
@@ -194,7 +204,7 @@ impl Worker {
                 std::hint::spin_loop();
             }
         }
-        let end = Instant::now() + DRAIN_TIME;
+        let end = Instant::now() + self.drain_time;
         while self.round() > 0 && Instant::now() < end {}
     }
 

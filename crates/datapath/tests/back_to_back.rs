@@ -40,6 +40,9 @@ fn rx_sa(key: u8, end: u16) -> Box<RxSa> {
     Box::new(RxSa::new(&params(key, end, &sak(key))).unwrap())
 }
 
+/// Longer than any machine keeps a thread waiting.
+const DRAIN_TIME: Duration = Duration::from_secs(20);
+
 struct Gateway {
     worker: WorkerHandle,
     crypto: Vec<WorkerHandle>,
@@ -157,6 +160,7 @@ fn gateway(
     let (protect_counters, verify_counters) = (protect.counters(), verify.counters());
     let worker = Worker::start(WorkerSetup {
         idle: IdlePolicy::Adaptive,
+        drain_time: DRAIN_TIME,
         tasks: vec![Box::new(protect), Box::new(verify)],
         ..WorkerSetup::default()
     })

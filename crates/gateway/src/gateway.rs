@@ -94,7 +94,8 @@ impl Gateway {
         };
         let start = |name, core, tasks| {
             let thread_setup = ports.thread_setup();
-            Worker::start(WorkerSetup { name, core: Some(core), idle, thread_setup, tasks })
+            let core = Some(core);
+            Worker::start(WorkerSetup { name, core, idle, thread_setup, tasks, ..WorkerSetup::default() })
         };
         for (core, task) in crypto_tasks {
             match start("crypto", core, vec![task]) {
