@@ -52,11 +52,17 @@ fn transmit<T: FrameTx>(tx: &mut T, frames: &mut Burst<T::Frame>, counters: &Pat
     }
 }
 
-/// Transmits verified frames that are not too long for the port.
+/// Transmits verified frames, of up to `longest` octets, that are not too long for the port.
 #[inline(always)]
-fn deliver<T: FrameTx>(tx: &mut T, frames: &mut Burst<T::Frame>, max_frame: usize, counters: &PathCounters) {
-    let verified = frames.len();
-    if frames.iter().any(|f| f.len() > max_frame) {
+fn deliver<T: FrameTx>(
+    tx: &mut T,
+    frames: &mut Burst<T::Frame>,
+    longest: usize,
+    max_frame: usize,
+    counters: &PathCounters,
+) {
+    if longest > max_frame {
+        let verified = frames.len();
         frames.retain(|f| f.len() <= max_frame);
         counters.tx_too_long.add((verified - frames.len()) as u64);
     }
@@ -250,11 +256,11 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         let mut frames = 0;
         while let Some(mut batch) = self.fan_out.as_mut().and_then(FanOut::receive) {
             frames += batch.frames_mut().len();
-            self.secy.finish(&mut batch, &mut self.eapol);
+            let longest = self.secy.finish(&mut batch, &mut self.eapol);
             if !self.eapol.is_empty() {
                 self.hand_over_eapol();
             }
-            deliver(&mut self.tx, batch.frames_mut(), self.max_frame, &self.counters);
+            deliver(&mut self.tx, batch.frames_mut(), longest, self.max_frame, &self.counters);
             if let Some(fan_out) = &mut self.fan_out {
                 fan_out.put_back(batch);
             }
@@ -279,13 +285,13 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         self.counters.clone()
     }
 
-    /// Brings out what was verified.
+    /// Brings out what was verified, frames of up to `longest` octets.
     #[inline(always)]
-    fn deliver(&mut self) {
+    fn deliver(&mut self, longest: usize) {
         if !self.eapol.is_empty() {
             self.hand_over_eapol();
         }
-        deliver(&mut self.tx, &mut self.frames, self.max_frame, &self.counters);
+        deliver(&mut self.tx, &mut self.frames, longest, self.max_frame, &self.counters);
     }
 
     /// A round as [`poll`](Task::poll) does it, saying when each part is over.
@@ -295,8 +301,8 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         let received = self.frames.len();
         self.counters.rx_frames.add(received as u64);
         let Verify { secy, frames, eapol, .. } = self;
-        secy.verify_marked(engine, frames, eapol, |pass| over(Part::Pass(pass)));
-        self.deliver();
+        let longest = secy.verify_marked(engine, frames, eapol, |pass| over(Part::Pass(pass)));
+        self.deliver(longest);
         over(Part::Transmit);
         received
     }
@@ -311,8 +317,8 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
         let received = self.frames.len();
         if received > 0 {
             self.counters.rx_frames.add(received as u64);
-            self.secy.verify(engine, &mut self.frames, &mut self.eapol);
-            self.deliver();
+            let longest = self.secy.verify(engine, &mut self.frames, &mut self.eapol);
+            self.deliver(longest);
         }
         received
     }

@@ -150,6 +150,8 @@ pub(crate) struct Found {
     deliver: u64,
     /// EAPOL frames, a bit each.
     set_aside: u64,
+    /// Octets of the longest frame that may be delivered.
+    longest: usize,
     pending: ArrayVec<Pending, MAX_BURST>,
     runs: ArrayVec<Run, MAX_BURST>,
     clear_vlans: ArrayVec<ClearVlan, MAX_BURST>,
@@ -157,16 +159,20 @@ pub(crate) struct Found {
 
 impl Found {
     fn clear(&mut self) {
-        (self.deliver, self.set_aside) = (0, 0);
+        (self.deliver, self.set_aside, self.longest) = (0, 0, 0);
         self.pending.clear();
         self.runs.clear();
         self.clear_vlans.clear();
     }
 
+    /// Of a frame of so many octets.
     #[inline(always)]
-    fn decide(&mut self, frame: usize, fate: Fate) {
+    fn decide(&mut self, frame: usize, fate: Fate, len: usize) {
         match fate {
-            Fate::Deliver => self.deliver |= 1 << frame,
+            Fate::Deliver => {
+                self.deliver |= 1 << frame;
+                self.longest = self.longest.max(len);
+            }
             Fate::Drop => {}
             Fate::SetAside => self.set_aside |= 1 << frame,
         }
@@ -311,15 +317,16 @@ impl RxSecY {
     }
 
     /// Verifies a burst in place. What is to be delivered stays in `frames`, in order; EAPOL frames go to
-    /// `set_aside` while it has room; all others are removed. Each is counted.
+    /// `set_aside` while it has room; all others are removed. Each is counted. Says how many octets the longest of those
+    /// that stay has at most.
     #[inline(never)] // Its stack frame is large; an empty poll must not touch it.
     pub fn verify<F: FrameBuf>(
         &mut self,
         engine: &mut Engine,
         frames: &mut Burst<F>,
         set_aside: &mut Burst<F>,
-    ) {
-        self.verify_marked(engine, frames, set_aside, |_| ());
+    ) -> usize {
+        self.verify_marked(engine, frames, set_aside, |_| ())
     }
 
     /// The same, saying when each pass is over.
@@ -330,7 +337,7 @@ impl RxSecY {
         frames: &mut Burst<F>,
         set_aside: &mut Burst<F>,
         mut over: impl FnMut(Pass),
-    ) {
+    ) -> usize {
         let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
         let mut found = Found::default();
         let verdicts = {
@@ -343,6 +350,7 @@ impl RxSecY {
         self.rooms = Some(rooms);
         self.third_pass(frames, set_aside, &mut found, verdicts);
         over(Pass::Third);
+        found.longest
     }
 
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
@@ -357,12 +365,13 @@ impl RxSecY {
     }
 
     /// The third pass. The batch has the frames that are to be delivered; EAPOL frames go to `set_aside` while it has
-    /// room.
-    pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>, set_aside: &mut Burst<F>) {
+    /// room. Says how many octets the longest of the former has at most.
+    pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>, set_aside: &mut Burst<F>) -> usize {
         let Batch { frames, work, .. } = batch;
         let verdicts = work.plan.verdicts();
         self.third_pass(frames, set_aside, &mut work.received, verdicts);
         work.let_go();
+        work.received.longest
     }
 
     #[inline(always)]
@@ -444,12 +453,12 @@ impl RxSecY {
     ) -> Option<Known<'f>> {
         let (run, user_data, pn) = match self.parse(frame) {
             Parsed::Done(fate) => {
-                found.decide(number, fate);
+                found.decide(number, fate, frame.len());
                 return None;
             }
             Parsed::Strip(tagged) => {
                 strip(frame, tagged);
-                found.decide(number, Fate::Deliver);
+                found.decide(number, Fate::Deliver, frame.len());
                 return None;
             }
             Parsed::Open { run, user_data, pn } => (run, user_data as usize, pn),
@@ -597,7 +606,7 @@ impl RxSecY {
         found: &mut Found,
         verdicts: Verdicts,
     ) {
-        let Found { deliver, set_aside: eapol, pending, runs, clear_vlans } = found;
+        let Found { deliver, set_aside: eapol, longest, pending, runs, clear_vlans } = found;
         for vlan in clear_vlans.iter() {
             // Back where they were; what was put there are the addresses, which come first again.
             let head = frames[usize::from(vlan.frame)].head_mut();
@@ -606,7 +615,9 @@ impl RxSecY {
         let mut place = 0;
         for run in runs {
             let Some(pending) = pending.get(place..place + run.count) else { continue };
-            *deliver |= self.judge(run, pending, place, verdicts, frames);
+            let (stripped, len) = self.judge(run, pending, place, verdicts, frames);
+            *deliver |= stripped;
+            *longest = len.max(*longest);
             place += run.count;
         }
         if deliver.count_ones() as usize != frames.len() {
@@ -621,7 +632,8 @@ impl RxSecY {
     }
 
     /// The verdicts on frames of one SA, with replay checked again now that earlier frames of the burst have moved the
-    /// PN. Strips those that are to be delivered, and says which these are, a bit each.
+    /// PN. Strips those that are to be delivered, and says which these are, a bit each, and how many octets the longest
+    /// has at most.
     #[inline(always)]
     fn judge<F: FrameBuf>(
         &mut self,
@@ -630,17 +642,18 @@ impl RxSecY {
         first: usize,
         verdicts: Verdicts,
         frames: &mut [F],
-    ) -> u64 {
+    ) -> (u64, usize) {
         let RxConfig { replay_protect, replay_window, validate_frames, .. } = self.config;
         let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
-        let Some(sa) = sa else { return 0 };
-        let Some(frames) = frames.get_mut(run.first..run.first + pending.len()) else { return 0 };
+        let row = frames.get_mut(run.first..run.first + pending.len());
+        let (Some(sa), Some(frames)) = (sa, row) else { return (0, 0) };
         let mut replay = sa.replay(replay_window);
-        let (mut late, mut octets) = (0, 0);
+        let (mut late, mut octets, mut longest) = (0, 0, 0);
         for p in pending {
             late += u64::from(p.pn < replay.lowest_pn());
             replay.advance(p.pn);
             octets += u64::from(p.user_data);
+            longest = p.user_data.max(longest);
         }
         let mut deliver = 0u64;
         let all_authentic = verdicts.are_authentic(first..first + pending.len());
@@ -681,7 +694,7 @@ impl RxSecY {
         } else {
             sa.counters.in_octets_validated.add(octets);
         }
-        deliver << run.first
+        (deliver << run.first, usize::from(run.form.header_len) + longest as usize)
     }
 }
 

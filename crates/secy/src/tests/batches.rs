@@ -152,7 +152,10 @@ proptest! {
         let (mut at_once, mut apart) = (setup.rx(), setup.rx());
         let wanted: Vec<_> = line.chunks(size).flat_map(|f| super::verify(&mut at_once, f)).collect();
         let bursts = line.chunks(size).map(|f| batch(f, pieces)).collect();
-        let finish = |rx: &mut RxSecY, batch: &mut Batch<MemFrame>| rx.finish(batch, &mut Burst::new());
+        let finish = |rx: &mut RxSecY, batch: &mut Batch<MemFrame>| {
+            let longest = rx.finish(batch, &mut Burst::new());
+            assert!(batch.frames_mut().iter().all(|f| f.len() <= longest), "none is longer");
+        };
         let found = through(&mut apart, bursts, RxSecY::begin, finish);
         prop_assert_eq!(&found, &wanted);
         prop_assert_eq!(moved(&apart), moved(&at_once));
