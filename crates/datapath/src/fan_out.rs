@@ -178,7 +178,7 @@ impl<F: FrameBuf + Send> FanOut<F> {
         }
         let Some(mut batch) = self.spare.pop() else { return 0 };
         rx.rx_burst(batch.frames_mut());
-        let received = batch.frames_mut().len();
+        let received = batch.len();
         if received == 0 {
             self.spare.push(batch);
             return 0;
@@ -214,7 +214,7 @@ impl<F: FrameBuf + Send> Task for Lane<F> {
     fn poll(&mut self, engine: &mut Engine) -> usize {
         let Some(mut batch) = self.0.receive() else { return 0 };
         batch.crypt(engine);
-        let frames = batch.frames_mut().len();
+        let frames = batch.len();
         self.0.send(batch);
         frames
     }

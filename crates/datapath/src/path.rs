@@ -123,7 +123,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
         let Some(fan_out) = &mut self.fan_out else { return 0 };
         let mut frames = 0;
         while let Some(mut batch) = fan_out.receive() {
-            frames += batch.frames_mut().len();
+            frames += batch.len();
             self.secy.finish(&mut batch);
             transmit(&mut self.tx, batch.frames_mut(), &self.counters);
             fan_out.put_back(batch);
@@ -255,7 +255,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     fn collect(&mut self) -> usize {
         let mut frames = 0;
         while let Some(mut batch) = self.fan_out.as_mut().and_then(FanOut::receive) {
-            frames += batch.frames_mut().len();
+            frames += batch.len();
             let longest = self.secy.finish(&mut batch, &mut self.eapol);
             if !self.eapol.is_empty() {
                 self.hand_over_eapol();

@@ -291,7 +291,7 @@ impl Mbuf {
     pub fn grow(&mut self, front: usize, back: usize) -> &mut [u8] {
         assert!(self.has_room(front, back));
         let head = self.head();
-        // Lossless: all of it is within the segment, which a u16 measures.
+        // Lossless: neither is more than the room that a u16 measures, nor is their sum.
         let off = head.data_off() - front as u16;
         let len = head.data_len() + (front + back) as u16;
         head.set_data_off(off);
@@ -311,7 +311,8 @@ impl Mbuf {
     pub fn narrow(&mut self, front: usize, len: usize) -> &mut [u8] {
         let head = self.head();
         let (all, off) = (head.data_len(), head.data_off());
-        assert!(self.is_contiguous() && front + len <= usize::from(all));
+        // Without an addition, which could overflow.
+        assert!(self.is_contiguous() && front <= usize::from(all) && len <= usize::from(all) - front);
         let start = head.data_ptr();
         // Lossless: both are within the segment, which a u16 measures.
         head.set_data_off(off + front as u16);

@@ -10,7 +10,8 @@ use wire::ICV_LEN;
 ///
 /// The owner of a half begins it and finishes it ([`TxSecY::begin`](crate::TxSecY::begin),
 /// [`RxSecY::begin`](crate::RxSecY::begin)); in between anybody may have it and [`crypt`](Self::crypt). Made once and used
-/// again and again, it allocates nothing on its way.
+/// again and again, it allocates nothing on its way. Of a batch that was not begun, carried out once and finished with the
+/// frames that it began with, nothing is sent or delivered.
 pub struct Batch<F> {
     pub(crate) frames: Burst<F>,
     pub(crate) work: Work,
@@ -20,6 +21,8 @@ pub struct Batch<F> {
 pub(crate) struct Work {
     pub(crate) plan: Plan,
     seal: bool,
+    /// It began, and nobody had its frames since.
+    begun: bool,
     pub(crate) sent: tx::Found,
     pub(crate) received: rx::Found,
     rooms: [IcvRoom; MAX_BURST],
@@ -28,20 +31,26 @@ pub(crate) struct Work {
 impl Work {
     /// Begins anew.
     pub(crate) fn begin_sealing(&mut self) -> (&mut Plan, &mut tx::Found) {
-        self.seal = true;
+        (self.seal, self.begun) = (true, true);
         self.plan.clear();
         (&mut self.plan, &mut self.sent)
     }
 
     /// Begins anew.
     pub(crate) fn begin_opening(&mut self) -> (&mut Plan, &mut rx::Found) {
-        self.seal = false;
+        (self.seal, self.begun) = (false, true);
         self.plan.clear();
         (&mut self.plan, &mut self.received)
     }
 
-    /// Lets keys go.
+    /// Whether it began, and has the frames that it began with.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Lets keys go; there is nothing more to do.
     pub(crate) fn let_go(&mut self) {
+        self.begun = false;
         self.plan.clear();
     }
 }
@@ -50,17 +59,35 @@ impl<F: FrameBuf> Batch<F> {
     /// An empty one.
     pub fn new() -> Self {
         let (sent, received) = Default::default();
-        let work =
-            Work { plan: Plan::default(), seal: false, sent, received, rooms: [[0; ICV_LEN]; MAX_BURST] };
+        let work = Work {
+            plan: Plan::default(),
+            seal: false,
+            begun: false,
+            sent,
+            received,
+            rooms: [[0; ICV_LEN]; MAX_BURST],
+        };
         Batch { frames: Burst::new(), work }
     }
 
-    /// The frames: to be filled before it begins, to be taken when it is finished. In between they stay as they are.
+    /// The frames: to be filled before it begins, to be taken when it is finished. In between this undoes the beginning.
     pub fn frames_mut(&mut self) -> &mut Burst<F> {
+        self.work.let_go();
         &mut self.frames
     }
 
-    /// The second pass, wherever that is.
+    /// How many frames there are.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The second pass, wherever that is. Again it does nothing: a nonce would be used again, and what was encrypted
+    /// would be in the clear.
     pub fn crypt(&mut self, engine: &mut Engine) {
         let Work { plan, seal, rooms, .. } = &mut self.work;
         plan.carry_out(engine, &mut self.frames, rooms, *seal);

@@ -92,7 +92,18 @@ pub(crate) struct Plan {
     operations: ArrayVec<Later, MAX_BURST>,
     keys: ArrayVec<Arc<Key>, MAX_BURST>,
     verdicts: Verdicts,
-    carried_out: bool,
+    state: State,
+}
+
+/// How far a plan has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Made,
+    /// All of it was carried out.
+    Done,
+    /// It did not fit the frames, so that nothing was.
+    Failed,
 }
 
 impl Plan {
@@ -101,15 +112,15 @@ impl Plan {
         self.operations.clear();
         self.keys.clear();
         self.verdicts = Verdicts::default();
-        self.carried_out = false;
+        self.state = State::Made;
     }
 
-    /// Whether the second pass was made.
+    /// Whether the second pass was made, over all operations.
     pub(crate) fn is_carried_out(&self) -> bool {
-        self.carried_out
+        self.state == State::Done
     }
 
-    /// Verdicts on what was opened, in the order in which operations came.
+    /// Verdicts on what was opened, in the order in which operations came. Nothing is authentic before that.
     pub(crate) fn verdicts(&self) -> Verdicts {
         self.verdicts
     }
@@ -119,7 +130,7 @@ impl Plan {
         self.operations.try_push(Later { nonce, frame, key, place }).is_ok()
     }
 
-    /// Carries the operations out on the frames that they were found in.
+    /// Carries the operations out on the frames that they were found in, once.
     pub(crate) fn carry_out<F: FrameBuf>(
         &mut self,
         engine: &mut Engine,
@@ -127,25 +138,32 @@ impl Plan {
         rooms: &mut [IcvRoom],
         seal: bool,
     ) {
+        let Plan { operations, keys, verdicts, state } = self;
+        if *state != State::Made {
+            return;
+        }
+        *state = State::Failed;
         let mut burst = gcm::Burst::new();
-        let mut next = self.operations.iter().peekable();
+        let mut next = operations.iter().peekable();
         for ((number, frame), room) in frames.iter_mut().enumerate().zip(rooms) {
-            let Some(Later { nonce, key, place, .. }) =
-                next.next_if(|later| usize::from(later.frame) == number)
-            else {
-                continue;
-            };
-            let Some(key) = self.keys.get(usize::from(*key)) else { continue };
-            // They were checked when they were written down.
-            let pushed = push_pieces(&mut burst, frame, key, *nonce, *place, (!seal).then_some(room));
-            debug_assert!(pushed);
+            let later = next.next_if(|later| usize::from(later.frame) == number);
+            let Some(Later { nonce, key, place, .. }) = later else { continue };
+            let Some(key) = keys.get(usize::from(*key)) else { return };
+            // Checked when it was written down. Were one left out, it would leave in the clear, or be judged by the next
+            // one's verdict.
+            if !push_pieces(&mut burst, frame, key, *nonce, *place, (!seal).then_some(room)) {
+                return;
+            }
+        }
+        if next.peek().is_some() {
+            return;
         }
         if seal {
             engine.seal(&mut burst);
         } else {
-            self.verdicts = engine.open(&mut burst);
+            *verdicts = engine.open(&mut burst);
         }
-        self.carried_out = true;
+        *state = State::Done;
     }
 }
 
@@ -247,4 +265,50 @@ fn push_scattered<'f, F: FrameBuf>(
         None => return false,
     };
     burst.push_scattered(key, nonce, cut.aad, cut.payload, icv).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemFrame;
+
+    /// A plan of one operation on each of the frames, which have as much payload as is said.
+    fn plan(payloads: &[usize]) -> Plan {
+        let mut plan = Plan::default();
+        let key = Arc::new(Key::new(&[7; 16]).unwrap());
+        let mut gather = &mut plan;
+        for (number, payload) in payloads.iter().enumerate() {
+            let key = Gather::<MemFrame>::key(&mut gather, &key).unwrap();
+            let mut octets = vec![0; 28 + payload + ICV_LEN];
+            // It is only written down, so that nobody keeps the octets.
+            assert!(Gather::<MemFrame>::whole(
+                &mut gather,
+                number as u8,
+                &mut octets,
+                28,
+                key,
+                [number as u8; 12]
+            ));
+        }
+        plan
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_its_frames_is_not_carried_out_at_all() {
+        let frames =
+            |lens: &[usize]| lens.iter().map(|len| MemFrame::new(&vec![5; *len])).collect::<Vec<_>>();
+        let as_planned = [28 + 50 + ICV_LEN; 2];
+        for (lens, fits) in [(&as_planned[..], true), (&[94, 93], false), (&[93, 94], false), (&[94], false)]
+        {
+            for seal in [true, false] {
+                let mut plan = plan(&[50, 50]);
+                let mut frames = frames(lens);
+                plan.carry_out(&mut Engine::new(), &mut frames, &mut [[0; ICV_LEN]; MAX_BURST], seal);
+                assert_eq!(plan.is_carried_out(), fits, "{lens:?}");
+                let changed = frames.iter().any(|f| f.to_vec().iter().any(|octet| *octet != 5));
+                assert_eq!(changed, fits, "{lens:?}");
+                assert!(!plan.verdicts().is_authentic(0));
+            }
+        }
+    }
 }

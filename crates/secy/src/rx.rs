@@ -368,6 +368,10 @@ impl RxSecY {
     /// room. Says how many octets the longest of the former has at most.
     pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>, set_aside: &mut Burst<F>) -> usize {
         let Batch { frames, work, .. } = batch;
+        if !work.is_begun() {
+            frames.clear();
+            return 0;
+        }
         let verdicts = work.plan.verdicts();
         self.third_pass(frames, set_aside, &mut work.received, verdicts);
         work.let_go();

@@ -200,8 +200,12 @@ impl TxSecY {
     /// The third pass. The batch has the frames that may leave.
     pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
         let Batch { frames, work, .. } = batch;
+        // They would leave in the clear.
+        if !work.is_begun() {
+            frames.clear();
+            return;
+        }
         if !work.plan.is_carried_out() {
-            // They would leave in the clear.
             work.sent.kept = 0;
         }
         self.third_pass(frames, &work.sent);

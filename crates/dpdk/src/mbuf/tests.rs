@@ -86,6 +86,49 @@ fn both_ends_grow_into_their_room_and_no_further() {
 }
 
 #[test]
+fn a_frame_in_one_segment_grows_and_narrows_at_both_ends_at_once() {
+    let pool = pool("both", 3, SMALL);
+    let mut frame = frame(&pool, b"middle");
+    let (head, tail) = (frame.headroom(), frame.tailroom());
+    assert!(frame.has_room(head, tail) && !frame.has_room(head + 1, 0) && !frame.has_room(0, tail + 1));
+    let all = frame.grow(6, 4);
+    assert_eq!((all.len(), &all[6..12]), (16, &b"middle"[..]));
+    all[..6].copy_from_slice(b"front ");
+    all[12..].copy_from_slice(b" end");
+    assert_eq!(frame.data(), b"front middle end");
+    assert_eq!((frame.headroom(), frame.tailroom()), (head - 6, tail - 4));
+    assert_consistent(&frame);
+    assert_eq!(frame.narrow(6, 6), b"front middle end", "what it was");
+    assert_eq!((frame.data(), frame.headroom()), (&b"middle"[..], head));
+    assert_consistent(&frame);
+    assert!(frame.narrow(0, 6).len() == 6 && frame.narrow(6, 0).len() == 6 && frame.is_empty());
+    assert_eq!(frame.grow(frame.headroom(), frame.tailroom()).len(), head + tail + 6);
+    assert_consistent(&frame);
+}
+
+#[test]
+fn a_frame_does_not_grow_or_narrow_beyond_its_segment() {
+    type Wrong = fn(&mut Mbuf) -> usize;
+    let wrong: [Wrong; 5] = [
+        |f| f.grow(f.headroom() + 1, 0).len(),
+        |f| f.grow(0, f.tailroom() + 1).len(),
+        |f| f.narrow(3, 4).len(),
+        |f| f.narrow(7, 0).len(),
+        // What is added up overflows.
+        |f| f.narrow(7, usize::MAX - 6).len(),
+    ];
+    let pool = pool("beyond", 3, SMALL);
+    for wrong in wrong {
+        let mut frame = frame(&pool, b"middle");
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wrong(&mut frame))).unwrap_err();
+        assert_eq!(frame.data(), b"middle");
+        assert_consistent(&frame);
+    }
+    let mut frame = frame(&pool, &pattern(ROOM - 3));
+    assert!(frame.append(16) && !frame.has_room(1, 1));
+}
+
+#[test]
 fn append_past_the_tailroom_chains_one_contiguous_segment() {
     let pool = pool("chain", 2, SMALL);
     let mut frame = frame(&pool, &pattern(ROOM - 3));

@@ -186,12 +186,59 @@ fn a_batch_that_was_never_carried_out_is_dropped() {
     let mut forgotten = batch(&[frame(60), frame(80)], 1);
     tx.begin(&mut forgotten);
     tx.finish(&mut forgotten);
-    assert!(forgotten.frames_mut().is_empty());
+    assert!(forgotten.is_empty());
     let sealed = super::protect(&mut setup.tx(), &[frame(60), frame(80)]);
     let mut rx = setup.rx();
     let mut batch = batch(&sealed, 1);
     rx.begin(&mut batch);
     rx.finish(&mut batch, &mut Burst::new());
-    assert!(batch.frames_mut().is_empty());
+    assert!(batch.is_empty());
     assert_eq!(moved(&rx), [("InPktsNotValid", 2)]);
+}
+
+/// A nonce is used once, whoever carries a batch out twice.
+#[test]
+fn a_batch_is_carried_out_once() {
+    let setup = Setup::default();
+    let (mut tx, mut engine) = (setup.tx(), Engine::new());
+    let mut twice = batch(&[frame(60), frame(80)], 1);
+    tx.begin(&mut twice);
+    twice.crypt(&mut engine);
+    twice.crypt(&mut engine);
+    tx.finish(&mut twice);
+    let sent: Vec<_> = twice.frames_mut().iter().map(MemFrame::to_vec).collect();
+    assert_eq!(sent, super::protect(&mut setup.tx(), &[frame(60), frame(80)]));
+    assert_eq!(super::verify(&mut setup.rx(), &sent), [frame(60), frame(80)]);
+}
+
+/// Nothing leaves or comes in beside the passes: neither in a batch that never began or is finished, nor with frames that
+/// others had meanwhile.
+#[test]
+fn a_batch_that_was_meddled_with_is_dropped() {
+    let setup = Setup::default();
+    let (mut tx, mut rx, mut engine) = (setup.tx(), setup.rx(), Engine::new());
+    let mut never = batch(&[frame(60)], 1);
+    tx.finish(&mut never);
+    assert!(never.is_empty());
+    let mut never = batch(&super::protect(&mut setup.tx(), &[frame(60)]), 1);
+    rx.finish(&mut never, &mut Burst::new());
+    assert!(never.is_empty());
+    for after_crypt in [false, true] {
+        let mut stuffed = batch(&[frame(60)], 1);
+        tx.begin(&mut stuffed);
+        if after_crypt {
+            stuffed.crypt(&mut engine);
+        }
+        stuffed.frames_mut().push(MemFrame::new(&frame(70)));
+        stuffed.crypt(&mut engine);
+        tx.finish(&mut stuffed);
+        assert!(stuffed.is_empty());
+    }
+    let mut again = batch(&[frame(60)], 1);
+    tx.begin(&mut again);
+    again.crypt(&mut engine);
+    tx.finish(&mut again);
+    assert_eq!(again.len(), 1);
+    tx.finish(&mut again);
+    assert!(again.is_empty());
 }
