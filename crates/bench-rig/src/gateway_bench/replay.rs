@@ -239,8 +239,8 @@ impl Bench for Replay {
     const TITLE: &'static str = "The gateway's loop, over replayed captures";
     const ABOUT: &'static str = "Frames are captures that DPDK's net_pcap repeats, and go to net_null, on one core; their \
         octets count with FCS. Mpps are million frames a second. of clear is the rate as a part of that of the same loop \
-        without crypto, of io as a part of that of dpdk-testpmd in io mode on devices like these, which does nothing to \
-        frames, of engine as a part of what the AES-GCM engine alone would do with the same frames in its caches. The \
+        without crypto, of io as a part of that of dpdk-testpmd in io mode on devices like these with the same capture, which \
+        does nothing to frames, of engine as a part of what the AES-GCM engine alone would do with the same frames in its caches. The \
         last columns say where the time of a frame goes.";
 
     fn heading(&self) -> String {
@@ -264,21 +264,26 @@ impl Bench for Replay {
         }
         let mut engines =
             [EngineAlone::new(&keying, false, &plain)?, EngineAlone::new(&keying, true, &plain)?];
-        let mut forwarder = self.forwarder(&plain_capture);
+        let has = |path| ways.iter().any(|way: &Way| way.path == path);
+        let captures = [Some(&plain_capture), has(Path::Verify).then_some(&sealed_capture)];
+        let mut forwarders = captures.map(|capture| self.forwarder(capture?));
 
         let entrants = ways.len() + engines.len();
-        let (mut slices, mut io) = (vec![Vec::new(); entrants], Vec::new());
+        let (mut slices, mut io) = (vec![Vec::new(); entrants], [const { Vec::new() }; 2]);
         for round in 0..=self.slices {
             if self.stop.asked() {
                 return Ok(None);
             }
-            if let Some(running) = forwarder.as_mut().filter(|_| round % FORWARDER_EVERY == 0) {
-                match running.rate() {
-                    Ok(rate) => io.push(rate),
-                    Err(why) => {
-                        self.give_up(&why);
-                        forwarder = None;
-                        io.clear();
+            if round % FORWARDER_EVERY == 0 {
+                for (place, rates) in forwarders.iter_mut().zip(&mut io) {
+                    match place.as_mut().map(Forwarder::rate) {
+                        Some(Ok(rate)) => rates.push(rate),
+                        Some(Err(why)) => {
+                            self.give_up(&why);
+                            *place = None;
+                            rates.clear();
+                        }
+                        None => {}
                     }
                 }
             }
@@ -297,10 +302,11 @@ impl Bench for Replay {
                 }
             }
         }
-        drop(forwarder);
+        drop(forwarders);
         let ticks: Vec<f64> = slices.into_iter().map(median).collect();
         let (seal, open) = (ticks[ways.len()], ticks[ways.len() + 1]);
-        let io = (!io.is_empty()).then(|| self.clock.ticks(1e9 / median(io)));
+        let [plain_io, sealed_io] =
+            io.map(|rates| (!rates.is_empty()).then(|| self.clock.ticks(1e9 / median(rates))));
         let mut rows = Vec::new();
         for (way, &taken) in ways.iter_mut().zip(&ticks) {
             let path = way.path;
@@ -308,6 +314,7 @@ impl Bench for Replay {
             way.check()?;
             if self.paths.contains(&path) {
                 let engine = engine_of(path, seal, open);
+                let io = if path == Path::Verify { sealed_io } else { plain_io };
                 let measured = Measured { path, ticks: taken, clear: ticks[0], engine, io, split };
                 rows.push(Row::new(case, "replay", &measured, &self.clock));
             }
