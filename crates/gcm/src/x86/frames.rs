@@ -34,12 +34,13 @@ use core::{ptr, slice};
 
 /// One frame of so many registers, or of more where that is [`BIG`]: its sums over all blocks of the registers, still
 /// to be added up, without what [`Loose::finish`] adds; and E(J0), where that leads. Of a long frame the sums are all
-/// there is to reduce, in the first block.
+/// there is to reduce, in the first block. `next` is where payload comes next.
 #[inline(always)]
 unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
     shape: &Shape,
     key: &ExpandedKey,
     op: &mut Op<'_>,
+    next: *const u8,
 ) -> ([V; 3], __m128i) {
     // SAFETY: the caller has the instructions; the shape is that of the operation's lengths.
     unsafe {
@@ -65,6 +66,7 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTER
             } else {
                 V::zero()
             },
+            next,
         };
         if REGISTERS < BIG {
             let mut pending = [V::zero(); WIDTH];
@@ -172,19 +174,21 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                     Loose::begin(loose, &group, all);
                     for i in 0..group.len() {
                         let place = group.place(i);
+                        // Mostly it is the next one in the order, too.
+                        let next = (*all.add((place + 1).min(count - 1))).payload_at();
                         let op = &mut *all.add(place);
                         let (shape, key) = worker.look_up(plan.shape_of(place), op, known);
                         let (sums, mask) = match group.class {
-                            0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op),
-                            1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op),
-                            2 => frame::<V, ROUNDS, SEAL, 2>(shape, key, op),
-                            3 => frame::<V, ROUNDS, SEAL, 3>(shape, key, op),
-                            4 => frame::<V, ROUNDS, SEAL, 4>(shape, key, op),
-                            5 => frame::<V, ROUNDS, SEAL, 5>(shape, key, op),
-                            6 => frame::<V, ROUNDS, SEAL, 6>(shape, key, op),
-                            7 => frame::<V, ROUNDS, SEAL, 7>(shape, key, op),
-                            8 => frame::<V, ROUNDS, SEAL, 8>(shape, key, op),
-                            _ => frame::<V, ROUNDS, SEAL, BIG>(shape, key, op),
+                            0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op, next),
+                            1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op, next),
+                            2 => frame::<V, ROUNDS, SEAL, 2>(shape, key, op, next),
+                            3 => frame::<V, ROUNDS, SEAL, 3>(shape, key, op, next),
+                            4 => frame::<V, ROUNDS, SEAL, 4>(shape, key, op, next),
+                            5 => frame::<V, ROUNDS, SEAL, 5>(shape, key, op, next),
+                            6 => frame::<V, ROUNDS, SEAL, 6>(shape, key, op, next),
+                            7 => frame::<V, ROUNDS, SEAL, 7>(shape, key, op, next),
+                            8 => frame::<V, ROUNDS, SEAL, 8>(shape, key, op, next),
+                            _ => frame::<V, ROUNDS, SEAL, BIG>(shape, key, op, next),
                         };
                         Loose::set(loose, i, shape, key, op, sums, mask);
                     }

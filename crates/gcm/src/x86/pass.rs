@@ -3,6 +3,8 @@
 use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::{ANY, ExpandedKey};
 use super::vector::{Vector, WIDTH};
+use crate::CACHE_LINE;
+use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
 
 /// Does so for each number below one that is no more than [`WIDTH`]. Unrolled by hand: of loops there would be
 /// thousands, on which the compiler spends minutes.
@@ -33,6 +35,9 @@ pub(super) struct Pass<'k, V> {
     pub(super) powers: usize,
     /// Hashed with the first register.
     pub(super) carry: V,
+    /// The payload that comes next, of which as much is fetched as is done of this one: no CPU knows where it is, and
+    /// another core may have had it last.
+    pub(super) next: *const u8,
 }
 
 impl<V: Vector> Pass<'_, V> {
@@ -122,6 +127,9 @@ impl<V: Vector> Pass<'_, V> {
                 }
                 if w == 0 {
                     lead = out;
+                }
+                if w * step % CACHE_LINE == 0 {
+                    _mm_prefetch::<_MM_HINT_ET0>(self.next.wrapping_add((z + w) * step).cast());
                 }
                 if SEAL {
                     if let Some(mask) = mask(w) {
