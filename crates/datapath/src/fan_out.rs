@@ -15,8 +15,9 @@ use std::collections::VecDeque;
 /// who has a burst of each worker, and one of its own, to see to before it comes back.
 pub const BURSTS_A_CRYPTO_WORKER: usize = 4;
 
-/// Bursts that the owner did and whose turn has not come, at most.
-pub const BURSTS_OF_THE_OWNER: usize = 2;
+/// Bursts that the owner did and whose turn has not come, at most: as many as one crypto worker has, which it can keep up
+/// with where it has little else to do.
+pub const BURSTS_OF_THE_OWNER: usize = 4;
 
 /// Crypto workers of one direction at most.
 pub const MAX_CRYPTO_WORKERS: usize = 32;
@@ -198,6 +199,12 @@ impl<F: FrameBuf + Send> FanOut<F> {
     pub(crate) fn put_back(&mut self, mut batch: Box<Batch<F>>) {
         batch.frames_mut().clear();
         self.spare.push(batch);
+    }
+
+    /// Lets all keys go. Nothing may be on its way.
+    pub(crate) fn let_keys_go(&mut self) {
+        debug_assert_eq!(self.on_their_way(), 0);
+        self.spare.iter_mut().for_each(|batch| batch.let_keys_go());
     }
 
     /// The oldest batch, once it is done.

@@ -190,6 +190,10 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
     }
 
     fn apply(&mut self, command: Command) -> Option<Event> {
+        // It may be the end of a key.
+        if let Some(fan_out) = &mut self.fan_out {
+            fan_out.let_keys_go();
+        }
         self.secy.apply(command)
     }
 
@@ -329,6 +333,10 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
     }
 
     fn apply(&mut self, command: Command) -> Option<Event> {
+        // It may be the end of a key.
+        if let Some(fan_out) = &mut self.fan_out {
+            fan_out.let_keys_go();
+        }
         self.secy.apply(command)
     }
 

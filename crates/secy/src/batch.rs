@@ -48,8 +48,16 @@ impl Work {
         self.begun
     }
 
-    /// Lets keys go; there is nothing more to do.
-    pub(crate) fn let_go(&mut self) {
+    /// There is nothing more to do. Fetches what the next burst will be written to, if it is like this one, back from
+    /// where this one was carried out.
+    pub(crate) fn end<F>(&mut self, frames: &Burst<F>) {
+        gcm::prefetch_to_write(frames);
+        self.plan.expect_as_many();
+        self.forget();
+    }
+
+    /// It never began.
+    fn forget(&mut self) {
         self.begun = false;
         self.plan.clear();
     }
@@ -72,7 +80,7 @@ impl<F: FrameBuf> Batch<F> {
 
     /// The frames: to be filled before it begins, to be taken when it is finished. In between this undoes the beginning.
     pub fn frames_mut(&mut self) -> &mut Burst<F> {
-        self.work.let_go();
+        self.work.forget();
         &mut self.frames
     }
 
@@ -89,8 +97,17 @@ impl<F: FrameBuf> Batch<F> {
     /// The second pass, wherever that is. Again it does nothing: a nonce would be used again, and what was encrypted
     /// would be in the clear.
     pub fn crypt(&mut self, engine: &mut Engine) {
-        let Work { plan, seal, rooms, .. } = &mut self.work;
+        let Work { plan, seal, rooms, received, .. } = &mut self.work;
         plan.carry_out(engine, &mut self.frames, rooms, *seal);
+        if !*seal && plan.is_carried_out() {
+            received.move_addresses(&mut self.frames, plan.verdicts());
+        }
+    }
+
+    /// Lets keys go, which it otherwise keeps until it has others, in case it has the same again. Undoes its beginning.
+    pub fn let_keys_go(&mut self) {
+        self.work.forget();
+        self.work.plan.let_keys_go();
     }
 }
 

@@ -1,10 +1,12 @@
 //! Operations that the first pass finds: carried out at once in place, or written down for another core.
 
-use crate::{FrameBuf, MAX_BURST, scatter};
+use crate::{FrameBuf, MAX_BURST, PREFETCH, scatter};
 use arrayvec::ArrayVec;
 use gcm::{Engine, Key, NONCE_LEN, Verdicts};
 use std::sync::Arc;
-use wire::ICV_LEN;
+use wire::{Ethernet, ICV_LEN};
+
+const ADDRESSES: usize = Ethernet::<&[u8]>::ADDRESSES_LEN;
 
 /// A nonce.
 pub(crate) type Nonce = [u8; NONCE_LEN];
@@ -21,14 +23,55 @@ pub(crate) struct Place {
 /// Where the ICV of a frame in pieces is brought together to be checked.
 pub(crate) type IcvRoom = [u8; ICV_LEN];
 
+/// A SecTAG right behind the addresses: its first eight octets, as a number, and the SCI where it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsualTag {
+    pub(crate) start: u64,
+    pub(crate) sci: [u8; 8],
+}
+
+impl UsualTag {
+    /// Moves the addresses to the front of a frame that grew by the `TAG` octets of the SecTAG, and writes that behind
+    /// them. `false` where the frame is too short, which does not happen.
+    #[inline(always)]
+    fn write<const TAG: usize>(self, octets: &mut [u8]) -> bool {
+        if octets.len() < ADDRESSES + TAG {
+            return false;
+        }
+        let mut addresses = [0; ADDRESSES];
+        addresses.copy_from_slice(&octets[TAG..TAG + ADDRESSES]);
+        octets[..ADDRESSES].copy_from_slice(&addresses);
+        octets[ADDRESSES..ADDRESSES + 8].copy_from_slice(&self.start.to_be_bytes());
+        if TAG == 16 {
+            octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(&self.sci);
+        }
+        true
+    }
+}
+
 /// What takes the operations of a burst. `false` says that a frame cannot be worked on: in too many pieces, or shorter
 /// than its parts, which does not happen.
 pub(crate) trait Gather<'f, F> {
     /// What stands for a key.
     type Key: Copy;
 
+    /// Whether the octets of frames are worked on here and now.
+    const HERE: bool;
+
     /// Gets to know the key of operations that come. `None` where there are too many, which does not happen.
     fn key(&mut self, key: &'f Arc<Key>) -> Option<Self::Key>;
+
+    /// Gives a frame, which [has room](FrameBuf::has_room) for it, a SecTAG of `TAG` octets and an ICV, and takes the
+    /// operation on it. `aad` octets are AAD, the payload is the rest.
+    fn tagged<const TAG: usize>(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        tag: UsualTag,
+        aad: usize,
+        key: Self::Key,
+        nonce: Nonce,
+    ) -> bool;
 
     /// An operation on a frame in one piece: AAD of so many octets, payload, ICV.
     fn whole(&mut self, number: u8, octets: &'f mut [u8], aad: usize, key: Self::Key, nonce: Nonce) -> bool;
@@ -51,9 +94,25 @@ pub(crate) struct Now<'f>(pub(crate) gcm::Burst<'f>);
 impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
     type Key = &'f Key;
 
+    const HERE: bool = true;
+
     #[inline(always)]
     fn key(&mut self, key: &'f Arc<Key>) -> Option<&'f Key> {
         Some(key)
+    }
+
+    #[inline(always)]
+    fn tagged<const TAG: usize>(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        tag: UsualTag,
+        aad: usize,
+        key: &'f Key,
+        nonce: Nonce,
+    ) -> bool {
+        let octets = frame.grow(TAG, ICV_LEN);
+        tag.write::<TAG>(octets) && Gather::<F>::whole(self, number, octets, aad, key, nonce)
     }
 
     #[inline(always)]
@@ -77,20 +136,38 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
     }
 }
 
-/// An operation that was written down.
+/// An operation that was written down. Small, since it goes from one core's cache to another's.
 #[derive(Clone, Copy, Debug)]
 struct Later {
+    /// The SecTAG to write, where there is one: its first octets.
+    tag: u64,
     nonce: Nonce,
+    aad: u32,
+    payload: u32,
     frame: u8,
     key: u8,
-    place: Place,
+    skip: u8,
+    /// Octets of the SecTAG to write; 0 for none.
+    tag_len: u8,
 }
 
-/// Operations of a burst that are carried out elsewhere. Has the keys to itself meanwhile.
+const _: () = assert!(size_of::<Later>() == 32, "two in a cache line");
+
+impl Later {
+    fn place(&self) -> Place {
+        Place { skip: self.skip.into(), aad: self.aad as usize, payload: self.payload as usize }
+    }
+}
+
+/// Operations of a burst that are carried out elsewhere.
 #[derive(Default)]
 pub(crate) struct Plan {
     operations: ArrayVec<Later, MAX_BURST>,
+    /// Those of the operations, or of the last ones that there were: mostly the next burst has the same, and whoever
+    /// counted its references anew would have it away from all crypto workers' caches.
     keys: ArrayVec<Arc<Key>, MAX_BURST>,
+    /// The SCI of all SecTAGs to write.
+    sci: [u8; 8],
     verdicts: Verdicts,
     state: State,
 }
@@ -107,12 +184,22 @@ enum State {
 }
 
 impl Plan {
-    /// Forgets everything. Keys are let go here, on the owner's core.
+    /// Fetches what as many operations would be written to.
+    pub(crate) fn expect_as_many(&self) {
+        gcm::prefetch_to_write(&self.operations[..]);
+    }
+
+    /// Forgets everything but the keys.
     pub(crate) fn clear(&mut self) {
         self.operations.clear();
-        self.keys.clear();
         self.verdicts = Verdicts::default();
         self.state = State::Made;
+    }
+
+    /// Forgets everything, and lets the keys go.
+    pub(crate) fn let_keys_go(&mut self) {
+        self.clear();
+        self.keys.clear();
     }
 
     /// Whether the second pass was made, over all operations.
@@ -126,8 +213,13 @@ impl Plan {
     }
 
     #[inline(always)]
-    fn note(&mut self, frame: u8, key: u8, nonce: Nonce, place: Place) -> bool {
-        self.operations.try_push(Later { nonce, frame, key, place }).is_ok()
+    fn note(&mut self, frame: u8, key: u8, nonce: Nonce, place: Place, (tag, tag_len): (u64, u8)) -> bool {
+        let Place { skip, aad, payload } = place;
+        // No frame comes near; a longer one could not be told from a shorter one.
+        let (Ok(skip), Ok(aad), Ok(payload)) = (skip.try_into(), aad.try_into(), payload.try_into()) else {
+            return false;
+        };
+        self.operations.try_push(Later { tag, nonce, aad, payload, frame, key, skip, tag_len }).is_ok()
     }
 
     /// Carries the operations out on the frames that they were found in, once.
@@ -138,20 +230,34 @@ impl Plan {
         rooms: &mut [IcvRoom],
         seal: bool,
     ) {
-        let Plan { operations, keys, verdicts, state } = self;
+        let Plan { operations, keys, sci, verdicts, state } = self;
         if *state != State::Made {
             return;
         }
         *state = State::Failed;
         let mut burst = gcm::Burst::new();
         let mut next = operations.iter().peekable();
-        for ((number, frame), room) in frames.iter_mut().enumerate().zip(rooms) {
-            let later = next.next_if(|later| usize::from(later.frame) == number);
-            let Some(Later { nonce, key, place, .. }) = later else { continue };
-            let Some(key) = keys.get(usize::from(*key)) else { return };
+        let all = frames.len();
+        let mut frames = frames.iter_mut();
+        let mut rooms = rooms.iter_mut();
+        while let (Some(frame), Some(room)) = (frames.next(), rooms.next()) {
+            let number = all - frames.len() - 1;
+            // Another core had them last.
+            if let Some(later) = frames.as_slice().get(PREFETCH) {
+                gcm::prefetch(later.head());
+            }
+            let Some(later) = next.next_if(|later| usize::from(later.frame) == number) else { continue };
+            let Some(key) = keys.get(usize::from(later.key)) else { return };
+            let tag = UsualTag { start: later.tag, sci: *sci };
+            let tagged = match later.tag_len {
+                0 => true,
+                8 => tag.write::<8>(frame.head_mut()),
+                _ => tag.write::<16>(frame.head_mut()),
+            };
             // Checked when it was written down. Were one left out, it would leave in the clear, or be judged by the next
             // one's verdict.
-            if !push_pieces(&mut burst, frame, key, *nonce, *place, (!seal).then_some(room)) {
+            let room = (!seal).then_some(room);
+            if !(tagged && push_pieces(&mut burst, frame, key, later.nonce, later.place(), room)) {
                 return;
             }
         }
@@ -167,8 +273,13 @@ impl Plan {
     }
 }
 
+/// There is no SecTAG to write.
+const NO_TAG: (u64, u8) = (0, 0);
+
 impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
     type Key = u8;
+
+    const HERE: bool = false;
 
     #[inline(always)]
     fn key(&mut self, key: &'f Arc<Key>) -> Option<u8> {
@@ -176,14 +287,36 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
         if let Some(place) = self.keys.iter().position(|k| Arc::ptr_eq(k, key)) {
             return Some(place as u8);
         }
+        if self.operations.is_empty() {
+            // None of the last burst's.
+            self.keys.clear();
+        }
         self.keys.try_push(key.clone()).ok()?;
         Some((self.keys.len() - 1) as u8)
+    }
+
+    /// Has the SecTAG written by who has the frame for its octets anyway.
+    #[inline(always)]
+    fn tagged<const TAG: usize>(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        tag: UsualTag,
+        aad: usize,
+        key: u8,
+        nonce: Nonce,
+    ) -> bool {
+        const { assert!(TAG == 8 || TAG == 16) };
+        let len = frame.grow(TAG, ICV_LEN).len();
+        let Some(payload) = len.checked_sub(aad + ICV_LEN) else { return false };
+        self.sci = tag.sci;
+        self.note(number, key, nonce, Place { skip: 0, aad, payload }, (tag.start, TAG as u8))
     }
 
     #[inline(always)]
     fn whole(&mut self, number: u8, octets: &'f mut [u8], aad: usize, key: u8, nonce: Nonce) -> bool {
         let Some(payload) = octets.len().checked_sub(aad + ICV_LEN) else { return false };
-        self.note(number, key, nonce, Place { skip: 0, aad, payload })
+        self.note(number, key, nonce, Place { skip: 0, aad, payload }, NO_TAG)
     }
 
     #[inline(always)]
@@ -204,7 +337,7 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
             false => scatter::cut(frame.segments_mut(), skip, aad, payload)
                 .is_some_and(|cut| !icv_in_one || cut.icv.len() == 1),
         };
-        cut && self.note(number, key, nonce, place)
+        cut && self.note(number, key, nonce, place, NO_TAG)
     }
 }
 

@@ -152,6 +152,8 @@ pub(crate) struct Found {
     set_aside: u64,
     /// Octets of the longest frame that may be delivered.
     longest: usize,
+    /// Addresses stand where they are to stand when the SecTAG is gone: in all pending frames.
+    moved: bool,
     pending: ArrayVec<Pending, MAX_BURST>,
     runs: ArrayVec<Run, MAX_BURST>,
     clear_vlans: ArrayVec<ClearVlan, MAX_BURST>,
@@ -160,9 +162,25 @@ pub(crate) struct Found {
 impl Found {
     fn clear(&mut self) {
         (self.deliver, self.set_aside, self.longest) = (0, 0, 0);
+        self.moved = false;
         self.pending.clear();
         self.runs.clear();
         self.clear_vlans.clear();
+    }
+
+    /// Moves the addresses of all pending frames to where they are to stand, if all are as they should be: done by who has
+    /// the frames for their octets anyway. Otherwise that is left to the third pass.
+    pub(crate) fn move_addresses<F: FrameBuf>(&mut self, frames: &mut [F], verdicts: Verdicts) {
+        let usual = self.runs.iter().all(|run| run.usual) && verdicts.are_authentic(0..self.pending.len());
+        if !usual || self.moved {
+            return;
+        }
+        for run in &self.runs {
+            for frame in frames.iter_mut().skip(run.first).take(run.count) {
+                move_addresses(frame.head_mut());
+            }
+        }
+        self.moved = true;
     }
 
     /// Of a frame of so many octets.
@@ -374,7 +392,7 @@ impl RxSecY {
         }
         let verdicts = work.plan.verdicts();
         self.third_pass(frames, set_aside, &mut work.received, verdicts);
-        work.let_go();
+        work.end(frames);
         work.received.longest
     }
 
@@ -610,7 +628,7 @@ impl RxSecY {
         found: &mut Found,
         verdicts: Verdicts,
     ) {
-        let Found { deliver, set_aside: eapol, longest, pending, runs, clear_vlans } = found;
+        let Found { deliver, set_aside: eapol, longest, moved, pending, runs, clear_vlans } = found;
         for vlan in clear_vlans.iter() {
             // Back where they were; what was put there are the addresses, which come first again.
             let head = frames[usize::from(vlan.frame)].head_mut();
@@ -619,7 +637,7 @@ impl RxSecY {
         let mut place = 0;
         for run in runs {
             let Some(pending) = pending.get(place..place + run.count) else { continue };
-            let (stripped, len) = self.judge(run, pending, place, verdicts, frames);
+            let (stripped, len) = self.judge(run, pending, place, verdicts, frames, *moved);
             *deliver |= stripped;
             *longest = len.max(*longest);
             place += run.count;
@@ -646,6 +664,7 @@ impl RxSecY {
         first: usize,
         verdicts: Verdicts,
         frames: &mut [F],
+        moved: bool,
     ) -> (u64, usize) {
         let RxConfig { replay_protect, replay_window, validate_frames, .. } = self.config;
         let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
@@ -665,7 +684,10 @@ impl RxSecY {
             // As it should be, and worth code of its own.
             deliver = u64::MAX >> (MAX_BURST - pending.len());
             for (frame, p) in frames.iter_mut().zip(pending) {
-                strip_usual(frame, p.user_data as usize);
+                let octets = cut_usual(frame, p.user_data as usize);
+                if !moved {
+                    move_addresses(octets);
+                }
             }
             sa.counters.in_pkts_ok.add(pending.len() as u64 - late);
             sa.counters.in_pkts_delayed.add(late);
@@ -688,7 +710,11 @@ impl RxSecY {
                 } else {
                     sa.counters.in_pkts_invalid.inc();
                 }
-                strip(frame, Tagged { form: run.form, user_data: p.user_data });
+                if moved {
+                    cut_usual(frame, p.user_data as usize);
+                } else {
+                    strip(frame, Tagged { form: run.form, user_data: p.user_data });
+                }
                 deliver |= 1 << i;
             }
         }
@@ -752,14 +778,19 @@ fn strip<F: FrameBuf>(frame: &mut F, tagged: Tagged) {
     frame.truncate(header_len + tagged.user_data as usize);
 }
 
-/// The same of a frame in one piece with a SecTAG with SCI right behind the addresses.
+/// The same of a frame in one piece with a SecTAG with SCI right behind the addresses, but that these stay where they are.
+/// Hands out all that it consisted of.
 #[inline(always)]
-fn strip_usual<F: FrameBuf>(frame: &mut F, user_data: usize) {
-    const TAG: usize = WITH_SCI - ADDRESSES;
-    let octets = frame.narrow(TAG, ADDRESSES + user_data);
+fn cut_usual<F: FrameBuf>(frame: &mut F, user_data: usize) -> &mut [u8] {
+    frame.narrow(WITH_SCI - ADDRESSES, ADDRESSES + user_data)
+}
+
+/// Moves the addresses of such a frame over the end of its SecTAG.
+#[inline(always)]
+fn move_addresses(octets: &mut [u8]) {
     if let Some(start) = octets.first_chunk_mut::<WITH_SCI>() {
         let mut addresses = [0; ADDRESSES];
         addresses.copy_from_slice(&start[..ADDRESSES]);
-        start[TAG..].copy_from_slice(&addresses);
+        start[WITH_SCI - ADDRESSES..].copy_from_slice(&addresses);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Event, Retired};
 use crate::counters::{TxScCounters, TxSecYCounters};
-use crate::plan::{Gather, Now, Place};
+use crate::plan::{Gather, Now, Place, UsualTag};
 use crate::pn::{NonceBase, Numbers};
 use crate::sa::TxSa;
 use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, Pass};
@@ -209,7 +209,7 @@ impl TxSecY {
             work.sent.kept = 0;
         }
         self.third_pass(frames, &work.sent);
-        work.let_go();
+        work.end(frames);
     }
 
     /// What can be said of all frames: the AN to protect them under, or what becomes of them without.
@@ -356,11 +356,14 @@ impl<K: Copy> FirstPass<'_, K> {
         let tag = SecTagRepr { tci, an: self.an, short_length: none, pn: 0, sci }.to_octets();
         let (fixed, sci) = tag.split_at(8);
         let fixed = u64::from_be_bytes(fixed.try_into().unwrap_or_default());
+        let sci = sci.try_into().unwrap_or_default();
         let all = frames.len();
         let (mut refused, mut sum) = (0u64, 0);
         let mut frames = frames.iter_mut();
         while let Some(frame) = frames.next() {
-            if let Some(later) = frames.as_slice().get(PREFETCH) {
+            if G::HERE
+                && let Some(later) = frames.as_slice().get(PREFETCH)
+            {
                 gcm::prefetch(later.head());
             }
             let len = frame.len();
@@ -380,25 +383,19 @@ impl<K: Copy> FirstPass<'_, K> {
             let mut refusal = Refusal::NoPn;
             if let Some(pn) = numbers.allocate() {
                 refusal = Refusal::Malformed;
-                let octets = frame.grow(TAG, ICV_LEN);
-                // As long as it grew.
-                if octets.len() >= ADDRESSES + TAG + ICV_LEN {
-                    let user_data = octets.len() - (ADDRESSES + TAG + ICV_LEN);
-                    let short_length = ShortLength::for_user_data(user_data).as_u8();
-                    let tag = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
-                    let mut addresses = [0; ADDRESSES];
-                    addresses.copy_from_slice(&octets[TAG..TAG + ADDRESSES]);
-                    octets[..ADDRESSES].copy_from_slice(&addresses);
-                    octets[ADDRESSES..ADDRESSES + 8].copy_from_slice(&tag.to_be_bytes());
-                    if TAG == 16 {
-                        octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(sci);
-                    }
-                    let clear = if ALL { 0 } else { most_clear.min(user_data) };
-                    let number = (all - frames.len() - 1) as u8;
-                    if gather.whole(number, octets, ADDRESSES + TAG + clear, key, nonce.seal(pn)) {
-                        sum += user_data as u64;
-                        continue;
-                    }
+                let user_data = len - ADDRESSES;
+                let short_length = ShortLength::for_user_data(user_data).as_u8();
+                let start = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
+                let aad = ADDRESSES + TAG + if ALL { 0 } else { most_clear.min(user_data) };
+                let number = (all - frames.len() - 1) as u8;
+                let tag = UsualTag { start, sci };
+                let taken = match TAG {
+                    8 => gather.tagged::<8>(number, frame, tag, aad, key, nonce.seal(pn)),
+                    _ => gather.tagged::<16>(number, frame, tag, aad, key, nonce.seal(pn)),
+                };
+                if taken {
+                    sum += user_data as u64;
+                    continue;
                 }
             }
             refusal.count(self.counters);
