@@ -67,12 +67,17 @@ enum CliCommand {
     ///
     /// The gateway's own threads, each on its core: an owner, which receives, hands bursts to crypto workers in turn,
     /// does one itself while all of them are busy, takes all back in the same order and transmits; without crypto workers
-    /// it does everything. Frames come from memory
-    /// and go to memory, where each must be the next one, or the run fails. On path verify the owner writes each frame
-    /// anew, as a NIC would, which costs it time that a NIC would not.
+    /// it does everything. Frames come from memory and go to memory, more of them than a core's own caches hold. Each must
+    /// be the next one, or the run fails.
+    ///
+    /// On path verify the owner writes each frame anew, since it was decrypted in place; a NIC would do that, so that
+    /// from two crypto workers on this path says little. Path both does without: frames are protected by one owner and
+    /// its crypto workers, and verified, at replay window 0, by another owner and as many crypto workers, each on a core
+    /// of its own. Its rate is that of the slower half.
     ///
     /// All numbers of crypto workers alternate in slices of ten milliseconds, and the median slice counts. `speed-up` is
-    /// against no crypto worker; `efficiency` is what each core is worth beside one that does everything.
+    /// against no crypto worker, `per worker` is that by crypto workers, and `efficiency` is what each core, owners' among
+    /// them, is worth beside one that does everything.
     ///
     /// The first Ctrl-C ends it with what was found so far, and exit status 1.
     Scale(ScaleArgs),

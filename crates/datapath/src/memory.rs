@@ -49,6 +49,17 @@ impl<F: FrameBuf + Send> FrameRx for MemoryRx<F> {
     }
 }
 
+impl<F> MemoryRx<F> {
+    /// Looks at frames that come next, at most so many.
+    pub fn look_ahead(&mut self, most: usize, mut look: impl FnMut(&F)) {
+        let ready = self.0.slots().min(most);
+        if let Ok(chunk) = self.0.read_chunk(ready) {
+            let (first, second) = chunk.as_slices();
+            first.iter().chain(second).for_each(&mut look);
+        }
+    }
+}
+
 impl<F> MemoryTx<F> {
     /// Whether the other end is gone.
     pub fn is_abandoned(&self) -> bool {

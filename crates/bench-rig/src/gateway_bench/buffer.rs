@@ -10,20 +10,32 @@ const HEADROOM: usize = 128;
 /// row would use every other set of the cache only.
 const USUAL: usize = 37 * 64;
 const LONG: usize = 155 * 64;
+/// Of these what is known of the frame, in a cache line of its own.
+const META: usize = 64;
 /// Octets that protecting adds behind a frame.
 const TAILROOM: usize = 16;
 
 #[derive(Debug)]
 #[repr(C, align(64))]
-struct Inner<T: ?Sized> {
+struct Meta {
     start: u32,
     len: u32,
+    /// Whatever the rig wants to know it by.
+    stamp: u64,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct Inner<T: ?Sized> {
+    meta: Meta,
     octets: T,
 }
 
+const NEW: Meta = Meta { start: 0, len: 0, stamp: 0 };
+
 const _: () =
-    assert!(size_of::<Inner<[u8; USUAL - 8]>>() == USUAL && size_of::<Inner<[u8; LONG - 8]>>() == LONG);
-const _: () = assert!(LONGEST + HEADROOM + TAILROOM + 8 <= LONG);
+    assert!(size_of::<Inner<[u8; USUAL - META]>>() == USUAL && size_of::<Inner<[u8; LONG - META]>>() == LONG);
+const _: () = assert!(LONGEST + HEADROOM + TAILROOM + META <= LONG);
 
 /// A pointer to everything, as an mbuf is.
 #[derive(Debug)]
@@ -32,10 +44,10 @@ pub(crate) struct Buffer(Box<Inner<[u8]>>);
 impl Buffer {
     /// Room for a frame of so many octets.
     pub(crate) fn new(octets: usize) -> Self {
-        if HEADROOM + octets + TAILROOM + 8 <= USUAL {
-            Buffer(Box::new(Inner { start: 0, len: 0, octets: [0; USUAL - 8] }))
+        if HEADROOM + octets + TAILROOM + META <= USUAL {
+            Buffer(Box::new(Inner { meta: NEW, octets: [0; USUAL - META] }))
         } else {
-            Buffer(Box::new(Inner { start: 0, len: 0, octets: [0; LONG - 8] }))
+            Buffer(Box::new(Inner { meta: NEW, octets: [0; LONG - META] }))
         }
     }
 
@@ -51,9 +63,26 @@ impl Buffer {
         self.head_mut()[..octets.len()].copy_from_slice(octets);
     }
 
-    fn reset(&mut self, len: usize) {
+    /// Makes it hold a frame of so many octets, whatever they are.
+    pub(crate) fn reset(&mut self, len: usize) {
         assert!(HEADROOM + len <= self.0.octets.len(), "no room for {len} octets");
-        (self.0.start, self.0.len) = (HEADROOM as u32, len as u32);
+        (self.0.meta.start, self.0.meta.len) = (HEADROOM as u32, len as u32);
+    }
+
+    /// Has what is known of the frame come near, to be changed.
+    #[inline(always)]
+    pub(crate) fn expect(&self) {
+        gcm::prefetch_to_write(&self.0.meta);
+    }
+
+    /// Whatever it is to be known by, beside the frame.
+    pub(crate) fn set_stamp(&mut self, stamp: u64) {
+        self.0.meta.stamp = stamp;
+    }
+
+    /// What was [set](Self::set_stamp) last.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.0.meta.stamp
     }
 }
 
@@ -68,17 +97,17 @@ impl From<&[u8]> for Buffer {
 impl FrameBuf for Buffer {
     #[inline(always)]
     fn len(&self) -> usize {
-        self.0.len as usize
+        self.0.meta.len as usize
     }
 
     #[inline(always)]
     fn head(&self) -> &[u8] {
-        &self.0.octets[self.0.start as usize..][..self.0.len as usize]
+        &self.0.octets[self.0.meta.start as usize..][..self.0.meta.len as usize]
     }
 
     #[inline(always)]
     fn head_mut(&mut self) -> &mut [u8] {
-        let (start, len) = (self.0.start as usize, self.0.len as usize);
+        let (start, len) = (self.0.meta.start as usize, self.0.meta.len as usize);
         &mut self.0.octets[start..][..len]
     }
 
@@ -93,41 +122,41 @@ impl FrameBuf for Buffer {
 
     #[inline(always)]
     fn prepend(&mut self, octets: usize) -> bool {
-        let fits = octets <= self.0.start as usize;
+        let fits = octets <= self.0.meta.start as usize;
         if fits {
-            self.0.start -= octets as u32;
-            self.0.len += octets as u32;
+            self.0.meta.start -= octets as u32;
+            self.0.meta.len += octets as u32;
         }
         fits
     }
 
     #[inline(always)]
     fn append(&mut self, octets: usize) -> bool {
-        let end = (self.0.start + self.0.len) as usize;
+        let end = (self.0.meta.start + self.0.meta.len) as usize;
         let fits = octets <= self.0.octets.len() - end;
         if fits {
-            self.0.len += octets as u32;
+            self.0.meta.len += octets as u32;
         }
         fits
     }
 
     #[inline(always)]
     fn has_room(&self, front: usize, back: usize) -> bool {
-        let Inner { start, len, octets } = &*self.0;
+        let Inner { meta: Meta { start, len, .. }, octets } = &*self.0;
         front <= *start as usize && (*start + *len) as usize + back <= octets.len()
     }
 
     #[inline(always)]
     fn grow(&mut self, front: usize, back: usize) -> &mut [u8] {
         assert!(self.has_room(front, back));
-        self.0.start -= front as u32;
-        self.0.len += (front + back) as u32;
+        self.0.meta.start -= front as u32;
+        self.0.meta.len += (front + back) as u32;
         self.head_mut()
     }
 
     #[inline(always)]
     fn narrow(&mut self, front: usize, len: usize) -> &mut [u8] {
-        let Inner { start, len: all, octets } = &mut *self.0;
+        let Inner { meta: Meta { start, len: all, .. }, octets } = &mut *self.0;
         let (first, count) = (*start as usize, *all as usize);
         assert!(front + len <= count);
         (*start, *all) = ((first + front) as u32, len as u32);
@@ -136,16 +165,16 @@ impl FrameBuf for Buffer {
 
     #[inline(always)]
     fn trim_front(&mut self, octets: usize) -> bool {
-        let fits = octets <= self.0.len as usize;
+        let fits = octets <= self.0.meta.len as usize;
         if fits {
-            self.0.start += octets as u32;
-            self.0.len -= octets as u32;
+            self.0.meta.start += octets as u32;
+            self.0.meta.len -= octets as u32;
         }
         fits
     }
 
     #[inline(always)]
     fn truncate(&mut self, len: usize) {
-        self.0.len = self.0.len.min(len as u32);
+        self.0.meta.len = self.0.meta.len.min(len as u32);
     }
 }

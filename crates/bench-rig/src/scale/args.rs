@@ -4,7 +4,7 @@ use super::Options;
 use super::case::Way;
 use super::measure::MOST_SLICES;
 use crate::gateway_bench::FrameSize;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use datapath::MAX_CRYPTO_WORKERS;
 use std::path::PathBuf;
 use wire::CipherSuite;
@@ -21,10 +21,11 @@ pub(crate) struct ScaleArgs {
     /// Suites: gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128, gcm-aes-xpn-256
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "gcm-aes-128,gcm-aes-256")]
     suite: Vec<CipherSuite>,
-    /// Only this path
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// Paths
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "protect,verify")]
     path: Vec<Way>,
-    /// The owner's core, and then one for each crypto worker [default: the last that this process may use]
+    /// The owner's core, and then one for each crypto worker; on path both the first two are owners' [default: the last
+    /// that this process may use]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cores: Vec<usize>,
     /// Slices of ten milliseconds for each number of crypto workers [default: 30, or 5 with --quick]
@@ -48,7 +49,7 @@ impl From<ScaleArgs> for Options {
             workers: args.workers.map(usize::from),
             sizes: args.octets,
             suites: args.suite,
-            ways: if args.path.is_empty() { Way::value_variants().to_vec() } else { args.path },
+            ways: args.path,
             cores: args.cores,
             slices: args.slices.unwrap_or(if args.quick { 5 } else { 30 }) as usize,
             json: args.json,
@@ -93,7 +94,7 @@ mod tests {
             ("--workers 33", &["33", "1..=32"]),
             ("--octets 63", &["'63'", "64 to 9604", "imix"]),
             ("--suite aes", &["'aes'", "--suite"]),
-            ("--path both", &["'both'", "protect, verify"]),
+            ("--path clear", &["'clear'", "protect, verify, both"]),
             ("--slices 1001", &["1001", "1..=1000"]),
         ] {
             let said = options(line).unwrap_err();

@@ -1,10 +1,10 @@
 //! What is measured: frames, suite, path, and the direction that does it.
 
-use super::ports::{Numbers, PAYLOAD, Script, Tally, ports};
+use super::ports::{Numbers, PAYLOAD, Refill, Script, Tally, ports};
 use crate::gateway_bench::{Buffer, FCS_LEN, FrameSize, Keying};
 use anyhow::Result;
 use clap::ValueEnum;
-use datapath::{BURSTS_A_CRYPTO_WORKER, BURSTS_OF_THE_OWNER, Protect, Task, Verify};
+use datapath::{BURSTS_A_CRYPTO_WORKER, BURSTS_OF_THE_OWNER, Protect, Task, Verify, wire_of};
 use secy::{Burst, Engine, FrameBuf, MAX_BURST};
 use serde::Serialize;
 use std::fmt;
@@ -15,6 +15,9 @@ use wire::CipherSuite;
 const PROTECTION: usize = 32;
 /// Bursts that are in ports, beside those on their way.
 const IN_PORTS: usize = 2;
+/// Frames at least, of usual ones and of long ones: more than a core's own caches hold, whoever does the crypto, so that
+/// all take them from where a NIC leaves them.
+const BUFFERS: [usize; 2] = [8192, 2048];
 /// Frames after which the source begins again: as many mixes as make whole bursts only after many bursts, so that one
 /// burst in another's place has other numbers. Long frames are fewer, for the caches.
 const SCRIPT: [usize; 2] = [12 * 13, 12 * 5];
@@ -29,6 +32,8 @@ pub(crate) enum Way {
     Protect,
     /// MACsec in, plain out
     Verify,
+    /// Both, one after the other, each with an owner and crypto workers of its own
+    Both,
 }
 
 impl Way {
@@ -36,7 +41,18 @@ impl Way {
         match self {
             Way::Protect => "protect",
             Way::Verify => "verify",
+            Way::Both => "both",
         }
+    }
+
+    /// Owners, each of which has as many crypto workers.
+    pub(super) fn owners(self) -> usize {
+        1 + usize::from(self == Way::Both)
+    }
+
+    /// The most crypto workers that each owner can have on so many cores; none where these are too few for the owners.
+    pub(super) fn most_workers(self, cores: usize) -> Option<usize> {
+        (cores / self.owners()).checked_sub(1)
     }
 }
 
@@ -54,9 +70,10 @@ impl fmt::Display for Case {
     }
 }
 
-/// A direction with its ports, and what its crypto workers are to do.
+/// A direction with its ports, or two of them, and what others than the owner are to do.
 pub(super) struct Direction {
     pub(super) owner: Box<dyn Task>,
+    /// Of crypto workers. On path both the second owner comes first, and then one for each owner in turns.
     pub(super) lanes: Vec<Box<dyn Task>>,
     pub(super) tally: Arc<Tally>,
 }
@@ -79,33 +96,49 @@ impl Case {
         self.size.octets().take(self.script_len()).enumerate().map(frame).collect()
     }
 
-    /// A direction with so many crypto workers, which is fresh: its packet numbers begin at 1.
+    /// A direction with so many crypto workers, which is fresh: its packet numbers begin at 1. `most` others have at
+    /// most.
     ///
     /// # Errors
     /// None that could happen.
-    pub(super) fn direction(&self, workers: usize) -> Result<Direction> {
+    pub(super) fn direction(&self, workers: usize, most: usize) -> Result<Direction> {
         let keying = Keying::new(self.suite)?;
         let plain = self.plain();
         let longest = plain.iter().map(Vec::len).max().unwrap_or(0) + PROTECTION;
-        let on_their_way = workers * BURSTS_A_CRYPTO_WORKER + BURSTS_OF_THE_OWNER;
-        let buffers = (on_their_way + IN_PORTS) * MAX_BURST;
+        let on_their_way = self.way.owners() * (most * BURSTS_A_CRYPTO_WORKER + BURSTS_OF_THE_OWNER);
+        let least = BUFFERS[usize::from(self.size.mean() >= LONG)];
+        let buffers = least.max((on_their_way + IN_PORTS) * MAX_BURST);
+        let payload = Numbers::Payload(plain.len() as u32);
         match self.way {
             Way::Protect => {
-                let script = Script { frames: plain, written: Some(PAYLOAD) };
+                let script = Script { frames: plain, refill: Refill::Length };
                 let (source, sink, tally) = ports(script, Numbers::Packet, buffers, longest);
                 let protect = Protect::new(source, keying.transmit_half(true)?, sink);
                 let (protect, lanes) = protect.with_crypto_workers(workers);
                 Ok(Direction { owner: Box::new(protect), lanes, tally })
             }
             Way::Verify => {
-                let numbers = Numbers::Payload(plain.len() as u32);
                 // All of a frame: it was decrypted where it lies.
-                let script = Script { frames: protected(&keying, &plain)?, written: None };
-                let (source, sink, tally) = ports(script, numbers, buffers, longest);
+                let script = Script { frames: protected(&keying, &plain)?, refill: Refill::Whole };
+                let (source, sink, tally) = ports(script, payload, buffers, longest);
                 // The same packet numbers come again and again.
                 let verify = Verify::new(source, keying.receive_half(false)?, sink, usize::MAX);
                 let (verify, lanes) = verify.with_crypto_workers(workers);
                 Ok(Direction { owner: Box::new(verify), lanes, tally })
+            }
+            Way::Both => {
+                // Whole rounds, so that frames stay in turn when their buffers have come round.
+                let buffers = buffers.next_multiple_of(plain.len());
+                let script = Script { frames: plain, refill: Refill::Nothing };
+                let (source, sink, tally) = ports(script, payload, buffers, longest);
+                let (line_tx, line_rx) = wire_of(buffers);
+                let protect = Protect::new(source, keying.transmit_half(true)?, line_tx);
+                let (protect, sealing) = protect.with_crypto_workers(workers);
+                let verify = Verify::new(line_rx, keying.receive_half(true)?, sink, usize::MAX);
+                let (verify, opening) = verify.with_crypto_workers(workers);
+                let mut lanes: Vec<Box<dyn Task>> = vec![Box::new(verify)];
+                lanes.extend(sealing.into_iter().zip(opening).flat_map(|(seal, open)| [seal, open]));
+                Ok(Direction { owner: Box::new(protect), lanes, tally })
             }
         }
     }

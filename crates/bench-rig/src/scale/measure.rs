@@ -17,8 +17,10 @@ pub(super) const MOST_SLICES: u32 = 1000;
 
 /// How it is measured.
 pub(super) struct Method<'a> {
-    /// The owner's, and one for each crypto worker.
+    /// The owner's, and one for each of the others.
     pub(super) cores: &'a [usize],
+    /// Crypto workers at most, if there are cores for them.
+    pub(super) workers: usize,
     /// Slices that count, of each number of crypto workers; one more goes before.
     pub(super) slices: usize,
     pub(super) clock: &'a Arc<Clock>,
@@ -32,8 +34,9 @@ impl Method<'_> {
     /// # Errors
     /// [`SliceError`].
     pub(super) fn measure(&self, case: &Case) -> Result<Vec<f64>> {
-        let counts = self.cores.len();
-        let directions = (0..counts).map(|workers| case.direction(workers)).collect::<Result<_>>()?;
+        let most = case.way.most_workers(self.cores.len()).unwrap_or(0).min(self.workers);
+        let counts = most + 1;
+        let directions = (0..counts).map(|workers| case.direction(workers, most)).collect::<Result<_>>()?;
         let team = Team::start(case.way, directions, self.cores, IdlePolicy::Busy, self.clock)?;
         let mut rates = vec![Vec::new(); counts];
         for round in 0..=self.slices {

@@ -52,7 +52,8 @@ pub(crate) struct Options {
 /// [`BadUsage`](crate::BadUsage); frames that are lost or out of order; an interruption, after what was found by then
 /// is shown.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let cores = places::choose(options.workers, &options.cores)?;
+    let owners = options.ways.iter().map(|way| way.owners()).max().unwrap_or(1);
+    let (cores, workers) = places::choose(options.workers, owners, &options.cores)?;
     let report = options.report.as_deref().map(Destination::new).transpose()?;
     let report = report.map(|destination| (destination, Facts::new()));
     let stop = listen()?;
@@ -63,11 +64,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say(&line);
     }
     let clock = Arc::new(Clock::new());
-    let heading = heading(&cores, options.slices);
+    let heading = heading(&cores, owners, options.slices);
     if !options.json {
         print(&format!("{heading}\n"))?;
     }
-    let method = Method { cores: &cores, slices: options.slices, clock: &clock, stop: &stop };
+    let method = Method { cores: &cores, workers, slices: options.slices, clock: &clock, stop: &stop };
     let mut found = Vec::new();
     let outcome = all(options, &method, &mut found);
     if let Some((destination, facts)) = report {
@@ -113,12 +114,14 @@ fn all(options: &Options, method: &Method<'_>, found: &mut Vec<(Case, Vec<Row>)>
 }
 
 /// What numbers depend on.
-fn heading(cores: &[usize], slices: usize) -> String {
+fn heading(cores: &[usize], owners: usize, slices: usize) -> String {
     let list: Vec<_> = cores[1..].iter().map(usize::to_string).collect();
-    let crypto = match list.len() {
-        0 => String::new(),
-        1 => format!(", crypto worker on core {}", list[0]),
-        _ => format!(", crypto workers on cores {}", list.join(", ")),
+    let others = match (owners, list.len()) {
+        (_, 0) => String::new(),
+        (1, 1) => format!(", crypto worker on core {}", list[0]),
+        (1, _) => format!(", crypto workers on cores {}", list.join(", ")),
+        // Path both has a second owner, on the first of these.
+        _ => format!(", the others on cores {}", list.join(", ")),
     };
-    format!("Owner on core {}{crypto}, ports in memory, {slices} slices each", cores[0])
+    format!("Owner on core {}{others}, ports in memory, {slices} slices each", cores[0])
 }

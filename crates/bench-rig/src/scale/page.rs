@@ -14,8 +14,8 @@ pub(super) fn of(results: &[(Case, Vec<Row>)], heading: &str, facts: Facts) -> s
     page = page.text(
         "One direction of a link. Without crypto workers its owner does everything, on one core. With them it receives \
          and transmits, hands them whole bursts in turn, does one itself while all of them are busy, and takes all back in \
-         the same order. Rates are of frames in the clear, with preamble and gap. Speed-up is against no crypto worker; \
-         efficiency is what each core is worth beside one that does everything.",
+         the same order. Rates are of frames in the clear, with preamble and gap. Speed-up is against no crypto worker, \
+         per worker it is that by crypto workers; efficiency is what each core is worth beside one that does everything.",
     );
     for cases in results.chunk_by(|a, b| (a.0.suite, a.0.way) == (b.0.suite, b.0.way)) {
         let title = format!("{}, {}", cases[0].0.suite, cases[0].0.way.name());

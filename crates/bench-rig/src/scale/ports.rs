@@ -1,11 +1,12 @@
 //! Where frames come from and where they go: between a source and a sink the same buffers go round.
 //!
-//! Both belong to the owner of a direction and live on its thread. What they do to a frame, writing it anew and reading its
-//! number, is what a NIC would do, and the owner pays for it, with and without crypto workers.
+//! They do to a frame what a NIC's driver does on the owner's core, which is to write and read what is known of it beside its
+//! octets. There each frame has a stamp, so that the sink knows the next one without a look at its octets: with crypto
+//! workers these are in another core's cache, where a NIC would take them from. It does look at one frame of each burst.
 
 use crate::gateway_bench::Buffer;
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, wire_of};
-use secy::{Burst, FrameBuf};
+use secy::{Burst, FrameBuf, MAX_BURST};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use wire::EtherType;
@@ -22,13 +23,16 @@ const BEFORE_PN: usize = 4;
 pub(super) enum Fault {
     /// Another one came.
     #[error("frame {due} was due and frame {came} came out: frames are lost or out of order")]
-    Order { due: u32, came: u32 },
+    Order { due: u64, came: u64 },
+    /// It has another number in it than it should.
+    #[error("frame {due} came out with number {came} in it")]
+    Number { due: u64, came: u32 },
     /// What came has no number.
     #[error("frame {due} was due, and what came out is no such frame")]
-    NotAFrame { due: u32 },
+    NotAFrame { due: u64 },
 }
 
-/// Where the number of a frame that comes out is, and how numbers go on.
+/// Where the number of a frame that comes out is, and which one it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Numbers {
     /// The packet number of the SecTAG, from 1 on.
@@ -38,19 +42,15 @@ pub(super) enum Numbers {
 }
 
 impl Numbers {
-    fn first(self) -> u32 {
-        u32::from(self == Numbers::Packet)
-    }
-
-    #[inline(always)]
-    fn after(self, number: u32) -> u32 {
+    /// That of the frame with this stamp.
+    fn of(self, stamp: u64) -> u32 {
         match self {
-            Numbers::Payload(count) if number + 1 == count => 0,
-            _ => number + 1,
+            // Slices are few enough for 32 bits.
+            Numbers::Packet => stamp as u32 + 1,
+            Numbers::Payload(count) => (stamp % u64::from(count)) as u32,
         }
     }
 
-    #[inline(always)]
     fn read(self, frame: &[u8]) -> Option<u32> {
         let at = match self {
             Numbers::Packet => {
@@ -66,14 +66,17 @@ impl Numbers {
     }
 }
 
-/// What source and sink tell whoever runs the direction. All of them are on one thread; only that is not known to the
-/// compiler.
+/// A count in cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
+struct Count(AtomicU64);
+
+/// What source and sink, which may be on two threads, tell whoever runs them.
+#[derive(Debug, Default)]
 pub(super) struct Tally {
+    given: Count,
+    taken: Count,
     open: AtomicBool,
-    given: AtomicU64,
-    taken: AtomicU64,
     fault: OnceLock<Fault>,
 }
 
@@ -85,13 +88,13 @@ impl Tally {
 
     /// Frames that the source has given.
     pub(super) fn given(&self) -> u64 {
-        self.given.load(Relaxed)
+        self.given.0.load(Relaxed)
     }
 
     /// Frames that the sink has taken.
     #[inline(always)]
     pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Relaxed)
+        self.taken.0.load(Relaxed)
     }
 
     /// What was wrong first.
@@ -101,12 +104,22 @@ impl Tally {
     }
 }
 
+/// What the source does to a buffer that has come round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refill {
+    /// Gives it the length of the frame whose turn it is. What octets it has is no matter.
+    Length,
+    /// Writes that frame.
+    Whole,
+    /// Nothing: what comes out is what went in.
+    Nothing,
+}
+
 /// What the source gives, over and over.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     pub(super) frames: Vec<Vec<u8>>,
-    /// Octets of a frame that are written; none for all.
-    pub(super) written: Option<usize>,
+    pub(super) refill: Refill,
 }
 
 /// A receive queue that is never empty while there are buffers.
@@ -118,16 +131,17 @@ pub(super) struct Source {
     tally: Arc<Tally>,
 }
 
-/// A transmit queue that looks at each frame's number.
+/// A transmit queue that looks whether each frame is the next one.
 #[derive(Debug)]
 pub(super) struct Sink {
     home: MemoryTx<Buffer>,
     numbers: Numbers,
-    due: u32,
+    due: u64,
     tally: Arc<Tally>,
 }
 
-/// Both, with so many buffers of so many octets between them. The source is closed.
+/// Both, with so many buffers of so many octets between them, which hold the frames of the script in turn. The source is
+/// closed.
 pub(super) fn ports(
     script: Script,
     numbers: Numbers,
@@ -137,12 +151,14 @@ pub(super) fn ports(
     let tally = Arc::new(Tally::default());
     let (mut tx, rx) = wire_of(buffers);
     let mut burst = Burst::new();
-    for _ in 0..buffers {
-        burst.push(Buffer::new(octets));
+    for frame in script.frames.iter().cycle().take(buffers) {
+        let mut buffer = Buffer::new(octets);
+        buffer.fill(frame);
+        burst.push(buffer);
         tx.tx_burst(&mut burst);
     }
     let source = Source { home: rx, script, next: 0, tally: tally.clone() };
-    let sink = Sink { home: tx, numbers, due: numbers.first(), tally: tally.clone() };
+    let sink = Sink { home: tx, numbers, due: 0, tally: tally.clone() };
     (source, sink, tally)
 }
 
@@ -158,15 +174,19 @@ impl FrameRx for Source {
         let before = frames.len();
         home.rx_burst(frames);
         let given = &mut frames[before..];
-        for buffer in &mut *given {
+        for (buffer, stamp) in given.iter_mut().zip(tally.given()..) {
+            buffer.set_stamp(stamp);
             let frame = &script.frames[*next];
-            match script.written {
-                Some(octets) => buffer.begin(&frame[..octets], frame.len()),
-                None => buffer.fill(frame),
+            match script.refill {
+                Refill::Length => buffer.reset(frame.len()),
+                Refill::Whole => buffer.fill(frame),
+                Refill::Nothing => {}
             }
             *next = if *next + 1 == script.frames.len() { 0 } else { *next + 1 };
         }
-        tally.given.store(tally.given() + given.len() as u64, Relaxed);
+        tally.given.0.store(tally.given() + given.len() as u64, Relaxed);
+        // A crypto worker had them last. Until the next round there is time.
+        home.look_ahead(MAX_BURST, Buffer::expect);
     }
 }
 
@@ -176,14 +196,21 @@ impl FrameTx for Sink {
     #[inline]
     fn tx_burst(&mut self, frames: &mut Burst<Buffer>) {
         let Sink { home, numbers, due, tally } = self;
-        for frame in &*frames {
-            let came = numbers.read(frame.head());
-            if came != Some(*due) {
-                fail(tally, *due, came);
+        if let Some(first) = frames.first() {
+            match numbers.read(first.head()) {
+                Some(number) if number == numbers.of(first.stamp()) => {}
+                Some(came) => fail(tally, Fault::Number { due: *due, came }),
+                None => fail(tally, Fault::NotAFrame { due: *due }),
             }
-            *due = numbers.after(*due);
         }
-        tally.taken.store(tally.taken() + frames.len() as u64, Relaxed);
+        for frame in &*frames {
+            let came = frame.stamp();
+            if came != *due {
+                fail(tally, Fault::Order { due: *due, came });
+            }
+            *due += 1;
+        }
+        tally.taken.0.store(tally.taken() + frames.len() as u64, Relaxed);
         home.tx_burst(frames);
     }
 
@@ -194,9 +221,6 @@ impl FrameTx for Sink {
 
 /// Keeps the first fault: those after it follow from it.
 #[cold]
-fn fail(tally: &Tally, due: u32, came: Option<u32>) {
-    let _ = tally.fault.set(match came {
-        Some(came) => Fault::Order { due, came },
-        None => Fault::NotAFrame { due },
-    });
+fn fail(tally: &Tally, fault: Fault) {
+    let _ = tally.fault.set(fault);
 }

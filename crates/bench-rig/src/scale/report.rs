@@ -15,9 +15,9 @@ pub(super) struct Row {
     mix: Option<&'static str>,
     suite: String,
     path: Way,
-    /// Crypto workers beside the owner; 0 is run to completion.
+    /// Crypto workers beside each owner; 0 is run to completion.
     pub(super) workers: usize,
-    /// The owner's among them.
+    /// Owners' among them.
     cores: usize,
     /// Million frames a second.
     mpps: f64,
@@ -27,6 +27,8 @@ pub(super) struct Row {
     gbit_l2: f64,
     /// The rate as a multiple of that without crypto workers.
     speed_up: f64,
+    /// The speed-up, by crypto workers; none without.
+    per_worker: Option<f64>,
     /// The rate as a part of that of so many cores that each do everything; none without crypto workers.
     pub(super) efficiency: Option<f64>,
 }
@@ -52,11 +54,12 @@ pub(super) fn rows(case: &Case, rates: &[f64]) -> Vec<Row> {
             suite: case.suite.to_string(),
             path: case.way,
             workers,
-            cores: workers + 1,
+            cores: case.way.owners() * (workers + 1),
             mpps: rounded(fps / 1e6),
             gbit_l1: gbit(WIRE_OVERHEAD),
             gbit_l2: gbit(0),
             speed_up: rounded(fps / rates[0]),
+            per_worker: (workers > 0).then(|| rounded(fps / rates[0] / workers as f64)),
             efficiency: efficiency(rates, workers).map(rounded),
         }
     };
@@ -64,8 +67,8 @@ pub(super) fn rows(case: &Case, rates: &[f64]) -> Vec<Row> {
 }
 
 /// What the columns of [`lines`] are.
-pub(super) const COLUMNS: [&str; 8] =
-    ["frames", "workers", "cores", "Mpps", "Gbit/s L1", "L2", "speed-up", "efficiency"];
+pub(super) const COLUMNS: [&str; 9] =
+    ["frames", "workers", "cores", "Mpps", "Gbit/s L1", "L2", "speed-up", "per worker", "efficiency"];
 
 /// The table of some cases.
 pub(super) fn table(cases: &[(Case, Vec<Row>)]) -> String {
@@ -75,6 +78,7 @@ pub(super) fn table(cases: &[(Case, Vec<Row>)]) -> String {
 /// What stands in the table of some cases.
 pub(super) fn lines(cases: &[(Case, Vec<Row>)]) -> Vec<[String; COLUMNS.len()]> {
     let mut lines = Vec::new();
+    let percent = |share: Option<f64>| share.map_or("–".to_owned(), |s| format!("{:.0} %", s * 100.0));
     for (case, rows) in cases {
         let mut frames = case.size.to_string();
         for row in rows {
@@ -86,7 +90,8 @@ pub(super) fn lines(cases: &[(Case, Vec<Row>)]) -> Vec<[String; COLUMNS.len()]> 
                 format!("{:.1}", row.gbit_l1),
                 format!("{:.1}", row.gbit_l2),
                 format!("{:.2}", row.speed_up),
-                row.efficiency.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+                percent(row.per_worker),
+                percent(row.efficiency),
             ]);
         }
     }
@@ -111,7 +116,10 @@ mod tests {
         let rows = rows(&case(FrameSize::Octets(64)), &rates);
         let speed_ups: Vec<f64> = rows.iter().map(|row| row.speed_up).collect();
         assert_eq!(speed_ups, [1.0, 2.0, 2.25, 3.0]);
-        assert_eq!(rows[2].efficiency, Some(0.75));
+        assert_eq!((rows[2].efficiency, rows[2].per_worker), (Some(0.75), Some(1.125)));
+        assert_eq!(rows[0].per_worker, None);
+        let both = super::rows(&Case { way: Way::Both, ..case(FrameSize::Octets(64)) }, &rates);
+        assert!(both.iter().map(|row| row.cores).eq([2, 4, 6, 8]) && both[2].efficiency == Some(0.75));
     }
 
     #[test]
@@ -130,6 +138,7 @@ mod tests {
                     "gbit_l2",
                     "mpps",
                     "path",
+                    "per_worker",
                     "speed_up",
                     "suite",
                     "workers",
@@ -151,7 +160,7 @@ mod tests {
         let drawn = table(&[(case, rows(&case, &[1e6, 1.5e6, 2.4e6]))]);
         let line =
             drawn.lines().find(|line| line.contains("80 %")).unwrap().split_whitespace().collect::<Vec<_>>();
-        assert_eq!(line, ["2", "3", "2.40", "10.2", "9.8", "2.40", "80", "%"]);
+        assert_eq!(line, ["2", "3", "2.40", "10.2", "9.8", "2.40", "120", "%", "80", "%"]);
         assert!(drawn.contains("512 octets") && drawn.contains('–'), "{drawn}");
     }
 }

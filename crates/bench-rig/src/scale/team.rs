@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const REST: Duration = Duration::from_micros(100);
 /// How often is looked whether all threads are well, and whether somebody asked for the end.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long what left this owner may take to come out, in nanoseconds.
+const WAIT: f64 = 5e9;
 /// How long a slice may take longer than it should: threads that have no core of their own wait for each other.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -82,6 +84,7 @@ enum Phase {
     After {
         frames: u64,
         ticks: u64,
+        since: u64,
     },
 }
 
@@ -93,6 +96,8 @@ struct Owner {
     orders: Receiver<Order>,
     outcomes: Sender<Outcome>,
     running: Option<Phase>,
+    /// For what is on its way beyond this owner, in ticks.
+    patience: u64,
 }
 
 impl Owner {
@@ -120,10 +125,13 @@ impl Task for Owner {
             }
             Phase::Counting { from, frames, until } if now >= until || wrong => {
                 tally.open(false);
-                Some(Phase::After { frames: tally.taken() - frames, ticks: now - from })
+                Some(Phase::After { frames: tally.taken() - frames, ticks: now - from, since: now })
             }
-            // Nothing is on its way.
-            Phase::After { frames: counted, ticks } if frames == 0 => {
+            // Nothing is on its way any more, also behind the next owner; or it is lost.
+            Phase::After { frames: counted, ticks, since }
+                if frames == 0
+                    && (tally.given() == tally.taken() || wrong || now - since > self.patience) =>
+            {
                 let (given, taken, fault) = (tally.given(), tally.taken(), tally.fault());
                 // Nobody waits for it any more where the run ends.
                 let _ = self.outcomes.send(Outcome { frames: counted, ticks, given, taken, fault });
@@ -144,7 +152,7 @@ impl Task for Owner {
     }
 }
 
-/// A crypto worker's task: its lane of each direction, of those that have one for it.
+/// A task of a crypto worker, or of a second owner: its part in each direction, of those that have one for it.
 struct CryptoWorker {
     lanes: Vec<Option<Box<dyn Task>>>,
     active: Arc<AtomicUsize>,
@@ -219,6 +227,7 @@ impl Team {
             orders: received,
             outcomes: sender,
             running: None,
+            patience: clock.ticks(WAIT) as u64,
         };
         let owner = start("owner", 0, Box::new(owner))?;
         Ok(Team { way, owner, crypto, clock: clock.clone(), orders, outcomes })

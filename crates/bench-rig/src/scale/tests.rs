@@ -1,7 +1,7 @@
 //! Short runs on threads without cores of their own, and sinks that are fed what they should not see.
 
 use super::case::{Case, Way};
-use super::ports::{Fault, Numbers, PAYLOAD, Script, Tally, ports};
+use super::ports::{Fault, Numbers, PAYLOAD, Refill, Script, Tally, ports};
 use super::report::rows;
 use super::team::{SliceError, Team};
 use super::{page, report};
@@ -26,7 +26,7 @@ fn run(
     change: impl Fn(usize, Box<dyn Task>) -> Box<dyn Task>,
 ) -> Result<(), SliceError> {
     let directions = (0..=most).map(|workers| {
-        let mut direction = case.direction(workers).unwrap();
+        let mut direction = case.direction(workers, most).unwrap();
         direction.lanes = direction.lanes.into_iter().map(|lane| change(workers, lane)).collect();
         direction
     });
@@ -78,23 +78,25 @@ fn a_worker_that_is_gone_is_noticed() {
 fn an_interruption_ends_a_slice() {
     let case = case(Way::Verify, FrameSize::Octets(64));
     let clock = Arc::new(Clock::new());
-    let directions = vec![case.direction(0).unwrap()];
+    let directions = vec![case.direction(0, 0).unwrap()];
     let team = Team::start(case.way, directions, &[], IdlePolicy::Adaptive, &clock).unwrap();
     let error = team.slice(0, 0.0, 3600e9, &AtomicBool::new(true)).unwrap_err();
     assert!(matches!(error, SliceError::Interrupted), "{error}");
 }
 
-/// Frames with payloads that are numbers, and what the sink says of these, handed to it in this order.
-fn fed(count: u32, numbers: &[u32]) -> (Arc<Tally>, Option<Fault>) {
-    let frame = |number: u32| {
-        let mut frame = vec![0; 60];
-        frame[PAYLOAD..PAYLOAD + 4].copy_from_slice(&number.to_be_bytes());
-        frame
-    };
-    let script = Script { frames: (0..count).map(frame).collect(), written: None };
+/// Frames with these stamps and payloads that are numbers, and what the sink says of them, handed to it in this order.
+fn fed(count: u32, stamps: &[u64], number: impl Fn(u64) -> u32) -> (Arc<Tally>, Option<Fault>) {
+    let script = Script { frames: vec![vec![0; 60]], refill: Refill::Whole };
     let (_source, mut sink, tally) = ports(script, Numbers::Payload(count), 0, 60);
-    for numbers in numbers.chunks(MAX_BURST) {
-        let mut burst: Burst<Buffer> = numbers.iter().map(|n| Buffer::from(&frame(*n)[..])).collect();
+    for stamps in stamps.chunks(MAX_BURST) {
+        let frame = |&stamp: &u64| {
+            let mut frame = vec![0; 60];
+            frame[PAYLOAD..PAYLOAD + 4].copy_from_slice(&number(stamp).to_be_bytes());
+            let mut buffer = Buffer::from(&frame[..]);
+            buffer.set_stamp(stamp);
+            buffer
+        };
+        let mut burst: Burst<Buffer> = stamps.iter().map(frame).collect();
         sink.tx_burst(&mut burst);
     }
     let fault = tally.fault();
@@ -103,14 +105,18 @@ fn fed(count: u32, numbers: &[u32]) -> (Arc<Tally>, Option<Fault>) {
 
 #[test]
 fn a_sink_tells_what_is_swapped_or_missing() {
-    let round: Vec<u32> = (0..5).chain(0..5).chain(0..2).collect();
-    let (tally, fault) = fed(5, &round);
-    assert_eq!((fault, tally.taken()), (None, 12));
-    assert_eq!(fed(5, &[0, 2, 1, 3]).1, Some(Fault::Order { due: 1, came: 2 }));
-    assert_eq!(fed(5, &[0, 1, 3, 4]).1, Some(Fault::Order { due: 2, came: 3 }));
-    assert_eq!(fed(5, &[0, 0]).1, Some(Fault::Order { due: 1, came: 0 }));
+    let right = |stamp: u64| (stamp % 5) as u32;
+    let all: Vec<u64> = (0..200).collect();
+    let (tally, fault) = fed(5, &all, right);
+    assert_eq!((fault, tally.taken()), (None, 200));
+    assert_eq!(fed(5, &[0, 2, 1, 3], right).1, Some(Fault::Order { due: 1, came: 2 }));
+    assert_eq!(fed(5, &[0, 1, 3, 4], right).1, Some(Fault::Order { due: 2, came: 3 }));
+    assert_eq!(fed(5, &[0, 0], right).1, Some(Fault::Order { due: 1, came: 0 }));
     // What goes wrong first is what is told.
-    assert_eq!(fed(5, &[1, 0, 4]).1, Some(Fault::Order { due: 0, came: 1 }));
+    assert_eq!(fed(5, &[1, 0, 4], right).1, Some(Fault::Order { due: 0, came: 1 }));
+    // What stands in the first frame of a burst.
+    let wrong = fed(5, &all, |stamp| right(stamp) + u32::from(stamp == 128)).1;
+    assert_eq!(wrong, Some(Fault::Number { due: 128, came: 4 }));
     let words = Fault::Order { due: 1, came: 2 }.to_string();
     assert!(
         words.contains("frame 1 was due and frame 2 came out") && words.contains("out of order"),
@@ -120,17 +126,22 @@ fn a_sink_tells_what_is_swapped_or_missing() {
 
 #[test]
 fn packet_numbers_are_read_from_the_sectag() {
-    let script = Script { frames: Vec::new(), written: None };
+    let script = Script { frames: vec![vec![0; 60]], refill: Refill::Length };
     let (_source, mut sink, tally) = ports(script, Numbers::Packet, 0, 60);
-    let tagged = |pn: u32| {
+    let tagged = |(stamp, pn): (u64, u32)| {
         let mut frame = [0; 60];
         frame[12..16].copy_from_slice(&[0x88, 0xe5, 0x2c, 0]);
         frame[16..20].copy_from_slice(&pn.to_be_bytes());
-        Buffer::from(&frame[..])
+        let mut buffer = Buffer::from(&frame[..]);
+        buffer.set_stamp(stamp);
+        buffer
     };
-    sink.tx_burst(&mut [1, 2, 3].map(tagged).into_iter().collect());
+    sink.tx_burst(&mut [(0, 1), (1, 2), (2, 3)].map(tagged).into_iter().collect());
+    sink.tx_burst(&mut [(3, 4)].map(tagged).into_iter().collect());
     assert_eq!(tally.fault(), None);
-    sink.tx_burst(&mut std::iter::once(Buffer::from(&[0; 60][..])).collect());
+    let mut untagged = Buffer::from(&[0; 60][..]);
+    untagged.set_stamp(4);
+    sink.tx_burst(&mut std::iter::once(untagged).collect());
     assert_eq!(tally.fault(), Some(Fault::NotAFrame { due: 4 }));
 }
 
@@ -150,7 +161,7 @@ fn bursts_in_each_others_places_have_other_numbers() {
 #[test]
 fn a_source_gives_what_is_to_be_given_while_it_is_open() {
     let frames: Vec<Vec<u8>> = (0..3_u8).map(|n| vec![n; 60 + usize::from(n)]).collect();
-    let script = Script { frames, written: Some(14) };
+    let script = Script { frames, refill: Refill::Whole };
     let (mut source, mut sink, tally) = ports(script, Numbers::Packet, 4, 80);
     let mut burst = Burst::new();
     source.rx_burst(&mut burst);
@@ -159,6 +170,7 @@ fn a_source_gives_what_is_to_be_given_while_it_is_open() {
     source.rx_burst(&mut burst);
     let seen: Vec<(usize, u8)> = burst.iter().map(|f| (f.len(), f.head()[13])).collect();
     assert_eq!(seen, [(60, 0), (61, 1), (62, 2), (60, 0)]);
+    assert!(burst.iter().map(Buffer::stamp).eq(0..4));
     assert_eq!((tally.given(), tally.taken()), (4, 0));
     // There are no more buffers until some come back.
     let mut more = Burst::new();
@@ -182,13 +194,14 @@ fn a_report_has_its_plots() {
     let page = page::of(&results, "Owner on core 1", Facts::new()).unwrap();
     let path = page.write(&Destination::new(home.path()).unwrap()).unwrap();
     let html = std::fs::read_to_string(path).unwrap();
-    for title in ["protect: rate", "protect: efficiency", "verify: rate", "verify: efficiency"] {
+    for title in ["protect: rate", "protect: efficiency", "verify: rate", "verify: efficiency", "both: rate"]
+    {
         assert!(html.contains(&format!("aria-label=\"gcm-aes-128, {title}\"")), "{title}");
     }
-    assert_eq!(html.matches("role=\"img\"").count(), 4);
+    assert_eq!(html.matches("role=\"img\"").count(), 6);
     assert!(html.contains("<li>") && html.contains("1518 octets</li>") && html.contains("Owner on core 1."));
     let lines = std::fs::read_to_string(home.path().join("results.jsonl")).unwrap();
-    assert_eq!(lines.lines().count(), 24);
+    assert_eq!(lines.lines().count(), 36);
     // Of one worker there is one number, which is no plot.
     let one = [(results[0].0, report::rows(&results[0].0, &[4e6, 6e6]))];
     let page = page::of(&one, "", Facts::new()).unwrap();
