@@ -168,11 +168,11 @@ fn one_that_stalls_holds_up_all_and_in_the_end_the_owner() {
     }
     assert_eq!([turns.receive(), turns.receive(), turns.receive()], [Some(1), None, None]);
     assert!(turns.has_room() && !turns.may_keep());
-    turns.send(9);
+    turns.send(sent + 1);
     assert!(!turns.has_room());
     let ByHand { out, back } = &mut turns.lanes[1];
     back.extend(out.drain(..));
     let rest: Vec<_> = std::iter::from_fn(|| turns.receive()).collect();
-    assert_eq!(rest, [2, 3, 4, 5, 6, 7, 8]);
+    assert!(rest.iter().copied().eq(2..=sent), "{rest:?}");
     assert_eq!(turns.on_their_way(), 1);
 }
