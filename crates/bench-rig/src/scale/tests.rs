@@ -90,7 +90,7 @@ fn fed(count: u32, stamps: &[u64], number: impl Fn(u64) -> u32) -> (Arc<Tally>, 
     let (_source, mut sink, tally) = ports(script, Numbers::Payload(count), 0, 60);
     for stamps in stamps.chunks(MAX_BURST) {
         let frame = |&stamp: &u64| {
-            let mut frame = vec![0; 60];
+            let mut frame = [0; 60];
             frame[PAYLOAD..PAYLOAD + 4].copy_from_slice(&number(stamp).to_be_bytes());
             let mut buffer = Buffer::from(&frame[..]);
             buffer.set_stamp(stamp);
