@@ -96,7 +96,10 @@ fn latency_is_told_with_what_the_rig_has_of_it() {
     let rows = rows(&run(&format!("{line} --json")));
     assert_eq!(paths(&rows), ["protect", "verify", "both"]);
     for row in &rows {
-        assert_keys(row, &["suite", "path", "max_mpps", "offered_mpps", "latency_ns", "own_ns", "cores"]);
+        assert_keys(
+            row,
+            &["suite", "path", "max_mpps", "offered_mpps", "latency_ns", "own_ns", "left_out", "cores"],
+        );
         for of in ["latency_ns", "own_ns"] {
             let ns = |key: &str| row[of][key].as_f64().unwrap();
             assert!(ns("p50") <= ns("p99") && ns("p99") <= ns("p999") && ns("p999") <= ns("max"), "{row}");

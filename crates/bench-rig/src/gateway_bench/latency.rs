@@ -40,6 +40,9 @@ const FRAMES: usize = 1024;
 const MOST_AT_ONCE: usize = 256;
 /// Frames that are sent at once.
 const BURST: usize = 32;
+/// Between two looks at the clock generator and receiver take less than this, in seconds, unless their core is taken from
+/// them: frames that are on their way then would be received too late, and are not counted.
+const HELD_UP: f64 = 4e-6;
 /// How long frames may stay away, in seconds.
 const PATIENCE: f64 = 5.0;
 
@@ -86,6 +89,8 @@ pub(super) struct Row {
     latency_ns: Percentiles,
     /// Generator and receiver alone.
     own_ns: Percentiles,
+    /// The part of the frames that is not counted, since generator and receiver were kept from their work meanwhile.
+    left_out: f64,
     cores: usize,
 }
 
@@ -133,6 +138,7 @@ impl Latency {
         let (tasks, done) = tasks(keying, path, first, last)?;
         let mut gateway = Gateway::start(tasks, self.other.map(|_| self.core))?;
         let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
+        rig.apart = self.other.is_some();
         let mut most = 0.0_f64;
         let mut held_back = false;
         for slice in 0..=MAX_SLICES {
@@ -152,8 +158,10 @@ impl Latency {
             ));
         }
         let fps = most * LOAD;
+        let before = rig.sent;
         let (offered, latency) = self.paced(&mut rig, fps, &mut || gateway.turn())?;
         let sent = rig.sent;
+        let left_out = rig.left_out as f64 / (sent - before).max(1) as f64;
         gateway.stop()?;
         if self.stop.asked() {
             return Ok(None);
@@ -180,6 +188,7 @@ impl Latency {
             offered_mpps: rounded(offered / 1e6),
             latency_ns: latency,
             own_ns: own,
+            left_out: rounded(left_out),
             cores: 1 + usize::from(self.other.is_some()),
         }))
     }
@@ -294,6 +303,10 @@ struct Rig<'a, C> {
     /// When those on their way were sent, in order.
     times: VecDeque<u64>,
     sent: u64,
+    /// The gateway has another core.
+    apart: bool,
+    /// Frames that were not counted.
+    left_out: u64,
 }
 
 impl<'a, C: Ticks> Rig<'a, C> {
@@ -307,7 +320,7 @@ impl<'a, C: Ticks> Rig<'a, C> {
         let longest = frames.iter().map(Vec::len).max().unwrap_or(0);
         let free = (0..FRAMES).map(|_| Buffer::new(longest)).collect();
         let times = VecDeque::with_capacity(FRAMES);
-        Rig { clock, near, far, frames, whole, place: 0, free, times, sent: 0 }
+        Rig { clock, near, far, frames, whole, place: 0, free, times, sent: 0, apart: false, left_out: 0 }
     }
 
     /// Sends for so many seconds, `fps` frames in each or as many as can be, with `most` of them on their way at once, and
@@ -326,18 +339,28 @@ impl<'a, C: Ticks> Rig<'a, C> {
         let per_second = self.clock.per_second();
         let start = self.clock.now();
         let end = start + (seconds * per_second) as u64;
-        let mut pacer = Pacer::new(start, fps, per_second);
+        // Who is held up and then sends all that was due makes a queue that is not the gateway's.
+        let mut pacer = Pacer::new(start, fps, per_second).at_most_behind(BURST as u64);
+        let most_between = if self.apart { (HELD_UP * per_second) as u64 } else { u64::MAX };
+        let (mut looked, mut spoilt) = (start, 0);
         let (mut made, mut held_back) = (0, false);
         let (mut burst, mut arrived) = (Burst::new(), Burst::new());
         let mut last_arrival = start;
         loop {
             self.far.rx_burst(&mut arrived);
+            let now = self.clock.now();
+            if now - looked > most_between {
+                spoilt = self.times.len();
+            }
+            looked = now;
             if !arrived.is_empty() {
-                let now = self.clock.now();
                 last_arrival = now;
                 for frame in arrived.drain(..) {
                     let sent = self.times.pop_front().unwrap_or(now);
-                    if let Some(ages) = &mut ages {
+                    if spoilt > 0 {
+                        spoilt -= 1;
+                        self.left_out += u64::from(ages.is_some());
+                    } else if let Some(ages) = &mut ages {
                         ages.saturating_record(now.saturating_sub(sent));
                     }
                     self.free.push(frame);
@@ -392,7 +415,7 @@ impl Bench for Latency {
     const ABOUT: &'static str = "Nanoseconds from right before a frame is put on one wire until it is taken from the other, \
         with the gateway in between at half of the most that it can do. Wires are rings in memory; octets count with FCS. \
         own is the same at the same rate with nothing in between: what generator and receiver have of it, which share a \
-        core. max is the longest of all, and as a rule the machine's doing: other work on the core, or interrupts.";
+        core. Frames on their way while that core was taken from them are left out. max is the longest of all, and as a rule the machine's doing: other work on the core, or interrupts.";
 
     fn heading(&self) -> String {
         let where_to = match self.other {
@@ -425,11 +448,13 @@ impl Bench for Latency {
             "99 %",
             "99.9 %",
             "max",
+            "left out",
         ];
         let cells = |row: &Row| {
             let mut cells = vec![number(Some(row.max_mpps), 2), number(Some(row.offered_mpps), 2)];
             cells.extend(row.latency_ns.cells());
             cells.extend(row.own_ns.cells());
+            cells.push(format!("{:.1} %", row.left_out * 100.0));
             cells
         };
         Shown::new(&columns, cases, |row| &row.about, cells)
@@ -520,6 +545,33 @@ mod tests {
     }
 
     #[test]
+    fn what_the_rig_itself_is_held_up_for_is_left_out() {
+        for apart in [false, true] {
+            let clock = Looks::default();
+            let (near, rx) = memory_wire(FRAMES);
+            let (tx, far) = memory_wire(FRAMES);
+            let mut delay = Delay { clock: &clock, ticks: 1_000, rx, tx, kept: VecDeque::new() };
+            let frames = [vec![0; 60]];
+            let mut rig = Rig::new(&clock, near, far, &frames, true);
+            rig.apart = apart;
+            let mut ages = histogram();
+            let mut turns = 0;
+            let mut gateway = || {
+                turns += 1;
+                if turns % 10_000 == 0 {
+                    clock.0.fetch_add(20_000, Ordering::Relaxed);
+                }
+                delay.turn();
+            };
+            rig.run(Some(1e7), 2e-3, FRAMES, Some(&mut ages), &mut gateway).unwrap();
+            assert_eq!(ages.len() + rig.left_out, rig.sent);
+            let found = Percentiles::of(&ages, 1.0);
+            // Frames that were in between are seen late, or not at all.
+            assert_eq!((rig.left_out > 0, found.max < 10_000.0), (apart, apart), "{found:?}");
+        }
+    }
+
+    #[test]
     fn frames_that_stay_away_are_missed() {
         let clock = Looks::default();
         let (near, _kept) = memory_wire(FRAMES);
@@ -559,9 +611,10 @@ mod tests {
         let some = Percentiles { p50: 1.0, p99: 2.0, p999: 3.0, max: 4.0 };
         let case = Case { suite: CipherSuite::ALL[0], size: FrameSize::Octets(64) };
         let about = About::new(&case, Path::Both);
-        let row = Row { about, max_mpps: 2.0, offered_mpps: 1.0, latency_ns: some, own_ns: some, cores: 2 };
+        let (latency_ns, own_ns, left_out) = (some, some, 0.1);
+        let row = Row { about, max_mpps: 2.0, offered_mpps: 1.0, latency_ns, own_ns, left_out, cores: 2 };
         let json = serde_json::to_value(row).unwrap();
-        for key in ["frame_octets", "suite", "path", "max_mpps", "offered_mpps", "cores"] {
+        for key in ["frame_octets", "suite", "path", "max_mpps", "offered_mpps", "left_out", "cores"] {
             assert!(json.get(key).is_some(), "{key}: {json}");
         }
         for key in ["p50", "p99", "p999", "max"] {

@@ -25,6 +25,12 @@ impl Pacer {
         Pacer { start, per_tick, most_behind, skipped: 0 }
     }
 
+    /// Catches up with no more than so many frames.
+    #[must_use]
+    pub(crate) fn at_most_behind(self, frames: u64) -> Self {
+        Pacer { most_behind: frames, ..self }
+    }
+
     /// Frames due at `now`, when `made` were made so far, but no more than `most`.
     #[inline]
     pub(crate) fn due(&mut self, now: u64, made: u64, most: usize) -> usize {
@@ -56,6 +62,13 @@ mod tests {
             }
             let all = (now - step - start) as f64 * fps / 1e9;
             prop_assert!((made as f64 - all).abs() <= 1.0, "{} of {}", made, all);
+        }
+
+        #[test]
+        fn what_may_be_caught_up_with_can_be_said(fps in 1e6..1e8, away in 100_000_u64..1 << 40) {
+            let mut pacer = Pacer::new(0, Some(fps), 1e9).at_most_behind(5);
+            prop_assert_eq!(pacer.due(away, 0, 32), 5);
+            prop_assert_eq!(pacer.due(away, 5, 32), 0);
         }
 
         #[test]
