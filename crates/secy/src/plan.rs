@@ -159,13 +159,16 @@ impl Later {
     }
 }
 
+/// Keys that are kept for the next burst at most. A link has one or two in use.
+const KEYS_KEPT: usize = 4;
+
 /// Operations of a burst that are carried out elsewhere.
 #[derive(Default)]
 pub(crate) struct Plan {
     operations: ArrayVec<Later, MAX_BURST>,
     /// Those of the operations, or of the last ones that there were: mostly the next burst has the same, and whoever
     /// counted its references anew would have it away from all crypto workers' caches.
-    keys: ArrayVec<Arc<Key>, MAX_BURST>,
+    keys: ArrayVec<Arc<Key>, { MAX_BURST + KEYS_KEPT }>,
     /// The SCI of all SecTAGs to write.
     sci: [u8; 8],
     verdicts: Verdicts,
@@ -189,9 +192,12 @@ impl Plan {
         gcm::prefetch_to_write(&self.operations[..]);
     }
 
-    /// Forgets everything but the keys.
+    /// Forgets everything but a few keys.
     pub(crate) fn clear(&mut self) {
         self.operations.clear();
+        if self.keys.len() > KEYS_KEPT {
+            self.keys.clear();
+        }
         self.verdicts = Verdicts::default();
         self.state = State::Made;
     }
@@ -288,7 +294,7 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
             return Some(place as u8);
         }
         if self.operations.is_empty() {
-            // None of the last burst's.
+            // Not one of the last burst's, so that none of these is wanted any more.
             self.keys.clear();
         }
         self.keys.try_push(key.clone()).ok()?;
@@ -424,6 +430,36 @@ mod tests {
             ));
         }
         plan
+    }
+
+    #[test]
+    fn keys_are_kept_for_the_next_burst_and_never_in_the_way_of_others() {
+        let key = |n: usize| Arc::new(Key::new(&[n as u8; 16]).unwrap());
+        let keys: Vec<_> = (0..2 * MAX_BURST).map(key).collect();
+        let mut plan = Plan::default();
+        let burst = |plan: &mut Plan, keys: &[&Arc<Key>]| {
+            plan.clear();
+            for (number, key) in keys.iter().enumerate() {
+                let mut gather = &mut *plan;
+                let place = Gather::<MemFrame>::key(&mut gather, key).unwrap();
+                let octets = &mut [0; 60];
+                assert!(Gather::<MemFrame>::whole(&mut gather, number as u8, octets, 28, place, [0; 12]));
+                let later = plan.operations.last().unwrap();
+                assert!(Arc::ptr_eq(&plan.keys[usize::from(later.key)], key));
+            }
+        };
+        let counts = |keys: &[Arc<Key>]| keys.iter().map(Arc::strong_count).sum::<usize>() - keys.len();
+        for first in [1, KEYS_KEPT, KEYS_KEPT + 1, MAX_BURST] {
+            burst(&mut plan, &keys[..first].iter().collect::<Vec<_>>());
+            assert_eq!(counts(&keys), first);
+            // One of the same, then as many others as there can be.
+            let next: Vec<_> = std::iter::once(&keys[0]).chain(&keys[MAX_BURST..2 * MAX_BURST - 1]).collect();
+            burst(&mut plan, &next);
+            burst(&mut plan, &[&keys[5]]);
+            assert_eq!((counts(&keys), Arc::strong_count(&keys[5])), (1, 2));
+        }
+        plan.let_keys_go();
+        assert_eq!(counts(&keys), 0);
     }
 
     #[test]
