@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use arrayvec::ArrayVec;
 use common::{frame, octets, options};
-use dpdk::{DEFAULT_DATA_ROOM, Eal, EalError, EalOptions, Mbuf, Pool, Port, PortConfig};
+use dpdk::{DEFAULT_DATA_ROOM, Eal, EalError, EalOptions, Mbuf, Pool, PoolError, Port, PortConfig};
 
 const CHILD: &str = "DPDK_TEST_CHILD";
 
@@ -67,6 +67,23 @@ fn processes_come_up_side_by_side_quietly_and_leave_nothing() {
             assert!(!dir.exists(), "{} is left", dir.display());
         }
     }
+}
+
+/// A pool that is too large takes all there is before it fails: nobody else may want any meanwhile.
+#[test]
+fn a_pool_too_large_is_refused_and_gives_all_back() {
+    if is_child() {
+        let eal = Eal::init(options()).expect("comes up");
+        let make = |name: &str, count| Pool::new(&eal, name, count, 0, DEFAULT_DATA_ROOM, None).map(drop);
+        // The second takes most of the 256 MiB, a page a frame: what the first took must be back.
+        for _ in 0..3 {
+            let error = make("huge", 10_000_000);
+            assert!(matches!(error, Err(PoolError::NoMemory { .. })), "{error:?}");
+            make("again", 40_959).expect("the last one was freed");
+        }
+        return;
+    }
+    finish(spawn("a_pool_too_large_is_refused_and_gives_all_back"));
 }
 
 #[test]
