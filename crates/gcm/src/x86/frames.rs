@@ -22,6 +22,7 @@ use super::key::{ExpandedKey, POWERS};
 use super::long::Long;
 use super::pass::Pass;
 use super::quad::quad;
+use super::row::row;
 use super::shape::{BIG, Counts, Group, Known, Plan, Shape, Shapes};
 use super::vector::{Vector, WIDTH};
 use crate::Key;
@@ -72,14 +73,14 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTER
             let mut pending = [V::zero(); WIDTH];
             let p = &mut pending;
             let lead = match REGISTERS {
-                1 => pass.batch::<ROUNDS, SEAL, 1, 0, true, true>(0, p, &mut sums),
-                2 => pass.batch::<ROUNDS, SEAL, 2, 0, true, true>(0, p, &mut sums),
-                3 => pass.batch::<ROUNDS, SEAL, 3, 0, true, true>(0, p, &mut sums),
-                4 => pass.batch::<ROUNDS, SEAL, 4, 0, true, true>(0, p, &mut sums),
-                5 => pass.batch::<ROUNDS, SEAL, 5, 0, true, true>(0, p, &mut sums),
-                6 => pass.batch::<ROUNDS, SEAL, 6, 0, true, true>(0, p, &mut sums),
-                7 => pass.batch::<ROUNDS, SEAL, 7, 0, true, true>(0, p, &mut sums),
-                _ => pass.batch::<ROUNDS, SEAL, 8, 0, true, true>(0, p, &mut sums),
+                1 => pass.batch::<ROUNDS, SEAL, 1, 0, true, true, false>(0, p, &mut sums),
+                2 => pass.batch::<ROUNDS, SEAL, 2, 0, true, true, false>(0, p, &mut sums),
+                3 => pass.batch::<ROUNDS, SEAL, 3, 0, true, true, false>(0, p, &mut sums),
+                4 => pass.batch::<ROUNDS, SEAL, 4, 0, true, true, false>(0, p, &mut sums),
+                5 => pass.batch::<ROUNDS, SEAL, 5, 0, true, true, false>(0, p, &mut sums),
+                6 => pass.batch::<ROUNDS, SEAL, 6, 0, true, true, false>(0, p, &mut sums),
+                7 => pass.batch::<ROUNDS, SEAL, 7, 0, true, true, false>(0, p, &mut sums),
+                _ => pass.batch::<ROUNDS, SEAL, 8, 0, true, true, false>(0, p, &mut sums),
             };
             return (sums, lead.low());
         }
@@ -114,10 +115,10 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
     let Some(first) = ops.first() else { return (0, 0) };
     let (lengths, key) = (first.lengths(), ptr::from_ref(first.key));
     let Shapes { known, plan } = shapes;
-    known.prepare(V::BLOCKS, V::SHORT);
+    known.prepare(V::BLOCKS, V::SHORT, V::ROW);
     let place = Known::place(lengths);
     // As long as each four are like the first, there is nothing to plan.
-    let short = whole && known.at(place).short && known.at(place).is_of(lengths);
+    let fours = whole && known.at(place).fours && known.at(place).is_of(lengths);
     let mut end = None;
     let (mut done, mut begun) = (0, 0);
     let mut authentic = 0;
@@ -130,7 +131,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
         let pending = pending.as_mut_ptr().cast::<Pending<V>>();
         let mut worker = Worker::<V>::new();
         for number in 0.. {
-            let in_turn = short && end.is_none() && count - done >= 4 && {
+            let in_turn = fours && end.is_none() && count - done >= 4 && {
                 let like_first = |i: usize| {
                     let op = &*all.add(done + i);
                     op.lengths() == lengths && ptr::eq(op.key, key)
@@ -163,12 +164,20 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                     let four = [op(0), op(1), op(2), op(3)];
                     let place = if in_turn { place } else { plan.shape_of(group.place(0)) };
                     worker.meet(place, &*four[0], known);
-                    let ends = match group.class {
-                        0 => worker.quad::<ROUNDS, SEAL, 0>(four),
-                        1 => worker.quad::<ROUNDS, SEAL, 1>(four),
-                        _ => worker.quad::<ROUNDS, SEAL, 2>(four),
-                    };
-                    Ends::write(&raw mut (*next).ends, ends);
+                    // Mostly it is the next one in the order, too.
+                    let after = all.add((group.place(3) + 1).min(count - 1));
+                    let ends = &raw mut (*next).ends;
+                    match group.class {
+                        0 => worker.quad::<ROUNDS, SEAL, 0>(four, ends),
+                        1 => worker.quad::<ROUNDS, SEAL, 1>(four, ends),
+                        2 => worker.quad::<ROUNDS, SEAL, 2>(four, ends),
+                        3 => worker.row::<ROUNDS, SEAL, 3>(four, after, ends),
+                        4 => worker.row::<ROUNDS, SEAL, 4>(four, after, ends),
+                        5 => worker.row::<ROUNDS, SEAL, 5>(four, after, ends),
+                        6 => worker.row::<ROUNDS, SEAL, 6>(four, after, ends),
+                        7 => worker.row::<ROUNDS, SEAL, 7>(four, after, ends),
+                        _ => worker.row::<ROUNDS, SEAL, 8>(four, after, ends),
+                    }
                 } else {
                     let loose = &raw mut (*next).loose;
                     Loose::begin(loose, &group, all);
@@ -306,19 +315,40 @@ impl<V: Vector> Worker<V> {
         // SAFETY: the caller vouches for the places.
         let key = |i| unsafe { ptr::from_ref((*ops.add(group.place(i))).key) };
         let has = |i| shape(i) == shape(0) && ptr::eq(key(i), key(0));
-        group.len() == 4 && known.at(shape(0)).short && has(1) && has(2) && has(3)
+        group.len() == 4 && known.at(shape(0)).fours && has(1) && has(2) && has(3)
     }
 
     #[inline(always)]
     unsafe fn quad<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
         &self,
         ops: [*mut Op<'_>; 4],
-    ) -> Ends<V> {
+        ends: *mut Ends<V>,
+    ) {
         const { assert!(V::SHORT <= 2, "quads of more registers have no code") };
         if REGISTERS > V::SHORT {
             unreachable!("not a short frame");
         }
         // SAFETY: the caller has the instructions, and met one of the operations, which are alike.
-        unsafe { quad::<V, ROUNDS, SEAL, REGISTERS>(&*self.shape, &*self.expanded, self.lengths, ops) }
+        unsafe {
+            let four = quad::<V, ROUNDS, SEAL, REGISTERS>(&*self.shape, &*self.expanded, self.lengths, ops);
+            Ends::write(ends, four);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn row<'a, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+        &self,
+        [a, b, c, d]: [*mut Op<'a>; 4],
+        after: *mut Op<'a>,
+        ends: *mut Ends<V>,
+    ) {
+        if REGISTERS > V::ROW {
+            unreachable!("not a frame for a row");
+        }
+        let ops = [a, b, c, d, after];
+        // SAFETY: the caller has the instructions, and met one of the operations, which are alike.
+        unsafe {
+            row::<V, ROUNDS, SEAL, REGISTERS>(&*self.shape, &*self.expanded, self.lengths, ops, ends);
+        }
     }
 }

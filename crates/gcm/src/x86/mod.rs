@@ -10,6 +10,7 @@ mod key;
 mod long;
 mod pass;
 mod quad;
+mod row;
 mod shape;
 mod vector;
 

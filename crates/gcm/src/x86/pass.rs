@@ -51,6 +51,7 @@ impl<V: Vector> Pass<'_, V> {
         const PREVIOUS: usize,
         const FIRST: bool,
         const LAST: bool,
+        const ROW: bool,
     >(
         &mut self,
         z: usize,
@@ -78,7 +79,8 @@ impl<V: Vector> Pass<'_, V> {
             if !SEAL {
                 each!(w < W; pending[w] = load(w));
             }
-            let from = if SEAL { (z * V::BLOCKS).wrapping_sub(PREVIOUS * V::BLOCKS) } else { z * V::BLOCKS };
+            let from =
+                if SEAL && !ROW { (z * V::BLOCKS).wrapping_sub(PREVIOUS * V::BLOCKS) } else { z * V::BLOCKS };
             let (h, k) = key.powers_at(self.powers.wrapping_add(from));
             let hashed = if SEAL { PREVIOUS } else { W };
             let rounds = key.rounds_of::<ROUNDS>();
@@ -90,7 +92,7 @@ impl<V: Vector> Pass<'_, V> {
                         let k = round_key($round);
                         each!(w < W; state[w] = state[w].round(k));
                         hashes!($round: 0 1 2 3 4 5 6 7);
-                        if W == WIDTH {
+                        if W == WIDTH || ROW {
                             V::fence(&mut state, sums);
                         }
                     }
@@ -141,20 +143,30 @@ impl<V: Vector> Pass<'_, V> {
                     pending[w] = out;
                 }
             });
-            if SEAL && LAST {
-                let (h, k) = key.powers_at(self.powers + z * V::BLOCKS);
-                each!(w < W; {
-                    let power = |at: *const u8, w: usize| V::load(at.wrapping_add(w * step));
-                    if w % 2 == 1 {
-                        let a = products(pending[w - 1].reverse(), power(h, w - 1), power(k, w - 1));
-                        let b = products(pending[w].reverse(), power(h, w), power(k, w));
-                        accumulate_pair(sums, a, b);
-                    } else if w + 1 == W {
-                        accumulate(sums, pending[w].reverse(), power(h, w), power(k, w));
-                    }
-                });
+            if SEAL && LAST && !ROW {
+                self.hash::<W>(z, pending, sums);
             }
             lead
+        }
+    }
+
+    /// Hashes what became of registers `z..z + W`.
+    #[inline(always)]
+    pub(super) unsafe fn hash<const W: usize>(&self, z: usize, pending: &[V; WIDTH], sums: &mut [V; 3]) {
+        // SAFETY: as for `batch`.
+        unsafe {
+            let step = 16 * V::BLOCKS;
+            let (h, k) = self.key.powers_at(self.powers + z * V::BLOCKS);
+            each!(w < W; {
+                let power = |at: *const u8, w: usize| V::load(at.wrapping_add(w * step));
+                if w % 2 == 1 {
+                    let a = products(pending[w - 1].reverse(), power(h, w - 1), power(k, w - 1));
+                    let b = products(pending[w].reverse(), power(h, w), power(k, w));
+                    accumulate_pair(sums, a, b);
+                } else if w + 1 == W {
+                    accumulate(sums, pending[w].reverse(), power(h, w), power(k, w));
+                }
+            });
         }
     }
 
@@ -170,26 +182,26 @@ impl<V: Vector> Pass<'_, V> {
                 // The end of a long frame, one at a time: there are few.
                 for z in 0..self.registers {
                     self.first = if z + 1 == self.registers { self.last } else { u64::MAX };
-                    self.batch::<ROUNDS, SEAL, 1, 0, true, true>(z, p, sums);
+                    self.batch::<ROUNDS, SEAL, 1, 0, true, true, false>(z, p, sums);
                     self.carry = V::zero();
                 }
                 return V::zero();
             }
-            let lead = self.batch::<ROUNDS, SEAL, 8, 0, true, false>(0, p, sums);
+            let lead = self.batch::<ROUNDS, SEAL, 8, 0, true, false, false>(0, p, sums);
             let mut z = 8;
             while z + 8 < self.registers {
-                self.batch::<ROUNDS, SEAL, 8, 8, false, false>(z, p, sums);
+                self.batch::<ROUNDS, SEAL, 8, 8, false, false, false>(z, p, sums);
                 z += 8;
             }
             match self.registers - z {
-                1 => self.batch::<ROUNDS, SEAL, 1, 8, false, true>(z, p, sums),
-                2 => self.batch::<ROUNDS, SEAL, 2, 8, false, true>(z, p, sums),
-                3 => self.batch::<ROUNDS, SEAL, 3, 8, false, true>(z, p, sums),
-                4 => self.batch::<ROUNDS, SEAL, 4, 8, false, true>(z, p, sums),
-                5 => self.batch::<ROUNDS, SEAL, 5, 8, false, true>(z, p, sums),
-                6 => self.batch::<ROUNDS, SEAL, 6, 8, false, true>(z, p, sums),
-                7 => self.batch::<ROUNDS, SEAL, 7, 8, false, true>(z, p, sums),
-                _ => self.batch::<ROUNDS, SEAL, 8, 8, false, true>(z, p, sums),
+                1 => self.batch::<ROUNDS, SEAL, 1, 8, false, true, false>(z, p, sums),
+                2 => self.batch::<ROUNDS, SEAL, 2, 8, false, true, false>(z, p, sums),
+                3 => self.batch::<ROUNDS, SEAL, 3, 8, false, true, false>(z, p, sums),
+                4 => self.batch::<ROUNDS, SEAL, 4, 8, false, true, false>(z, p, sums),
+                5 => self.batch::<ROUNDS, SEAL, 5, 8, false, true, false>(z, p, sums),
+                6 => self.batch::<ROUNDS, SEAL, 6, 8, false, true, false>(z, p, sums),
+                7 => self.batch::<ROUNDS, SEAL, 7, 8, false, true, false>(z, p, sums),
+                _ => self.batch::<ROUNDS, SEAL, 8, 8, false, true, false>(z, p, sums),
             };
             lead
         }

@@ -58,8 +58,9 @@ pub(crate) struct Shape {
     pub(crate) long: bool,
     /// The number of registers, or [`BIG`].
     pub(crate) class: u8,
-    /// Few registers, and no AAD beside payload that fills any.
-    pub(crate) short: bool,
+    /// Four of one key are worked on together: side by side those that have few registers, and no AAD beside payload
+    /// that fills any; else in a row.
+    pub(crate) fours: bool,
     /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
     pub(crate) aad_octets: usize,
     pub(crate) bulk: usize,
@@ -82,7 +83,7 @@ const NOTHING: Shape = Shape {
     packed: true,
     long: false,
     class: 0,
-    short: false,
+    fours: false,
     aad_octets: 0,
     bulk: 0,
     left: 0,
@@ -99,9 +100,10 @@ impl Shape {
         self.lengths_are == lengths
     }
 
-    /// With so many blocks in a register; a short frame has at most `most` registers.
+    /// With so many blocks in a register; four frames are worked on side by side up to `side` registers, in a row up to
+    /// `row`.
     #[inline(never)]
-    fn of(register: usize, most: usize, lengths_are: Lengths) -> Self {
+    fn of(register: usize, side: usize, row: usize, lengths_are: Lengths) -> Self {
         let (aad, payload) = (lengths_are.aad(), lengths_are.payload());
         let (aad_blocks, blocks) = (aad.div_ceil(16), payload.div_ceil(16));
         // Room for J0, whose place takes a power, and for the length block.
@@ -132,7 +134,7 @@ impl Shape {
             packed,
             long: false,
             class: registers.min(BIG) as u8,
-            short: registers <= most && (registers == 0 || head == left),
+            fours: if registers <= side { registers == 0 || head == left } else { registers <= row },
             aad_octets: aad.min(16 * head),
             bulk: head - left,
             left,
@@ -159,8 +161,9 @@ pub(crate) struct Shapes {
 pub(super) struct Known {
     /// Blocks of the registers that they are for.
     register: usize,
-    /// Registers of a short frame.
-    most: usize,
+    /// Registers of frames that are worked on side by side, and in a row.
+    side: usize,
+    row: usize,
     /// Those that are remembered, each at a place that follows from its lengths, then those of one burst that were not.
     all: [Shape; SHAPES + MAX_BURST],
     /// How many of these there are.
@@ -223,7 +226,7 @@ impl std::fmt::Debug for Shapes {
 impl Shapes {
     pub(crate) fn new() -> Box<Self> {
         Box::new(Shapes {
-            known: Known { register: 0, most: 0, all: [NOTHING; SHAPES + MAX_BURST], new: 0 },
+            known: Known { register: 0, side: 0, row: 0, all: [NOTHING; SHAPES + MAX_BURST], new: 0 },
             plan: Plan {
                 shapes: [0; MAX_BURST],
                 order: [0; MAX_BURST + 3],
@@ -238,17 +241,18 @@ impl Shapes {
 }
 
 impl Known {
-    /// Before all else: the number of blocks in a register, which decides how many registers a short frame has at most.
+    /// Before all else: the number of blocks in a register, which decides how many registers frames have at most that
+    /// are worked on side by side, and in a row.
     #[inline(always)]
-    pub(super) fn prepare(&mut self, register: usize, most: usize) {
+    pub(super) fn prepare(&mut self, register: usize, side: usize, row: usize) {
         #[cold]
         #[inline(never)]
-        fn forget(known: &mut Known, register: usize, most: usize) {
-            (known.register, known.most) = (register, most);
+        fn forget(known: &mut Known, register: usize, side: usize, row: usize) {
+            (known.register, known.side, known.row) = (register, side, row);
             known.all.fill(NOTHING);
         }
         if self.register != register {
-            forget(self, register, most);
+            forget(self, register, side, row);
         }
         self.new = 0;
     }
@@ -272,7 +276,7 @@ impl Known {
             return place;
         }
         let place = SHAPES + self.new;
-        self.all[place] = Shape::of(self.register, self.most, lengths);
+        self.all[place] = Shape::of(self.register, self.side, self.row, lengths);
         self.new += 1;
         place
     }
@@ -381,7 +385,7 @@ mod tests {
             let ops: Vec<_> =
                 pieces.map(|(payload, tag)| Op::new(&key, [0; 12], &[], payload, tag).unwrap()).collect();
             for first in [0, count / 2, count - 1, count] {
-                known.prepare(4, 2);
+                known.prepare(4, 2, 8);
                 plan.make(&mut known, &ops, first);
                 let mut places = Vec::new();
                 while let Some(group) = plan.next() {

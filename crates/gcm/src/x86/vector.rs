@@ -16,6 +16,8 @@ pub(crate) trait Vector: Copy {
     const BLOCKS: usize;
     /// Registers of each of four frames that are worked on at once, at most.
     const SHORT: usize;
+    /// Registers of each of four frames that are worked on in a row, at most.
+    const ROW: usize;
 
     /// No bit set.
     unsafe fn zero() -> Self;
@@ -244,6 +246,7 @@ macro_rules! common {
 impl Vector for __m512i {
     const BLOCKS: usize = 4;
     const SHORT: usize = 2;
+    const ROW: usize = 8;
 
     common!(
         __m512i: _mm512_setzero_si512 _mm512_loadu_si512 _mm512_storeu_si512 _mm512_xor_si512 _mm512_aesenc_epi128
@@ -371,6 +374,7 @@ const SECOND: u32 = 0xffff_0000;
 impl Vector for __m256i {
     const BLOCKS: usize = 2;
     const SHORT: usize = 2;
+    const ROW: usize = 8;
 
     common!(
         __m256i: _mm256_setzero_si256 _mm256_loadu_si256 _mm256_storeu_si256 _mm256_xor_si256 _mm256_aesenc_epi128
@@ -517,6 +521,7 @@ impl Vector for __m256i {
 impl Vector for __m128i {
     const BLOCKS: usize = 1;
     const SHORT: usize = 0;
+    const ROW: usize = 0;
 
     common!(
         __m128i: _mm_setzero_si128 _mm_loadu_si128 _mm_storeu_si128 _mm_xor_si128 _mm_aesenc_si128
