@@ -176,7 +176,8 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                         5 => worker.row::<ROUNDS, SEAL, 5>(four, after, ends),
                         6 => worker.row::<ROUNDS, SEAL, 6>(four, after, ends),
                         7 => worker.row::<ROUNDS, SEAL, 7>(four, after, ends),
-                        _ => worker.row::<ROUNDS, SEAL, 8>(four, after, ends),
+                        8 => worker.row::<ROUNDS, SEAL, 8>(four, after, ends),
+                        _ => worker.row::<ROUNDS, SEAL, BIG>(four, after, ends),
                     }
                 } else {
                     let loose = &raw mut (*next).loose;

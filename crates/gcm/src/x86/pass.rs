@@ -42,7 +42,9 @@ pub(super) struct Pass<'k, V> {
 
 impl<V: Vector> Pass<'_, V> {
     /// Works on registers `z..z + W`; of these the first may be the payload's first, and the last its last. On open
-    /// they are hashed too. On seal `PREVIOUS` registers are hashed, those before, which are `pending`; then these are.
+    /// they are hashed too. On seal `PREVIOUS` registers are hashed, those before, which are `pending`; before a frame's
+    /// first these are the last ones of one of the same key and shape. Of a frame's last ones `HOLD` leaves the hashing
+    /// for later.
     #[inline(always)]
     pub(super) unsafe fn batch<
         const ROUNDS: usize,
@@ -51,7 +53,7 @@ impl<V: Vector> Pass<'_, V> {
         const PREVIOUS: usize,
         const FIRST: bool,
         const LAST: bool,
-        const ROW: bool,
+        const HOLD: bool,
     >(
         &mut self,
         z: usize,
@@ -79,8 +81,9 @@ impl<V: Vector> Pass<'_, V> {
             if !SEAL {
                 each!(w < W; pending[w] = load(w));
             }
-            let from =
-                if SEAL && !ROW { (z * V::BLOCKS).wrapping_sub(PREVIOUS * V::BLOCKS) } else { z * V::BLOCKS };
+            // Those before the first are a frame's last ones.
+            let before = if FIRST { self.registers } else { z };
+            let from = if SEAL { before.wrapping_sub(PREVIOUS) * V::BLOCKS } else { z * V::BLOCKS };
             let (h, k) = key.powers_at(self.powers.wrapping_add(from));
             let hashed = if SEAL { PREVIOUS } else { W };
             let rounds = key.rounds_of::<ROUNDS>();
@@ -92,7 +95,7 @@ impl<V: Vector> Pass<'_, V> {
                         let k = round_key($round);
                         each!(w < W; state[w] = state[w].round(k));
                         hashes!($round: 0 1 2 3 4 5 6 7);
-                        if W == WIDTH || ROW {
+                        if W == WIDTH || HOLD {
                             V::fence(&mut state, sums);
                         }
                     }
@@ -143,7 +146,7 @@ impl<V: Vector> Pass<'_, V> {
                     pending[w] = out;
                 }
             });
-            if SEAL && LAST && !ROW {
+            if SEAL && LAST && !HOLD {
                 self.hash::<W>(z, pending, sums);
             }
             lead
@@ -167,6 +170,72 @@ impl<V: Vector> Pass<'_, V> {
                     accumulate(sums, pending[w].reverse(), power(h, w), power(k, w));
                 }
             });
+        }
+    }
+
+    /// All registers of a frame to seal that has more than [`WIDTH`]. While the first are encrypted the last ones of the
+    /// frame before it are hashed, if it `follows` one; its own last ones are left `pending`. `between` the two gets the
+    /// sums. Hands out what became of the first.
+    #[inline(always)]
+    pub(super) unsafe fn follow<const ROUNDS: usize>(
+        &mut self,
+        follows: bool,
+        pending: &mut [V; WIDTH],
+        sums: &mut [V; 3],
+        between: impl FnOnce(&mut [V; 3]),
+    ) -> V {
+        // SAFETY: as for `batch`.
+        unsafe {
+            let p = pending;
+            let last = (self.registers - 1) % WIDTH + 1;
+            let lead = match if follows { last } else { 0 } {
+                0 => self.batch::<ROUNDS, true, 8, 0, true, false, true>(0, p, sums),
+                1 => self.batch::<ROUNDS, true, 8, 1, true, false, true>(0, p, sums),
+                2 => self.batch::<ROUNDS, true, 8, 2, true, false, true>(0, p, sums),
+                3 => self.batch::<ROUNDS, true, 8, 3, true, false, true>(0, p, sums),
+                4 => self.batch::<ROUNDS, true, 8, 4, true, false, true>(0, p, sums),
+                5 => self.batch::<ROUNDS, true, 8, 5, true, false, true>(0, p, sums),
+                6 => self.batch::<ROUNDS, true, 8, 6, true, false, true>(0, p, sums),
+                7 => self.batch::<ROUNDS, true, 8, 7, true, false, true>(0, p, sums),
+                _ => self.batch::<ROUNDS, true, 8, 8, true, false, true>(0, p, sums),
+            };
+            between(sums);
+            let mut z = 8;
+            while z + 8 < self.registers {
+                self.batch::<ROUNDS, true, 8, 8, false, false, true>(z, p, sums);
+                z += 8;
+            }
+            match last {
+                1 => self.batch::<ROUNDS, true, 1, 8, false, true, true>(z, p, sums),
+                2 => self.batch::<ROUNDS, true, 2, 8, false, true, true>(z, p, sums),
+                3 => self.batch::<ROUNDS, true, 3, 8, false, true, true>(z, p, sums),
+                4 => self.batch::<ROUNDS, true, 4, 8, false, true, true>(z, p, sums),
+                5 => self.batch::<ROUNDS, true, 5, 8, false, true, true>(z, p, sums),
+                6 => self.batch::<ROUNDS, true, 6, 8, false, true, true>(z, p, sums),
+                7 => self.batch::<ROUNDS, true, 7, 8, false, true, true>(z, p, sums),
+                _ => self.batch::<ROUNDS, true, 8, 8, false, true, true>(z, p, sums),
+            };
+            lead
+        }
+    }
+
+    /// Hashes what is left pending of a frame that has more than [`WIDTH`] registers.
+    #[inline(always)]
+    pub(super) unsafe fn hash_last(&self, pending: &[V; WIDTH], sums: &mut [V; 3]) {
+        let last = (self.registers - 1) % WIDTH + 1;
+        let z = self.registers - last;
+        // SAFETY: as for `batch`.
+        unsafe {
+            match last {
+                1 => self.hash::<1>(z, pending, sums),
+                2 => self.hash::<2>(z, pending, sums),
+                3 => self.hash::<3>(z, pending, sums),
+                4 => self.hash::<4>(z, pending, sums),
+                5 => self.hash::<5>(z, pending, sums),
+                6 => self.hash::<6>(z, pending, sums),
+                7 => self.hash::<7>(z, pending, sums),
+                _ => self.hash::<8>(z, pending, sums),
+            }
         }
     }
 

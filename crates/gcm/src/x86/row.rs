@@ -4,14 +4,14 @@ use super::four::{Ends, Four};
 use super::ghash::hash_bulk;
 use super::key::ExpandedKey;
 use super::pass::Pass;
-use super::shape::{Counts, Shape};
+use super::shape::{BIG, Counts, Shape};
 use super::vector::{Vector, WIDTH};
 use crate::burst::Op;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-/// Four frames of one shape and key, of so many registers each, no more than [`WIDTH`], one after the other; `ops` are
-/// theirs and one whose payload comes next.
+/// Four frames of one shape and key, of so many registers each, or more where that is [`BIG`], one after the other; `ops`
+/// are theirs and one whose payload comes next.
 ///
 /// `lengths` is what the length block adds to each. On seal each frame is hashed while the next one is encrypted: the
 /// core cannot look so far ahead as to find that by itself.
@@ -36,7 +36,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
             let mut pass = Pass {
                 key,
                 at: (*op).payload_at().wrapping_sub(shape.before),
-                registers: REGISTERS,
+                registers: shape.registers,
                 first: shape.first,
                 last: shape.last,
                 nonces: V::repeat((*op).padded_nonce().as_ptr()).xor(V::load(key.round_key(0))),
@@ -50,22 +50,44 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
                 next: (*ops[i + 1]).payload_at(),
             };
             let p = &mut pending;
-            let lead = if SEAL && i > 0 {
-                pass.batch::<ROUNDS, SEAL, REGISTERS, REGISTERS, true, true, true>(0, p, &mut sums)
+            let begin = |sums: &mut [V; 3]| {
+                if shape.bulk > 0 {
+                    let octets = shape.aad_octets.min(16 * shape.bulk);
+                    hash_bulk(key, shape.aad_powers, (*op).aad_at(), octets, sums);
+                }
+            };
+            let lead = if REGISTERS == BIG {
+                if SEAL {
+                    let lead = pass.follow::<ROUNDS>(i > 0, p, &mut sums, |sums| {
+                        if i > 0 {
+                            keep(&mut unfolded, i - 1, sums);
+                        }
+                        begin(sums);
+                    });
+                    if i == 3 {
+                        pass.hash_last(p, &mut sums);
+                    }
+                    lead
+                } else {
+                    begin(&mut sums);
+                    pass.run::<ROUNDS, SEAL>(&mut sums)
+                }
             } else {
-                pass.batch::<ROUNDS, SEAL, REGISTERS, 0, true, true, true>(0, p, &mut sums)
+                let lead = if SEAL && i > 0 {
+                    pass.batch::<ROUNDS, SEAL, REGISTERS, REGISTERS, true, true, true>(0, p, &mut sums)
+                } else {
+                    pass.batch::<ROUNDS, SEAL, REGISTERS, 0, true, true, true>(0, p, &mut sums)
+                };
+                if SEAL && i > 0 {
+                    keep(&mut unfolded, i - 1, &mut sums);
+                }
+                begin(&mut sums);
+                if SEAL && i == 3 {
+                    pass.hash::<REGISTERS>(0, p, &mut sums);
+                }
+                lead
             };
             masks[i] = lead.low();
-            if SEAL && i > 0 {
-                keep(&mut unfolded, i - 1, &mut sums);
-            }
-            if shape.bulk > 0 {
-                let octets = shape.aad_octets.min(16 * shape.bulk);
-                hash_bulk(key, shape.aad_powers, (*op).aad_at(), octets, &mut sums);
-            }
-            if SEAL && i == 3 {
-                pass.hash::<REGISTERS>(0, p, &mut sums);
-            }
             if !SEAL || i == 3 {
                 keep(&mut unfolded, i, &mut sums);
             }

@@ -134,7 +134,7 @@ impl Shape {
             packed,
             long: false,
             class: registers.min(BIG) as u8,
-            fours: if registers <= side { registers == 0 || head == left } else { registers <= row },
+            fours: if registers <= side { registers == 0 || head == left } else { registers.min(BIG) <= row },
             aad_octets: aad.min(16 * head),
             bulk: head - left,
             left,

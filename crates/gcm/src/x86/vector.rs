@@ -1,5 +1,6 @@
 //! Registers of one, two or four blocks, and what the back ends do with them.
 
+use super::shape::BIG;
 use core::arch::asm;
 use core::arch::x86_64::*;
 
@@ -16,7 +17,7 @@ pub(crate) trait Vector: Copy {
     const BLOCKS: usize;
     /// Registers of each of four frames that are worked on at once, at most.
     const SHORT: usize;
-    /// Registers of each of four frames that are worked on in a row, at most.
+    /// Registers of each of four frames that are worked on in a row, at most; any where that is [`BIG`].
     const ROW: usize;
 
     /// No bit set.
@@ -246,7 +247,7 @@ macro_rules! common {
 impl Vector for __m512i {
     const BLOCKS: usize = 4;
     const SHORT: usize = 2;
-    const ROW: usize = 8;
+    const ROW: usize = BIG;
 
     common!(
         __m512i: _mm512_setzero_si512 _mm512_loadu_si512 _mm512_storeu_si512 _mm512_xor_si512 _mm512_aesenc_epi128
