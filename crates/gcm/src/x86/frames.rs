@@ -23,12 +23,11 @@ use super::long::Long;
 use super::pass::Pass;
 use super::quad::quad;
 use super::row::row;
-use super::shape::{BIG, Counts, Group, Known, Plan, Shape, Shapes};
-use super::vector::{Vector, WIDTH};
+use super::shape::{BIG, Counts, Group, IN_TURN, Known, Shape, Shapes};
+use super::vector::{Vector, WIDTH, unforeseen};
 use crate::Key;
 use crate::backend::{expanded, like};
 use crate::burst::Op;
-use core::arch::asm;
 use core::arch::x86_64::*;
 use core::mem::{self, MaybeUninit};
 use core::{ptr, slice};
@@ -84,17 +83,22 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTER
             };
             return (sums, lead.low());
         }
+        let mut pending = [V::zero(); WIDTH];
         let mut long = Long { hash: _mm_setzero_si128(), done: 0 };
         if shape.long {
             long.begin::<V>(key, op.aad());
         }
-        // Once, but for long frames. They share this call: `run` is much code.
+        // Once, but for long frames.
         loop {
             let blocks = if shape.long { long.next(op, &mut pass) } else { 0 };
             if shape.long && blocks == 0 {
                 return long.end::<V, ROUNDS>(op);
             }
-            let lead = pass.run::<ROUNDS, SEAL>(&mut sums);
+            let (p, mut nothing) = (&mut pending, [V::zero(); 3]);
+            let lead = pass.run::<ROUNDS, SEAL>(false, &mut nothing, p, &mut sums);
+            if SEAL {
+                pass.hash_last(p, &mut sums);
+            }
             if !shape.long {
                 return (sums, lead.low());
             }
@@ -113,123 +117,115 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
     whole: bool,
 ) -> (usize, u64) {
     let Some(first) = ops.first() else { return (0, 0) };
-    let (lengths, key) = (first.lengths(), ptr::from_ref(first.key));
+    let lengths = first.lengths();
     let Shapes { known, plan } = shapes;
     known.prepare(V::BLOCKS, V::SHORT, V::ROW);
-    let place = Known::place(lengths);
-    // As long as each four are like the first, there is nothing to plan.
-    let fours = whole && known.at(place).fours && known.at(place).is_of(lengths);
-    let mut end = None;
-    let (mut done, mut begun) = (0, 0);
-    let mut authentic = 0;
-    // SAFETY: the caller has the instructions. Groups consist of places of operations, each in one group. Of a loose
-    // group is read what was written: all of it, for one of fewer than four.
+    let (all, count) = (ops.as_mut_ptr(), ops.len());
+    // SAFETY: the caller has the instructions. The plan has each place of its operations once. Of a loose group is read
+    // what was written: all of it, for one of fewer than four.
     unsafe {
-        let (all, count) = (ops.as_mut_ptr(), ops.len());
+        let mut worker = Worker::<V>::new();
+        // Those that are like the first are in turn, and need no plan.
+        let place = Known::place(lengths);
+        let (mut done, mut authentic) = (0, 0);
+        if whole && known.at(place).fours && known.at(place).is_of(lengths) {
+            let fours = alike(all, IN_TURN.as_ptr(), count) / 4;
+            if fours > 0 {
+                worker.meet(place, &*all, known);
+                authentic = worker.fours::<ROUNDS, SEAL>(all, IN_TURN.as_ptr(), fours);
+                done = 4 * fours;
+            }
+        }
+        if done == count {
+            return (done, if SEAL { u64::MAX } else { authentic });
+        }
+        let (end, mut begun) = {
+            let ops = slice::from_raw_parts(all, count);
+            let kind = ops[done..].iter().position(|op| !like(&ops[0], op));
+            let end = kind.map_or(count, |kind| done + kind);
+            plan.make(known, &ops[..end], done);
+            (end, done)
+        };
+        // Shapes were added: what points to one is to be made anew.
+        worker.place = usize::MAX;
         // One that is worked on, and the one before.
         let mut pending = [const { MaybeUninit::<Pending<V>>::uninit() }; 2];
         let pending = pending.as_mut_ptr().cast::<Pending<V>>();
-        let mut worker = Worker::<V>::new();
-        for number in 0.. {
-            let in_turn = fours && end.is_none() && count - done >= 4 && {
-                let like_first = |i: usize| {
-                    let op = &*all.add(done + i);
-                    op.lengths() == lengths && ptr::eq(op.key, key)
-                };
-                like_first(0) && like_first(1) && like_first(2) && like_first(3)
-            };
-            let group = if in_turn {
-                done += 4;
-                Some(Group::in_turn(known.at(place).class.into(), done - 4, 4))
-            } else {
-                if end.is_none() {
-                    let ops = slice::from_raw_parts(all, count);
-                    let kind = ops[done..].iter().position(|op| !like(&ops[0], op));
-                    let its_end = kind.map_or(count, |kind| done + kind);
-                    end = Some(its_end);
-                    plan.make(known, &ops[..its_end], done);
-                    // Shapes were added: what points to one is to be made anew.
-                    worker.place = usize::MAX;
-                }
-                plan.next()
-            };
+        let mut number = 0;
+        loop {
+            let (class, places, left) = plan.left();
+            let shape = |i: usize| plan.shape_of((*places.add(i)).into());
             let next = pending.add(number % 2);
-            if let Some(group) = group {
-                begun += group.len();
-                let alike = in_turn || worker.alike(&group, known, plan, all);
-                (&raw mut (*next).group).write(group);
-                (&raw mut (*next).alike).write(alike);
-                if alike {
-                    let op = |i| all.add(group.place(i));
-                    let four = [op(0), op(1), op(2), op(3)];
-                    let place = if in_turn { place } else { plan.shape_of(group.place(0)) };
-                    worker.meet(place, &*four[0], known);
-                    // Mostly it is the next one in the order, too.
-                    let after = all.add((group.place(3) + 1).min(count - 1));
-                    let ends = &raw mut (*next).ends;
-                    match group.class {
-                        0 => worker.quad::<ROUNDS, SEAL, 0>(four, ends),
-                        1 => worker.quad::<ROUNDS, SEAL, 1>(four, ends),
-                        2 => worker.quad::<ROUNDS, SEAL, 2>(four, ends),
-                        3 => worker.row::<ROUNDS, SEAL, 3>(four, after, ends),
-                        4 => worker.row::<ROUNDS, SEAL, 4>(four, after, ends),
-                        5 => worker.row::<ROUNDS, SEAL, 5>(four, after, ends),
-                        6 => worker.row::<ROUNDS, SEAL, 6>(four, after, ends),
-                        7 => worker.row::<ROUNDS, SEAL, 7>(four, after, ends),
-                        8 => worker.row::<ROUNDS, SEAL, 8>(four, after, ends),
-                        _ => worker.row::<ROUNDS, SEAL, BIG>(four, after, ends),
-                    }
-                } else {
-                    let loose = &raw mut (*next).loose;
-                    Loose::begin(loose, &group, all);
-                    for i in 0..group.len() {
-                        let place = group.place(i);
-                        // Mostly it is the next one in the order, too.
-                        let next = (*all.add((place + 1).min(count - 1))).payload_at();
-                        let op = &mut *all.add(place);
-                        let (shape, key) = worker.look_up(plan.shape_of(place), op, known);
-                        let (sums, mask) = match group.class {
-                            0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op, next),
-                            1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op, next),
-                            2 => frame::<V, ROUNDS, SEAL, 2>(shape, key, op, next),
-                            3 => frame::<V, ROUNDS, SEAL, 3>(shape, key, op, next),
-                            4 => frame::<V, ROUNDS, SEAL, 4>(shape, key, op, next),
-                            5 => frame::<V, ROUNDS, SEAL, 5>(shape, key, op, next),
-                            6 => frame::<V, ROUNDS, SEAL, 6>(shape, key, op, next),
-                            7 => frame::<V, ROUNDS, SEAL, 7>(shape, key, op, next),
-                            8 => frame::<V, ROUNDS, SEAL, 8>(shape, key, op, next),
-                            _ => frame::<V, ROUNDS, SEAL, BIG>(shape, key, op, next),
-                        };
-                        Loose::set(loose, i, shape, key, op, sums, mask);
-                    }
+            if left >= 4 && known.at(shape(0)).fours {
+                let fours = alike(all, places, left) / 4;
+                if fours > 0 {
+                    worker.meet(shape(0), &*all.add((*places).into()), known);
+                    authentic |= worker.fours::<ROUNDS, SEAL>(all, places, fours);
+                    begun += 4 * fours;
+                    plan.pass(4 * fours);
+                    continue;
                 }
+            }
+            if left > 0 {
+                let group = Group::of(places, left.min(4));
+                begun += group.len();
+                (&raw mut (*next).group).write(group);
+                let loose = &raw mut (*next).loose;
+                Loose::begin(loose, &group, all);
+                for i in 0..group.len() {
+                    let place = group.place(i);
+                    // Mostly it is the next one in the order, too.
+                    let next = (*all.add((place + 1).min(count - 1))).payload_at();
+                    let op = &mut *all.add(place);
+                    let (shape, key) = worker.look_up(plan.shape_of(place), op, known);
+                    let (sums, mask) = match class {
+                        0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op, next),
+                        1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op, next),
+                        2 => frame::<V, ROUNDS, SEAL, 2>(shape, key, op, next),
+                        3 => frame::<V, ROUNDS, SEAL, 3>(shape, key, op, next),
+                        4 => frame::<V, ROUNDS, SEAL, 4>(shape, key, op, next),
+                        5 => frame::<V, ROUNDS, SEAL, 5>(shape, key, op, next),
+                        6 => frame::<V, ROUNDS, SEAL, 6>(shape, key, op, next),
+                        7 => frame::<V, ROUNDS, SEAL, 7>(shape, key, op, next),
+                        8 => frame::<V, ROUNDS, SEAL, 8>(shape, key, op, next),
+                        _ => frame::<V, ROUNDS, SEAL, BIG>(shape, key, op, next),
+                    };
+                    Loose::set(loose, i, shape, key, op, sums, mask);
+                }
+                plan.pass(group.len());
             }
             // When the next are under way, there is nothing to wait for in these.
             if number > 0 {
                 let last = pending.add((number + 1) % 2);
-                if !(*last).alike {
-                    Ends::write(&raw mut (*last).ends, (*last).loose.finish::<ROUNDS>());
-                }
-                authentic |= Ends::read(&raw const (*last).ends).close::<SEAL>(&(*last).group, all);
+                let ends = (*last).loose.finish::<ROUNDS>();
+                authentic |= ends.close::<SEAL>(&(*last).group, all);
             }
-            if group.is_none() {
+            if left == 0 {
                 break;
             }
+            number += 1;
         }
+        // What is left out would go on in the clear, or be taken for authentic.
+        assert_eq!(begun, end, "every operation is in one group");
+        known.learn();
+        (end, if SEAL { u64::MAX } else { authentic })
     }
-    let end = end.unwrap_or(done);
-    // What is left out would go on in the clear, or be taken for authentic.
-    assert_eq!(begun, end, "every operation is in one group");
-    known.learn();
-    (end, if SEAL { u64::MAX } else { authentic })
+}
+
+/// How many of these operations, of which the places are given, are like the first of them, from this on.
+#[inline(always)]
+unsafe fn alike(all: *const Op<'_>, places: *const u8, count: usize) -> usize {
+    // SAFETY: the caller vouches for the places.
+    unsafe {
+        let op = |i: usize| &*all.add((*places.add(i)).into());
+        let (lengths, key) = (op(0).lengths(), ptr::from_ref(op(0).key));
+        (1..count).take_while(|i| op(*i).lengths() == lengths && ptr::eq(op(*i).key, key)).count() + 1
+    }
 }
 
 /// A group of which the tags are left to do.
 struct Pending<V> {
     group: Group,
-    /// They were worked on by [`quad`]; else they are in `loose`, and `ends` is not yet written.
-    alike: bool,
-    ends: Ends<V>,
     loose: Loose<V>,
 }
 
@@ -246,19 +242,6 @@ struct Worker<V> {
     /// The length block times H, of which shape and key.
     lengths_of: (usize, *const Key),
     lengths: [V; 3],
-}
-
-/// Keeps the compiler from computing what a branch leads to without the branch.
-#[inline(always)]
-fn by_branch<T>(pointer: *const T) -> *const T {
-    // Miri knows no assembly.
-    if cfg!(miri) {
-        return pointer;
-    }
-    let mut address = pointer.addr();
-    // SAFETY: no instruction at all.
-    unsafe { asm!("/* {} */", inout(reg) address, options(nomem, nostack, preserves_flags)) };
-    pointer.with_addr(address)
 }
 
 impl<V: Vector> Worker<V> {
@@ -285,10 +268,10 @@ impl<V: Vector> Worker<V> {
         known: &'a Known,
     ) -> (&'a Shape, &'a ExpandedKey) {
         if self.place != place {
-            (self.place, self.shape) = (place, by_branch(known.at(place)));
+            (self.place, self.shape) = (place, unforeseen(known.at(place)));
         }
         if !ptr::eq(self.key, op.key) {
-            (self.key, self.expanded) = (op.key, by_branch(expanded(op)));
+            (self.key, self.expanded) = (op.key, unforeseen(expanded(op)));
         }
         // SAFETY: they point to what was last looked up.
         unsafe { (&*self.shape, &*self.expanded) }
@@ -309,47 +292,71 @@ impl<V: Vector> Worker<V> {
         }
     }
 
-    /// Whether these are operations for [`quad`].
+    /// So many times four operations, of which the places are given and one of which was [met](Self::meet): all are
+    /// alike. A bit each says which are authentic.
     #[inline(always)]
-    unsafe fn alike(&self, group: &Group, known: &Known, plan: &Plan, ops: *mut Op<'_>) -> bool {
-        let shape = |i| plan.shape_of(group.place(i));
-        // SAFETY: the caller vouches for the places.
-        let key = |i| unsafe { ptr::from_ref((*ops.add(group.place(i))).key) };
-        let has = |i| shape(i) == shape(0) && ptr::eq(key(i), key(0));
-        group.len() == 4 && known.at(shape(0)).fours && has(1) && has(2) && has(3)
+    unsafe fn fours<const ROUNDS: usize, const SEAL: bool>(
+        &self,
+        all: *mut Op<'_>,
+        places: *const u8,
+        fours: usize,
+    ) -> u64 {
+        // SAFETY: the caller has the instructions, and vouches for the places.
+        unsafe {
+            match (*self.shape).class {
+                0 => self.fours_of::<ROUNDS, SEAL, 0>(all, places, fours),
+                1 => self.fours_of::<ROUNDS, SEAL, 1>(all, places, fours),
+                2 => self.fours_of::<ROUNDS, SEAL, 2>(all, places, fours),
+                3 => self.fours_of::<ROUNDS, SEAL, 3>(all, places, fours),
+                4 => self.fours_of::<ROUNDS, SEAL, 4>(all, places, fours),
+                5 => self.fours_of::<ROUNDS, SEAL, 5>(all, places, fours),
+                6 => self.fours_of::<ROUNDS, SEAL, 6>(all, places, fours),
+                7 => self.fours_of::<ROUNDS, SEAL, 7>(all, places, fours),
+                8 => self.fours_of::<ROUNDS, SEAL, 8>(all, places, fours),
+                _ => self.fours_of::<ROUNDS, SEAL, BIG>(all, places, fours),
+            }
+        }
     }
 
     #[inline(always)]
-    unsafe fn quad<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+    unsafe fn fours_of<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
         &self,
-        ops: [*mut Op<'_>; 4],
-        ends: *mut Ends<V>,
-    ) {
+        all: *mut Op<'_>,
+        places: *const u8,
+        fours: usize,
+    ) -> u64 {
         const { assert!(V::SHORT <= 2, "quads of more registers have no code") };
-        if REGISTERS > V::SHORT {
-            unreachable!("not a short frame");
+        if REGISTERS > V::SHORT && REGISTERS > V::ROW {
+            unreachable!("not frames for fours");
         }
-        // SAFETY: the caller has the instructions, and met one of the operations, which are alike.
+        // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was
+        // written in the turn before.
         unsafe {
-            let four = quad::<V, ROUNDS, SEAL, REGISTERS>(&*self.shape, &*self.expanded, self.lengths, ops);
-            Ends::write(ends, four);
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn row<'a, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-        &self,
-        [a, b, c, d]: [*mut Op<'a>; 4],
-        after: *mut Op<'a>,
-        ends: *mut Ends<V>,
-    ) {
-        if REGISTERS > V::ROW {
-            unreachable!("not a frame for a row");
-        }
-        let ops = [a, b, c, d, after];
-        // SAFETY: the caller has the instructions, and met one of the operations, which are alike.
-        unsafe {
-            row::<V, ROUNDS, SEAL, REGISTERS>(&*self.shape, &*self.expanded, self.lengths, ops, ends);
+            if REGISTERS > V::SHORT {
+                let (shape, key) = (&*self.shape, &*self.expanded);
+                return row::<V, ROUNDS, SEAL, REGISTERS>(shape, key, self.lengths, all, places, 4 * fours);
+            }
+            let mut authentic = 0;
+            let mut last = MaybeUninit::<Ends<V>>::uninit();
+            for turn in 0..=fours {
+                let (shape, key) = (&*unforeseen(self.shape), &*unforeseen(self.expanded));
+                let op = |i: usize| all.add((*places.add(4 * turn + i)).into());
+                let mut next = MaybeUninit::<Ends<V>>::uninit();
+                if turn < fours {
+                    let ops = [op(0), op(1), op(2), op(3)];
+                    let ends = quad::<V, ROUNDS, SEAL, REGISTERS>(shape, key, self.lengths, ops);
+                    Ends::write(next.as_mut_ptr(), ends);
+                }
+                // When the next are under way, there is nothing to wait for in these.
+                if turn > 0 {
+                    let group = Group::of(places.add(4 * turn - 4), 4);
+                    authentic |= Ends::read(last.as_ptr()).close::<SEAL>(&group, all);
+                }
+                if turn < fours {
+                    Ends::write(last.as_mut_ptr(), Ends::read(next.as_ptr()));
+                }
+            }
+            authentic
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::{ANY, ExpandedKey};
+use super::shape::BIG;
 use super::vector::{Vector, WIDTH};
 use crate::CACHE_LINE;
 use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
@@ -173,56 +174,13 @@ impl<V: Vector> Pass<'_, V> {
         }
     }
 
-    /// All registers of a frame to seal that has more than [`WIDTH`]. While the first are encrypted the last ones of the
-    /// frame before it are hashed, if it `follows` one; its own last ones are left `pending`. `between` the two gets the
-    /// sums. Hands out what became of the first.
-    #[inline(always)]
-    pub(super) unsafe fn follow<const ROUNDS: usize>(
-        &mut self,
-        follows: bool,
-        pending: &mut [V; WIDTH],
-        sums: &mut [V; 3],
-        between: impl FnOnce(&mut [V; 3]),
-    ) -> V {
-        // SAFETY: as for `batch`.
-        unsafe {
-            let p = pending;
-            let last = (self.registers - 1) % WIDTH + 1;
-            let lead = match if follows { last } else { 0 } {
-                0 => self.batch::<ROUNDS, true, 8, 0, true, false, true>(0, p, sums),
-                1 => self.batch::<ROUNDS, true, 8, 1, true, false, true>(0, p, sums),
-                2 => self.batch::<ROUNDS, true, 8, 2, true, false, true>(0, p, sums),
-                3 => self.batch::<ROUNDS, true, 8, 3, true, false, true>(0, p, sums),
-                4 => self.batch::<ROUNDS, true, 8, 4, true, false, true>(0, p, sums),
-                5 => self.batch::<ROUNDS, true, 8, 5, true, false, true>(0, p, sums),
-                6 => self.batch::<ROUNDS, true, 8, 6, true, false, true>(0, p, sums),
-                7 => self.batch::<ROUNDS, true, 8, 7, true, false, true>(0, p, sums),
-                _ => self.batch::<ROUNDS, true, 8, 8, true, false, true>(0, p, sums),
-            };
-            between(sums);
-            let mut z = 8;
-            while z + 8 < self.registers {
-                self.batch::<ROUNDS, true, 8, 8, false, false, true>(z, p, sums);
-                z += 8;
-            }
-            match last {
-                1 => self.batch::<ROUNDS, true, 1, 8, false, true, true>(z, p, sums),
-                2 => self.batch::<ROUNDS, true, 2, 8, false, true, true>(z, p, sums),
-                3 => self.batch::<ROUNDS, true, 3, 8, false, true, true>(z, p, sums),
-                4 => self.batch::<ROUNDS, true, 4, 8, false, true, true>(z, p, sums),
-                5 => self.batch::<ROUNDS, true, 5, 8, false, true, true>(z, p, sums),
-                6 => self.batch::<ROUNDS, true, 6, 8, false, true, true>(z, p, sums),
-                7 => self.batch::<ROUNDS, true, 7, 8, false, true, true>(z, p, sums),
-                _ => self.batch::<ROUNDS, true, 8, 8, false, true, true>(z, p, sums),
-            };
-            lead
-        }
-    }
-
-    /// Hashes what is left pending of a frame that has more than [`WIDTH`] registers.
+    /// Hashes what is left pending of a frame that has more than [`WIDTH`] registers; of others nothing is.
     #[inline(always)]
     pub(super) unsafe fn hash_last(&self, pending: &[V; WIDTH], sums: &mut [V; 3]) {
-        let last = (self.registers - 1) % WIDTH + 1;
+        if self.registers <= WIDTH {
+            return;
+        }
+        let last = self.last_ones();
         let z = self.registers - last;
         // SAFETY: as for `batch`.
         unsafe {
@@ -241,12 +199,19 @@ impl<V: Vector> Pass<'_, V> {
 
     /// All registers of a frame that has more than [`WIDTH`], or of a piece of one. Hands out what became of the first,
     /// whose first block is E(J0) where that leads.
+    ///
+    /// On seal the last ones, as many as [`hash_last`](Self::hash_last) takes, are left `pending`. If the frame `follows`
+    /// another of its key and shape, of which they are pending, these are added to `before`.
     #[inline(always)]
-    pub(super) unsafe fn run<const ROUNDS: usize, const SEAL: bool>(&mut self, sums: &mut [V; 3]) -> V {
+    pub(super) unsafe fn run<const ROUNDS: usize, const SEAL: bool>(
+        &mut self,
+        follows: bool,
+        before: &mut [V; 3],
+        p: &mut [V; WIDTH],
+        sums: &mut [V; 3],
+    ) -> V {
         // SAFETY: as for `batch`.
         unsafe {
-            let mut pending = [V::zero(); WIDTH];
-            let p = &mut pending;
             if self.registers <= WIDTH {
                 // The end of a long frame, one at a time: there are few.
                 for z in 0..self.registers {
@@ -256,24 +221,41 @@ impl<V: Vector> Pass<'_, V> {
                 }
                 return V::zero();
             }
-            let lead = self.batch::<ROUNDS, SEAL, 8, 0, true, false, false>(0, p, sums);
+            let last = self.last_ones();
+            let lead = match if SEAL && V::ROW == BIG && follows { last } else { 0 } {
+                1 => self.batch::<ROUNDS, true, 8, 1, true, false, true>(0, p, before),
+                2 => self.batch::<ROUNDS, true, 8, 2, true, false, true>(0, p, before),
+                3 => self.batch::<ROUNDS, true, 8, 3, true, false, true>(0, p, before),
+                4 => self.batch::<ROUNDS, true, 8, 4, true, false, true>(0, p, before),
+                5 => self.batch::<ROUNDS, true, 8, 5, true, false, true>(0, p, before),
+                6 => self.batch::<ROUNDS, true, 8, 6, true, false, true>(0, p, before),
+                7 => self.batch::<ROUNDS, true, 8, 7, true, false, true>(0, p, before),
+                8 => self.batch::<ROUNDS, true, 8, 8, true, false, true>(0, p, before),
+                _ => self.batch::<ROUNDS, SEAL, 8, 0, true, false, SEAL>(0, p, sums),
+            };
             let mut z = 8;
             while z + 8 < self.registers {
-                self.batch::<ROUNDS, SEAL, 8, 8, false, false, false>(z, p, sums);
+                self.batch::<ROUNDS, SEAL, 8, 8, false, false, SEAL>(z, p, sums);
                 z += 8;
             }
-            match self.registers - z {
-                1 => self.batch::<ROUNDS, SEAL, 1, 8, false, true, false>(z, p, sums),
-                2 => self.batch::<ROUNDS, SEAL, 2, 8, false, true, false>(z, p, sums),
-                3 => self.batch::<ROUNDS, SEAL, 3, 8, false, true, false>(z, p, sums),
-                4 => self.batch::<ROUNDS, SEAL, 4, 8, false, true, false>(z, p, sums),
-                5 => self.batch::<ROUNDS, SEAL, 5, 8, false, true, false>(z, p, sums),
-                6 => self.batch::<ROUNDS, SEAL, 6, 8, false, true, false>(z, p, sums),
-                7 => self.batch::<ROUNDS, SEAL, 7, 8, false, true, false>(z, p, sums),
-                _ => self.batch::<ROUNDS, SEAL, 8, 8, false, true, false>(z, p, sums),
+            match last {
+                1 => self.batch::<ROUNDS, SEAL, 1, 8, false, true, SEAL>(z, p, sums),
+                2 => self.batch::<ROUNDS, SEAL, 2, 8, false, true, SEAL>(z, p, sums),
+                3 => self.batch::<ROUNDS, SEAL, 3, 8, false, true, SEAL>(z, p, sums),
+                4 => self.batch::<ROUNDS, SEAL, 4, 8, false, true, SEAL>(z, p, sums),
+                5 => self.batch::<ROUNDS, SEAL, 5, 8, false, true, SEAL>(z, p, sums),
+                6 => self.batch::<ROUNDS, SEAL, 6, 8, false, true, SEAL>(z, p, sums),
+                7 => self.batch::<ROUNDS, SEAL, 7, 8, false, true, SEAL>(z, p, sums),
+                _ => self.batch::<ROUNDS, SEAL, 8, 8, false, true, SEAL>(z, p, sums),
             };
             lead
         }
+    }
+
+    /// The registers in the last batch of a frame that has more than [`WIDTH`].
+    #[inline(always)]
+    fn last_ones(&self) -> usize {
+        (self.registers - 1) % WIDTH + 1
     }
 }
 

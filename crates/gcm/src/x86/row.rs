@@ -1,121 +1,133 @@
-//! Four frames of one shape and key, one after the other.
+//! Frames of one shape and key, one after the other.
 
 use super::four::{Ends, Four};
 use super::ghash::hash_bulk;
 use super::key::ExpandedKey;
 use super::pass::Pass;
-use super::shape::{BIG, Counts, Shape};
-use super::vector::{Vector, WIDTH};
+use super::shape::{BIG, Counts, Group, Shape};
+use super::vector::{Vector, WIDTH, unforeseen};
 use crate::burst::Op;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
+use core::mem;
 
-/// Four frames of one shape and key, of so many registers each, or more where that is [`BIG`], one after the other; `ops`
-/// are theirs and one whose payload comes next.
+/// Frames of one shape and key, of so many registers each, or more where that is [`BIG`], one after the other: `count` of
+/// them, which is a multiple of four, at these places. A bit each says which are authentic.
 ///
 /// `lengths` is what the length block adds to each. On seal each frame is hashed while the next one is encrypted: the
-/// core cannot look so far ahead as to find that by itself.
+/// core cannot look so far ahead as to find that by itself. At their ends they are four at a time.
 #[inline(always)]
 pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
     shape: &Shape,
     key: &ExpandedKey,
     lengths: [V; 3],
-    ops: [*mut Op<'_>; 5],
-    ends: *mut Ends<V>,
-) {
-    // SAFETY: the caller has the instructions, and vouches for the pointers; the shape is that of the operations'
-    // lengths, and has so many registers.
+    all: *mut Op<'_>,
+    places: *const u8,
+    count: usize,
+) -> u64 {
+    // SAFETY: the caller has the instructions, and vouches for the places; the shape is that of the operations' lengths,
+    // and has so many registers.
     unsafe {
-        let counts = Counts::at(shape.packed, if shape.packed { 1 } else { 2 });
+        let op = |n: usize| all.add((*places.add(n)).into());
+        let mut authentic = 0;
         let mut masks = [_mm_setzero_si128(); 4];
         let mut unfolded = [[V::zero(); 4]; 3];
-        let mut pending = [V::zero(); WIDTH];
-        let mut sums = [V::zero(); 3];
-        for i in 0..4 {
-            let op = ops[i];
-            let mut pass = Pass {
+        // Of the frame before. Before the first there is nothing to hash: zeroes.
+        let (mut pending, mut before) = ([V::zero(); WIDTH], [V::zero(); 3]);
+        for n in 0..=count {
+            let (i, key) = (n % 4, &*unforeseen(key));
+            let of = |n: usize| Pass {
                 key,
-                at: (*op).payload_at().wrapping_sub(shape.before),
+                at: (*op(n)).payload_at().wrapping_sub(shape.before),
                 registers: shape.registers,
                 first: shape.first,
                 last: shape.last,
-                nonces: V::repeat((*op).padded_nonce().as_ptr()).xor(V::load(key.round_key(0))),
-                counts,
+                nonces: V::zero(),
+                counts: unforeseen(Counts::at(shape.packed, if shape.packed { 1 } else { 2 })),
                 powers: shape.powers,
-                carry: if shape.packed {
-                    V::first((*op).aad_at().wrapping_add(shape.lead_at), shape.lead)
-                } else {
-                    V::zero()
-                },
-                next: (*ops[i + 1]).payload_at(),
+                carry: V::zero(),
+                next: (*op((n + 1).min(count - 1))).payload_at(),
             };
-            let p = &mut pending;
-            let begin = |sums: &mut [V; 3]| {
+            let mut sums = [V::zero(); 3];
+            let mut lead = V::zero();
+            if n < count {
+                let op = &*op(n);
                 if shape.bulk > 0 {
                     let octets = shape.aad_octets.min(16 * shape.bulk);
-                    hash_bulk(key, shape.aad_powers, (*op).aad_at(), octets, sums);
+                    hash_bulk(key, shape.aad_powers, op.aad_at(), octets, &mut sums);
                 }
-            };
-            let lead = if REGISTERS == BIG {
-                if SEAL {
-                    let lead = pass.follow::<ROUNDS>(i > 0, p, &mut sums, |sums| {
-                        if i > 0 {
-                            keep(&mut unfolded, i - 1, sums);
-                        }
-                        begin(sums);
-                    });
-                    if i == 3 {
-                        pass.hash_last(p, &mut sums);
+                let mut pass = of(n);
+                pass.nonces = V::repeat(op.padded_nonce().as_ptr()).xor(V::load(key.round_key(0)));
+                if shape.packed {
+                    pass.carry = V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead);
+                }
+                let p = &mut pending;
+                lead = match (SEAL, REGISTERS) {
+                    (_, BIG) => pass.run::<ROUNDS, SEAL>(n > 0, &mut before, p, &mut sums),
+                    (true, _) => {
+                        pass.batch::<ROUNDS, true, REGISTERS, REGISTERS, true, true, true>(0, p, &mut before)
                     }
-                    lead
-                } else {
-                    begin(&mut sums);
-                    pass.run::<ROUNDS, SEAL>(&mut sums)
-                }
-            } else {
-                let lead = if SEAL && i > 0 {
-                    pass.batch::<ROUNDS, SEAL, REGISTERS, REGISTERS, true, true, true>(0, p, &mut sums)
-                } else {
-                    pass.batch::<ROUNDS, SEAL, REGISTERS, 0, true, true, true>(0, p, &mut sums)
+                    (false, _) => {
+                        pass.batch::<ROUNDS, false, REGISTERS, 0, true, true, true>(0, p, &mut sums)
+                    }
                 };
-                if SEAL && i > 0 {
-                    keep(&mut unfolded, i - 1, &mut sums);
+            } else if SEAL {
+                let pass = of(n - 1);
+                match REGISTERS {
+                    BIG => pass.hash_last(&pending, &mut before),
+                    _ => pass.hash::<REGISTERS>(0, &pending, &mut before),
                 }
-                begin(&mut sums);
-                if SEAL && i == 3 {
-                    pass.hash::<REGISTERS>(0, p, &mut sums);
-                }
-                lead
-            };
-            masks[i] = lead.low();
-            if !SEAL || i == 3 {
-                keep(&mut unfolded, i, &mut sums);
+            }
+            if SEAL {
+                put(&mut unfolded, (i + 3) % 4, mem::replace(&mut before, sums));
+            }
+            // When the next are under way, there is nothing to wait for in these.
+            if i == 0 && n > 0 {
+                let ops = [&*op(n - 4), &*op(n - 3), &*op(n - 2), &*op(n - 1)];
+                let ends = ends::<V, ROUNDS>(shape, key, lengths, ops, &unfolded, &masks);
+                authentic |= ends.close::<SEAL>(&Group::of(places.add(n - 4), 4), all);
+            }
+            if n < count {
+                masks[i] = lead.low();
+            }
+            if !SEAL {
+                put(&mut unfolded, i, sums);
             }
         }
-        let mut sums = [[V::zero(); 4]; 3];
+        authentic
+    }
+}
+
+/// Puts sums in their place.
+#[inline(always)]
+fn put<V: Copy>(unfolded: &mut [[V; 4]; 3], i: usize, sums: [V; 3]) {
+    for (all, sum) in unfolded.iter_mut().zip(sums) {
+        all[i] = sum;
+    }
+}
+
+/// Adds up, and adds what is left of four.
+#[inline(always)]
+unsafe fn ends<V: Vector, const ROUNDS: usize>(
+    shape: &Shape,
+    key: &ExpandedKey,
+    lengths: [V; 3],
+    ops: [&Op<'_>; 4],
+    unfolded: &[[V; 4]; 3],
+    masks: &[__m128i; 4],
+) -> Ends<V> {
+    // SAFETY: the caller has the instructions; the shape is that of the operations' lengths.
+    unsafe {
+        let (mut sums, mut masks) = ([[V::zero(); 4]; 3], *masks);
         for ((sum, unfolded), lengths) in sums.iter_mut().zip(unfolded).zip(lengths) {
-            *sum = V::fold(unfolded);
+            *sum = V::fold(*unfolded);
             for sum in sum.iter_mut().take(4 / V::BLOCKS) {
                 *sum = sum.xor(lengths);
             }
         }
-        let four = Four::<V, true> {
-            shapes: [shape; 4],
-            keys: [key; 4],
-            ops: [&*ops[0], &*ops[1], &*ops[2], &*ops[3]],
-            register: PhantomData,
-        };
+        let four = Four::<V, true> { shapes: [shape; 4], keys: [key; 4], ops, register: PhantomData };
         four.rest_of_aad(&mut sums);
         four.masks::<ROUNDS>(&mut masks);
-        Ends::write(ends, Ends { sums, masks });
-    }
-}
-
-/// Puts sums in their place, and begins new ones.
-#[inline(always)]
-unsafe fn keep<V: Vector>(unfolded: &mut [[V; 4]; 3], i: usize, sums: &mut [V; 3]) {
-    for (all, sum) in unfolded.iter_mut().zip(sums) {
-        // SAFETY: the caller has the instructions.
-        all[i] = std::mem::replace(sum, unsafe { V::zero() });
+        Ends { sums, masks }
     }
 }

@@ -186,11 +186,20 @@ pub(super) struct Plan {
     left: usize,
 }
 
-/// Up to four operations of one class, by their places in the burst.
+/// Operations in turn, and what makes four of the last few.
+pub(super) static IN_TURN: [u8; MAX_BURST + 3] = {
+    let mut places = [0; MAX_BURST + 3];
+    let mut place = 0;
+    while place < MAX_BURST {
+        places[place] = place as u8;
+        place += 1;
+    }
+    places
+};
+
+/// Up to four operations, by their places in the burst.
 #[derive(Clone, Copy)]
 pub(crate) struct Group {
-    /// Their number of registers, or [`BIG`].
-    pub(crate) class: usize,
     /// An octet each, in one number: octets that are written one by one and read together would have to be in the cache
     /// first.
     places: u32,
@@ -198,10 +207,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// So many in a row, up to four.
+    /// So many, up to four; as many places are there in any case.
     #[inline(always)]
-    pub(crate) fn in_turn(class: usize, first: usize, count: usize) -> Self {
-        Group { class, places: (first as u32).wrapping_mul(0x0101_0101).wrapping_add(0x0302_0100), count }
+    pub(crate) unsafe fn of(places: *const u8, count: usize) -> Self {
+        // SAFETY: the caller vouches for four octets.
+        Group { places: u32::from_le_bytes(unsafe { places.cast::<[u8; 4]>().read() }), count }
     }
 
     /// How many there are.
@@ -349,22 +359,26 @@ impl Plan {
         (*class, *left) = (0, counts[0].into());
     }
 
-    /// The next operations of the plan.
+    /// The class that is being worked on, and the places of what is left of it in their order: so many, with some more
+    /// behind them. None at the end.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Option<Group> {
+    pub(super) fn left(&mut self) -> (usize, *const u8, usize) {
         let Plan { order, in_turn, counts, class, next, left, .. } = self;
-        while *left == 0 {
+        while *left == 0
+            && let Some(count) = counts.get(*class + 1)
+        {
             *class += 1;
-            *left = counts.get(*class).copied()?.into();
+            *left = (*count).into();
         }
-        let (first, count) = (*next, (*left).min(4));
-        *next += count;
-        *left -= count;
-        if *in_turn {
-            return Some(Group::in_turn(*class, first, count));
-        }
-        let places = u32::from_le_bytes(*order.get(first..)?.first_chunk()?);
-        Some(Group { class: *class, places, count })
+        let order = if *in_turn { &IN_TURN } else { &*order };
+        (*class, order[*next..].as_ptr(), *left)
+    }
+
+    /// So many of these are done.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, count: usize) {
+        self.next += count;
+        self.left -= count;
     }
 }
 
@@ -388,12 +402,19 @@ mod tests {
                 known.prepare(4, 2, 8);
                 plan.make(&mut known, &ops, first);
                 let mut places = Vec::new();
-                while let Some(group) = plan.next() {
+                loop {
+                    let (class, at, left) = plan.left();
+                    if left == 0 {
+                        break;
+                    }
+                    // SAFETY: four places are there.
+                    let group = unsafe { Group::of(at, left.min(4)) };
                     for place in (0..group.len()).map(|i| group.place(i)) {
                         let shape = known.at(plan.shape_of(place));
-                        assert!(shape.is_of(ops[place].lengths()) && usize::from(shape.class) == group.class);
+                        assert!(shape.is_of(ops[place].lengths()) && usize::from(shape.class) == class);
                         places.push(place);
                     }
+                    plan.pass(group.len());
                 }
                 places.sort_unstable();
                 assert!(places.into_iter().eq(first..count), "{count} of {kinds} kinds from {first} on");

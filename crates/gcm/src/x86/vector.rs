@@ -69,6 +69,20 @@ pub(crate) trait Vector: Copy {
     unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]);
 }
 
+/// The same pointer, but the compiler does not know: what it points to is loaded where it is used. Else it would be
+/// loaded before a loop, into registers that there are not, or computed without the branch that leads to it.
+#[inline(always)]
+pub(crate) fn unforeseen<T>(pointer: *const T) -> *const T {
+    // Miri knows no assembly.
+    if cfg!(miri) {
+        return pointer;
+    }
+    let mut address = pointer.addr();
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {} */", inout(reg) address, options(nomem, nostack, preserves_flags)) };
+    pointer.with_addr(address)
+}
+
 /// The mask of `octets` octets from the first on.
 #[inline(always)]
 pub(crate) fn octets(octets: usize) -> u64 {
