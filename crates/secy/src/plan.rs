@@ -458,6 +458,9 @@ mod tests {
             burst(&mut plan, &[&keys[5]]);
             assert_eq!((counts(&keys), Arc::strong_count(&keys[5])), (1, 2));
         }
+        // Few are kept, and nothing but letting them go ends that.
+        plan.clear();
+        assert_eq!(Arc::strong_count(&keys[5]), 2);
         plan.let_keys_go();
         assert_eq!(counts(&keys), 0);
     }

@@ -392,6 +392,11 @@ impl RxSecY {
         }
         let verdicts = work.plan.verdicts();
         self.third_pass(frames, set_aside, &mut work.received, verdicts);
+        if !work.plan.is_carried_out() {
+            // They are counted; but whoever is to have frames that are not valid, too, is not to have these, of which
+            // nobody knows anything.
+            frames.clear();
+        }
         work.end(frames);
         work.received.longest
     }

@@ -45,7 +45,8 @@ pub(crate) fn cut<'a>(
             }
         }
     }
-    let fits = cut.aad.len() + cut.payload.len() <= MAX_PIECES;
+    // The first piece of either takes no room, even if there is none.
+    let fits = cut.aad.len().max(1) + cut.payload.len().max(1) <= MAX_PIECES;
     (fits && left.iter().all(|n| *n == 0)).then_some(cut)
 }
 
@@ -53,6 +54,30 @@ pub(crate) fn cut<'a>(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_burst_has_room_for_as_many_as_it_holds_of_the_most_scattered() {
+        let key = gcm::Key::new(&[7; 16]).unwrap();
+        for (aad, payload) in
+            (0..=MAX_PIECES).flat_map(|aad| (0..=MAX_PIECES).map(move |payload| (aad, payload)))
+        {
+            let mut frames = vec![[0; 2 * MAX_PIECES + wire::ICV_LEN]; gcm::MAX_BURST];
+            let mut icvs = vec![[0; wire::ICV_LEN]; gcm::MAX_BURST];
+            let mut burst = gcm::Burst::new();
+            for (octets, icv) in frames.iter_mut().zip(&mut icvs) {
+                // An octet in each piece, and the ICV behind them.
+                let (pieces, end) = octets.split_at_mut(aad + payload);
+                let segments = pieces.chunks_mut(1).chain([end]);
+                let Some(cut) = cut(segments, 0, aad, payload) else { break };
+                assert!(
+                    burst.push_scattered(&key, [0; 12], cut.aad, cut.payload, icv).is_ok(),
+                    "{aad} {payload}"
+                );
+            }
+            let few = aad.max(1) + payload.max(1) <= MAX_PIECES;
+            assert_eq!(burst.len(), if few { gcm::MAX_BURST } else { 0 }, "{aad} {payload}");
+        }
+    }
 
     proptest! {
         #[test]

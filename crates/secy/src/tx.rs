@@ -206,7 +206,7 @@ impl TxSecY {
             return;
         }
         if !work.plan.is_carried_out() {
-            work.sent.kept = 0;
+            (work.sent.kept, work.sent.octets) = (0, 0);
         }
         self.third_pass(frames, &work.sent);
         work.end(frames);

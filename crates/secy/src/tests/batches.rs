@@ -15,12 +15,15 @@ fn batch(frames: &[Vec<u8>], pieces: usize) -> Box<Batch<MemFrame>> {
 
 /// In so many pieces, the first of which holds all headers.
 fn scattered(octets: &[u8], pieces: usize) -> MemFrame {
+    if pieces <= 1 {
+        let whole = MemFrame::new(octets);
+        // What workers write themselves is in frames like this one alone.
+        assert!(whole.is_contiguous() && whole.has_room(16, wire::ICV_LEN));
+        return whole;
+    }
     let (head, rest) = octets.split_at(octets.len().min(44));
-    let len = rest.len().div_ceil(pieces.max(1)).max(1);
-    MemFrame::scattered(std::iter::once(head).chain(rest.chunks(len).filter(|_| pieces > 1)).chain(
-        // In one piece it is all head.
-        (pieces <= 1).then_some(rest),
-    ))
+    let len = rest.len().div_ceil(pieces).max(1);
+    MemFrame::scattered(std::iter::once(head).chain(rest.chunks(len)))
 }
 
 /// Begins bursts before those ahead of them are finished, and has the crypto done in another order.
@@ -187,13 +190,21 @@ fn a_batch_that_was_never_carried_out_is_dropped() {
     tx.begin(&mut forgotten);
     tx.finish(&mut forgotten);
     assert!(forgotten.is_empty());
-    let sealed = super::protect(&mut setup.tx(), &[frame(60), frame(80)]);
-    let mut rx = setup.rx();
-    let mut batch = batch(&sealed, 1);
-    rx.begin(&mut batch);
-    rx.finish(&mut batch, &mut Burst::new());
-    assert!(batch.is_empty());
-    assert_eq!(moved(&rx), [("InPktsNotValid", 2)]);
+    for (encrypt, validate_frames, counter) in [
+        (true, ValidateFrames::Strict, "InPktsNotValid"),
+        (true, ValidateFrames::Check, "InPktsNotValid"),
+        (false, ValidateFrames::Strict, "InPktsNotValid"),
+        (false, ValidateFrames::Check, "InPktsInvalid"),
+    ] {
+        let setup = Setup { encrypt, validate_frames, ..Setup::default() };
+        let sealed = super::protect(&mut setup.tx(), &[frame(60), frame(80)]);
+        let mut rx = setup.rx();
+        let mut batch = batch(&sealed, 1);
+        rx.begin(&mut batch);
+        rx.finish(&mut batch, &mut Burst::new());
+        assert!(batch.is_empty(), "{encrypt} {validate_frames:?}");
+        assert_eq!(moved(&rx), [(counter, 2)]);
+    }
 }
 
 /// A nonce is used once, whoever carries a batch out twice.
