@@ -111,12 +111,9 @@ pub fn prefetch(octets: &[u8]) {
 pub fn prefetch_to_write<T: ?Sized>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
-        use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
         let start = std::ptr::from_ref(value).cast::<u8>();
         for at in (0..size_of_val(value)).step_by(CACHE_LINE) {
-            // SAFETY: SSE is part of x86-64, a CPU without this kind of prefetch does nothing instead, and a prefetch of any
-            // address is harmless.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(start.wrapping_add(at).cast()) };
+            x86::prefetch_to_write(start.wrapping_add(at));
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -19,7 +19,21 @@ pub(crate) use key::ExpandedKey;
 pub(crate) use shape::Shapes;
 
 use crate::burst::Op;
+use core::arch::asm;
 use core::arch::x86_64::*;
+
+/// Asks the CPU to have the cache line of an address to itself soon.
+///
+/// The intrinsic with this hint becomes a prefetch to read, unless the compiler is told that the CPU has another.
+#[inline(always)]
+pub(crate) fn prefetch_to_write(at: *const u8) {
+    // Miri knows no assembly.
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: nothing faults on any address, and a 64-bit CPU that has no such prefetch does nothing.
+    unsafe { asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags)) };
+}
 
 /// A back end: what it is, the registers it works in, by rounds what code there is, and what the CPU must have for it.
 macro_rules! back_end {

@@ -2,10 +2,10 @@
 
 use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::{ANY, ExpandedKey};
+use super::prefetch_to_write;
 use super::shape::BIG;
 use super::vector::{Vector, WIDTH};
 use crate::CACHE_LINE;
-use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
 
 /// Does so for each number below one that is no more than [`WIDTH`]. Unrolled by hand: of loops there would be
 /// thousands, on which the compiler spends minutes.
@@ -135,7 +135,7 @@ impl<V: Vector> Pass<'_, V> {
                     lead = out;
                 }
                 if w * step % CACHE_LINE == 0 {
-                    _mm_prefetch::<_MM_HINT_ET0>(self.next.wrapping_add((z + w) * step).cast());
+                    prefetch_to_write(self.next.wrapping_add((z + w) * step));
                 }
                 if SEAL {
                     if let Some(mask) = mask(w) {
