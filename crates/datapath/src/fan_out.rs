@@ -13,11 +13,19 @@ use std::collections::VecDeque;
 
 /// Bursts that one crypto worker has at most: one in its hands, and enough waiting that it does not wait for the owner,
 /// who has a burst of each worker, and one of its own, to see to before it comes back.
-pub const BURSTS_A_CRYPTO_WORKER: usize = 4;
+pub(crate) const BURSTS_A_CRYPTO_WORKER: usize = 4;
 
 /// Bursts that the owner did and whose turn has not come, at most: as many as one crypto worker has, which it can keep up
 /// with where it has little else to do.
-pub const BURSTS_OF_THE_OWNER: usize = 4;
+pub(crate) const BURSTS_OF_THE_OWNER: usize = 4;
+
+/// How many bursts of a direction are on their way at once, at most, where so many crypto workers have a part in it.
+pub const fn bursts_on_their_way(crypto_workers: usize) -> usize {
+    match crypto_workers {
+        0 => 0,
+        workers => workers * BURSTS_A_CRYPTO_WORKER + BURSTS_OF_THE_OWNER,
+    }
+}
 
 /// Crypto workers of one direction at most.
 pub const MAX_CRYPTO_WORKERS: usize = 32;

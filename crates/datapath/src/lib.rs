@@ -25,7 +25,7 @@ pub use control::{ControlInlet, ControlOutlet, ControlPort, control_port};
 pub use counters::PathCounters;
 #[cfg(feature = "dpdk")]
 pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};
-pub use fan_out::{BURSTS_A_CRYPTO_WORKER, BURSTS_OF_THE_OWNER, MAX_CRYPTO_WORKERS};
+pub use fan_out::{MAX_CRYPTO_WORKERS, bursts_on_their_way};
 pub use io::{FrameRx, FrameTx};
 pub use memory::{MemoryRx, MemoryTx, wire, wire_of};
 pub use path::{Part, Protect, Task, Verify};

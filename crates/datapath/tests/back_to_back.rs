@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use datapath::{
-    BURSTS_A_CRYPTO_WORKER, BURSTS_OF_THE_OWNER, FrameRx, FrameTx, IdlePolicy, MemoryRx, MemoryTx,
-    PathCounters, Protect, Task, TaskCommand, Verify, Worker, WorkerHandle, WorkerSetup, wire as memory_wire,
+    FrameRx, FrameTx, IdlePolicy, MemoryRx, MemoryTx, PathCounters, Protect, Task, TaskCommand, Verify,
+    Worker, WorkerHandle, WorkerSetup, bursts_on_their_way, wire as memory_wire,
 };
 use keys::{Sak, Salt};
 use secy::{
@@ -331,7 +331,7 @@ fn a_stuck_crypto_worker_holds_the_link_up_and_loses_nothing() {
     }
     let (held, out) = (taken(&b), b.left.protect.tx_frames.get() - 1000);
     // The other worker had at most one burst that was older.
-    let most = 2 * BURSTS_A_CRYPTO_WORKER + BURSTS_OF_THE_OWNER + 1;
+    let most = bursts_on_their_way(2) + 1;
     assert!((1..=(most * MAX_BURST) as u64).contains(&held), "{held}");
     assert!(out <= MAX_BURST as u64, "{out}");
     // Commands wait as well, until nothing is on its way.

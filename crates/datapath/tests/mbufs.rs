@@ -6,7 +6,7 @@ use datapath::DpdkFrame;
 use dpdk::{Eal, EalOptions, Mbuf, Pool};
 use keys::Sak;
 use secy::{
-    Burst, Command, Engine, FrameBuf, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa,
+    Batch, Burst, Command, Engine, FrameBuf, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa,
     TxSecY, ValidateFrames,
 };
 use std::sync::OnceLock;
@@ -91,6 +91,53 @@ fn counted(rx: &RxSecY) -> u64 {
     half + sas + without_sa
 }
 
+/// Whether the passes come one after the other, or apart, as with crypto workers.
+#[derive(Clone, Copy, Debug)]
+enum Passes {
+    AtOnce,
+    Apart,
+}
+
+impl Passes {
+    const BOTH: [Passes; 2] = [Passes::AtOnce, Passes::Apart];
+
+    fn protect(self, tx: &mut TxSecY, engine: &mut Engine, burst: &mut Burst<DpdkFrame>) {
+        match self {
+            Passes::AtOnce => tx.protect(engine, burst),
+            Passes::Apart => {
+                let mut batch = Batch::new();
+                batch.frames_mut().extend(burst.drain(..));
+                tx.begin(&mut batch);
+                batch.crypt(engine);
+                tx.finish(&mut batch);
+                burst.extend(batch.frames_mut().drain(..));
+            }
+        }
+    }
+
+    fn verify(
+        self,
+        rx: &mut RxSecY,
+        engine: &mut Engine,
+        burst: &mut Burst<DpdkFrame>,
+        set_aside: &mut Burst<DpdkFrame>,
+    ) {
+        match self {
+            Passes::AtOnce => {
+                rx.verify(engine, burst, set_aside);
+            }
+            Passes::Apart => {
+                let mut batch = Batch::new();
+                batch.frames_mut().extend(burst.drain(..));
+                rx.begin(&mut batch);
+                batch.crypt(engine);
+                rx.finish(&mut batch, set_aside);
+                burst.extend(batch.frames_mut().drain(..));
+            }
+        }
+    }
+}
+
 /// Spoils a frame in one of the ways that make it strange without making all of them alike.
 fn mutate(f: &mut Vec<u8>, rng: &mut fastrand::Rng) {
     match rng.u8(..8) {
@@ -121,9 +168,9 @@ fn ten_million_hostile_frames_are_each_counted_once_and_freed() {
     let mut engine = Engine::new();
     let mut rng = fastrand::Rng::with_seed(0x5ec7_a600);
     let mut sealed: Vec<Vec<u8>> = Vec::new();
-    for encrypt in [true, false] {
+    for (encrypt, passes) in [true, false].into_iter().zip(Passes::BOTH) {
         let mut burst: Burst<DpdkFrame> = (0..32).map(|i| mbuf(&pool, &frame(20 + i * 7))).collect();
-        tx(encrypt).protect(&mut engine, &mut burst);
+        passes.protect(&mut tx(encrypt), &mut engine, &mut burst);
         sealed.extend(burst.into_iter().map(octets));
     }
     let mut rx = rx(1 << 31);
@@ -136,8 +183,9 @@ fn ten_million_hostile_frames_are_each_counted_once_and_freed() {
             mutate(&mut f, &mut rng);
             burst.push(mbuf(&pool, &f));
         }
+        let passes = Passes::BOTH[(offered / 64 % 2) as usize];
         offered += burst.len() as u64;
-        rx.verify(&mut engine, &mut burst, &mut set_aside);
+        passes.verify(&mut rx, &mut engine, &mut burst, &mut set_aside);
         delivered += burst.len() as u64;
         set_aside.clear();
     }
@@ -148,23 +196,27 @@ fn ten_million_hostile_frames_are_each_counted_once_and_freed() {
 
 #[test]
 fn frames_in_any_segments_come_out_as_they_went_in() {
-    for data_room in [128 + 64, 128 + 700, 128 + 2048] {
+    for (data_room, passes) in [128 + 64, 128 + 700, 128 + 2048]
+        .into_iter()
+        .flat_map(|room| Passes::BOTH.map(|passes| (room, passes)))
+    {
         let pool = pool(&format!("segments-{data_room}"), data_room);
         let (mut tx, mut rx) = (tx(true), rx(0));
         let mut engine = Engine::new();
         // Around the segments' ends the ICV lies across two of them, or in one of its own.
         let longest = (usize::from(data_room) - 128) * 14;
         for len in (14..2200).chain((2200..9600).step_by(97)).filter(|len| *len < longest) {
+            let what = format!("{len} octets in segments of {data_room}, {passes:?}");
             let plain = frame(len);
             let mut burst: Burst<DpdkFrame> = [mbuf(&pool, &plain)].into_iter().collect();
-            tx.protect(&mut engine, &mut burst);
-            assert_eq!(burst.len(), 1, "{len} octets in segments of {data_room}");
+            passes.protect(&mut tx, &mut engine, &mut burst);
+            assert_eq!(burst.len(), 1, "{what}");
             // Received in other segments than sent.
             let sealed = octets(burst.pop().unwrap());
             assert_eq!(sealed.len(), len + 32);
             let mut burst: Burst<DpdkFrame> = [mbuf(&pool, &sealed)].into_iter().collect();
-            rx.verify(&mut engine, &mut burst, &mut Burst::new());
-            assert_eq!(burst.pop().map(octets), Some(plain), "{len} octets in segments of {data_room}");
+            passes.verify(&mut rx, &mut engine, &mut burst, &mut Burst::new());
+            assert_eq!(burst.pop().map(octets), Some(plain), "{what}");
         }
         assert_eq!(pool.in_use(), 0);
     }

@@ -2,7 +2,7 @@
 
 use crate::{BadUsage, OpenPort, Ports};
 use anyhow::{Context, Result};
-use datapath::{DpdkRx, DpdkTx, ThreadSetup};
+use datapath::{DpdkRx, DpdkTx, ThreadSetup, bursts_on_their_way};
 use dpdk::{
     DEFAULT_DATA_ROOM, Eal, EalError, EalOptions, HEADROOM, LogLevel, MtuOutcome, Pool, Port, PortConfig,
     PortError,
@@ -12,7 +12,7 @@ use wire::MacAddr;
 
 /// Ethernet header, two VLAN tags, FCS.
 const L2_OVERHEAD: u16 = 14 + 8 + 4;
-/// Frames that are on their way through a worker, and in caches, beside those in descriptor rings.
+/// Frames that are on their way through a worker, and in caches, beside those in descriptor rings and with crypto workers.
 const IN_FLIGHT: u32 = 2048;
 /// Frames that each core keeps to itself.
 const POOL_CACHE: u32 = 256;
@@ -21,6 +21,8 @@ const POOL_CACHE: u32 = 256;
 pub(crate) struct DpdkPorts {
     eal: Eal,
     largest_ring: u32,
+    /// Frames of a direction that are with crypto workers, at most.
+    with_crypto_workers: u32,
 }
 
 impl DpdkPorts {
@@ -49,7 +51,14 @@ impl DpdkPorts {
         })?;
         // A frame received on one port may wait in the transmit ring of another.
         let rings = config.ports.iter().map(|p| u32::from(p.rx_descriptors) + u32::from(p.tx_descriptors));
-        Ok(DpdkPorts { eal, largest_ring: rings.max().unwrap_or(0) })
+        let crypto_workers =
+            config.links.iter().map(|l| l.protect_crypto_cores.len().max(l.verify_crypto_cores.len()));
+        let bursts = bursts_on_their_way(crypto_workers.max().unwrap_or(0));
+        Ok(DpdkPorts {
+            eal,
+            largest_ring: rings.max().unwrap_or(0),
+            with_crypto_workers: (bursts * secy::MAX_BURST) as u32,
+        })
     }
 
     fn open_with_room(
@@ -66,7 +75,8 @@ impl DpdkPorts {
             ),
         };
         // One less than a power of two fills the ring behind the pool.
-        let count = (2 * self.largest_ring + IN_FLIGHT).next_power_of_two() - 1;
+        let frames = 2 * self.largest_ring + self.with_crypto_workers + IN_FLIGHT;
+        let count = frames.next_power_of_two() - 1;
         let name = format!("{}-{data_room}", port.name);
         let pool = Pool::new(&self.eal, &name, count, POOL_CACHE, data_room, None).map_err(setup)?;
         let config = PortConfig {

@@ -4,7 +4,7 @@ use super::ports::{Numbers, PAYLOAD, Refill, Script, Tally, ports};
 use crate::gateway_bench::{Buffer, FCS_LEN, FrameSize, Keying};
 use anyhow::Result;
 use clap::ValueEnum;
-use datapath::{BURSTS_A_CRYPTO_WORKER, BURSTS_OF_THE_OWNER, Protect, Task, Verify, wire_of};
+use datapath::{Protect, Task, Verify, bursts_on_their_way, wire_of};
 use secy::{Burst, Engine, FrameBuf, MAX_BURST};
 use serde::Serialize;
 use std::fmt;
@@ -105,7 +105,7 @@ impl Case {
         let keying = Keying::new(self.suite)?;
         let plain = self.plain();
         let longest = plain.iter().map(Vec::len).max().unwrap_or(0) + PROTECTION;
-        let on_their_way = self.way.owners() * (most * BURSTS_A_CRYPTO_WORKER + BURSTS_OF_THE_OWNER);
+        let on_their_way = self.way.owners() * bursts_on_their_way(most);
         let least = BUFFERS[usize::from(self.size.mean() >= LONG)];
         let buffers = least.max((on_their_way + IN_PORTS) * MAX_BURST);
         let payload = Numbers::Payload(plain.len() as u32);
