@@ -123,6 +123,3 @@ pub fn prefetch_to_write<T: ?Sized>(value: &T) {
 /// Octets of a cache line.
 #[cfg(target_arch = "x86_64")]
 const CACHE_LINE: usize = 64;
-
-#[cfg(test)]
-mod tests;
