@@ -1,14 +1,16 @@
 //! A burst, frame by frame, each in wide registers, and four at a time at their ends.
 //!
 //! - AES wants eight registers in flight, and GHASH runs on other ports of the core: where a frame has more than eight
-//!   registers, the eight before (on open: the same ones) are hashed while the next are encrypted. What is shorter
-//!   overlaps by itself: frames do not depend on each other.
+//!   registers, the eight before (on open: the same ones) are hashed while the next are encrypted.
+//! - Frames that are alike, of one shape and key, are [four at a time](Worker::fours): [side by side](quad) where they are
+//!   short, else [in a row](row), each hashed while the next is encrypted.
 //! - The counter blocks of a frame are packed from J0 on where the last register has a block to spare: the mask of
 //!   the tag costs nothing then, and the last block of AAD is hashed in the place that J0 leaves.
 //! - GHASH multiplies each block by its own power of H, so that a frame is one sum without a reduction inside.
 //! - What is left of a frame, a few blocks of AAD, the length block, the reduction and at times J0, is done for four
 //!   frames together, a block of each in one register. Short frames of one shape and key are four at a time throughout.
-//! - A burst is worked on in the order of its frames' numbers of registers, so that what is alike comes together.
+//! - A burst is worked on in the order of its frames' shapes, or of their numbers of registers, so that what is alike
+//!   comes together.
 //! - Frames of more blocks than there are powers are hashed in pieces, each carried into the next.
 //! - What follows from lengths alone is a [`Shape`], which frames of one length share.
 //!
@@ -153,7 +155,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
         let pending = pending.as_mut_ptr().cast::<Pending<V>>();
         let mut number = 0;
         loop {
-            let (class, places, left) = plan.left();
+            let (places, left) = plan.left();
             let shape = |i: usize| plan.shape_of((*places.add(i)).into());
             let next = pending.add(number % 2);
             if left >= 4 && known.at(shape(0)).fours {
@@ -178,7 +180,7 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                     let next = (*all.add((place + 1).min(count - 1))).payload_at();
                     let op = &mut *all.add(place);
                     let (shape, key) = worker.look_up(plan.shape_of(place), op, known);
-                    let (sums, mask) = match class {
+                    let (sums, mask) = match shape.class {
                         0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op, next),
                         1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op, next),
                         2 => frame::<V, ROUNDS, SEAL, 2>(shape, key, op, next),

@@ -144,10 +144,12 @@ impl Shape {
     }
 }
 
-/// Bits of a count of operations of one class, of several.
+/// Kinds of operations in a plan: shapes, or numbers of registers with [`BIG`].
+const KINDS: usize = BIG + 1;
+/// Bits of a count of operations of one kind, of several.
 const BITS: u8 = 6;
 const MASK: u8 = (1 << BITS) - 1;
-const _: () = assert!(MAX_BURST <= 1 << BITS && BITS as usize * (BIG + 1) <= 64, "all counts in one number");
+const _: () = assert!(MAX_BURST <= 1 << BITS && BITS as usize * KINDS <= 64, "all counts in one number");
 const _: () = assert!(POWERS <= 256, "the last octet of a count does not overflow within a frame");
 
 /// What an engine keeps from burst to burst. In two parts, since frames are worked on with shapes borrowed while the
@@ -170,18 +172,23 @@ pub(super) struct Known {
     new: usize,
 }
 
-/// The order in which a burst is worked on: operations by the number of their registers.
+/// The order in which a burst is worked on: operations by their shapes, or, where there are too many, by the number of
+/// their registers.
 pub(super) struct Plan {
     /// Where the shape of each operation is.
     shapes: [u16; MAX_BURST],
     /// Places of operations, those of one class together, and what makes four of the last few.
     order: [u8; MAX_BURST + 3],
-    /// All are of one class, and in turn: there is no `order`.
+    /// All are of one kind, and in turn: there is no `order`.
     in_turn: bool,
-    /// How many there are of each class.
-    counts: [u8; BIG + 1],
-    /// The class that is being worked on, where in the order, and how many of it are left.
-    class: usize,
+    /// Of each shape, by its place, which kind it was and in which plan.
+    kinds: [(u64, u8); SHAPES + MAX_BURST],
+    /// Plans so far.
+    made: u64,
+    /// How many there are of each kind.
+    counts: [u8; KINDS],
+    /// The kind that is being worked on, where in the order, and how many of it are left.
+    kind: usize,
     next: usize,
     left: usize,
 }
@@ -241,8 +248,10 @@ impl Shapes {
                 shapes: [0; MAX_BURST],
                 order: [0; MAX_BURST + 3],
                 in_turn: true,
-                counts: [0; BIG + 1],
-                class: BIG,
+                kinds: [(0, 0); SHAPES + MAX_BURST],
+                made: 0,
+                counts: [0; KINDS],
+                kind: KINDS - 1,
                 next: 0,
                 left: 0,
             },
@@ -318,37 +327,54 @@ impl Plan {
     /// Plans for the operations from `first` on, of which there are no more than [`MAX_BURST`].
     #[inline(never)]
     pub(super) fn make(&mut self, known: &mut Known, ops: &[Op<'_>], first: usize) {
-        let Plan { shapes, order, in_turn, counts, class, next, left } = self;
+        let Plan { shapes, order, in_turn, kinds, made, counts, kind, next, left } = self;
+        *made += 1;
         let (mut before, mut place) = (Lengths::NONE, 0);
+        let (mut shift, mut different) = (0, 0);
         // Counts stay in one register: in memory, each would wait for the one before.
-        let (mut shift, mut all, mut classes) = (0, 0u64, 0u64);
+        let (mut all, mut used) = (0u64, 0u64);
         let mut shifts = [0u8; MAX_BURST];
         for ((op, its_shape), its_shift) in ops.iter().zip(shapes.iter_mut()).zip(&mut shifts).skip(first) {
             let lengths = op.lengths();
             if lengths != before {
                 before = lengths;
                 place = known.find(lengths);
-                shift = BITS * known.at(place).class;
-                classes |= 1 << shift;
+                let its = &mut kinds[place];
+                if its.0 != *made {
+                    *its = (*made, different);
+                    different += 1;
+                }
+                // Where they are too many, this comes to nothing.
+                shift = BITS * its.1.min(KINDS as u8 - 1);
+                used |= 1 << shift;
             }
             *its_shape = place as u16;
             *its_shift = shift;
             all += 1 << shift;
         }
+        if usize::from(different) > KINDS {
+            (all, used) = (0, 0);
+            for (its_shape, its_shift) in shapes.iter().zip(&mut shifts).take(ops.len()).skip(first) {
+                shift = BITS * known.at((*its_shape).into()).class;
+                *its_shift = shift;
+                all += 1 << shift;
+                used |= 1 << shift;
+            }
+        }
         counts.fill(0);
-        *in_turn = classes.is_power_of_two();
+        *in_turn = used.is_power_of_two();
         *next = 0;
         if *in_turn {
             // Their count may be too large for its bits.
             counts[usize::from(shift / BITS)] = (ops.len() - first) as u8;
             *next = first;
         } else {
-            // Each class begins where those before it end.
+            // Each kind begins where those before it end.
             let mut sum = 0;
             let mut nexts = 0;
-            for (class, count) in (0..).zip(&mut *counts) {
-                nexts |= sum << (BITS * class);
-                *count = (all >> (BITS * class)) as u8 & MASK;
+            for (kind, count) in (0..).zip(&mut *counts) {
+                nexts |= sum << (BITS * kind);
+                *count = (all >> (BITS * kind)) as u8 & MASK;
                 sum += u64::from(*count);
             }
             for (place, shift) in shifts.iter().enumerate().take(ops.len()).skip(first) {
@@ -356,22 +382,22 @@ impl Plan {
                 nexts += 1 << shift;
             }
         }
-        (*class, *left) = (0, counts[0].into());
+        (*kind, *left) = (0, counts[0].into());
     }
 
-    /// The class that is being worked on, and the places of what is left of it in their order: so many, with some more
-    /// behind them. None at the end.
+    /// The places of what is left of the kind that is being worked on, in their order: so many, with some more behind them.
+    /// None at the end.
     #[inline(always)]
-    pub(super) fn left(&mut self) -> (usize, *const u8, usize) {
-        let Plan { order, in_turn, counts, class, next, left, .. } = self;
+    pub(super) fn left(&mut self) -> (*const u8, usize) {
+        let Plan { order, in_turn, counts, kind, next, left, .. } = self;
         while *left == 0
-            && let Some(count) = counts.get(*class + 1)
+            && let Some(count) = counts.get(*kind + 1)
         {
-            *class += 1;
+            *kind += 1;
             *left = (*count).into();
         }
         let order = if *in_turn { &IN_TURN } else { &*order };
-        (*class, order[*next..].as_ptr(), *left)
+        (order[*next..].as_ptr(), *left)
     }
 
     /// So many of these are done.
@@ -401,9 +427,9 @@ mod tests {
             for first in [0, count / 2, count - 1, count] {
                 known.prepare(4, 2, 8);
                 plan.make(&mut known, &ops, first);
-                let mut places = Vec::new();
+                let (mut places, mut alike) = (Vec::new(), true);
                 loop {
-                    let (class, at, left) = plan.left();
+                    let (at, left) = plan.left();
                     if left == 0 {
                         break;
                     }
@@ -411,11 +437,14 @@ mod tests {
                     let group = unsafe { Group::of(at, left.min(4)) };
                     for place in (0..group.len()).map(|i| group.place(i)) {
                         let shape = known.at(plan.shape_of(place));
-                        assert!(shape.is_of(ops[place].lengths()) && usize::from(shape.class) == class);
+                        assert!(shape.is_of(ops[place].lengths()));
+                        alike &= shape.class == known.at(plan.shape_of(group.place(0))).class
+                            && (kinds > KINDS || ops[place].lengths() == ops[group.place(0)].lengths());
                         places.push(place);
                     }
                     plan.pass(group.len());
                 }
+                assert!(alike, "{count} of {kinds} kinds from {first} on");
                 places.sort_unstable();
                 assert!(places.into_iter().eq(first..count), "{count} of {kinds} kinds from {first} on");
                 known.learn();
