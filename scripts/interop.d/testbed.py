@@ -110,7 +110,9 @@ class Testbed:
         """Takes the TAPs from the namespace where the machine has opened them, and completes the wires."""
         if self.bridged:
             # The peers' MKPDUs are addressed as bridges keep them to themselves, if not told otherwise.
-            call(*self.in_wire("ip", "link", "add", "bridge0", "type", "bridge", "group_fwd_mask", 8))
+            # A bridge that looks after multicast reports itself, in the clear and some seconds later.
+            how = ("group_fwd_mask", 8, "mcast_snooping", 0)
+            call(*self.in_wire("ip", "link", "add", "bridge0", "type", "bridge", *how))
             call(*self.in_wire("ip", "link", "set", "bridge0", "up"))
             call(*self.in_wire("ip", "link", "add", self.line, "type", "veth", "peer", "name", "port0"))
         for tap in self.taps:
