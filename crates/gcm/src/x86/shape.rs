@@ -177,7 +177,7 @@ pub(super) struct Known {
 pub(super) struct Plan {
     /// Where the shape of each operation is.
     shapes: [u16; MAX_BURST],
-    /// Places of operations, those of one class together, and what makes four of the last few.
+    /// Places of operations, those of one kind together, and what makes four of the last few.
     order: [u8; MAX_BURST + 3],
     /// All are of one kind, and in turn: there is no `order`.
     in_turn: bool,
@@ -344,7 +344,7 @@ impl Plan {
                     *its = (*made, different);
                     different += 1;
                 }
-                // Where they are too many, this comes to nothing.
+                // Where they are too many, all of this is done anew, below.
                 shift = BITS * its.1.min(KINDS as u8 - 1);
                 used |= 1 << shift;
             }
