@@ -34,11 +34,33 @@ use core::arch::x86_64::*;
 use core::mem::{self, MaybeUninit};
 use core::{ptr, slice};
 
+/// What is a function of its own, for each number of registers. As one function the compiler takes three times as long
+/// over all of them.
+pub(super) trait Apart: Vector {
+    /// [`fours`].
+    unsafe fn fours<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+        worker: &Worker<Self>,
+        all: *mut Op<'_>,
+        places: *const u8,
+        fours: usize,
+    ) -> u64;
+
+    /// [`frame`], put [in its place](Loose::set).
+    unsafe fn frame<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+        loose: *mut Loose<Self>,
+        i: usize,
+        shape: &Shape,
+        key: &ExpandedKey,
+        op: &mut Op<'_>,
+        next: *const u8,
+    );
+}
+
 /// One frame of so many registers, or of more where that is [`BIG`]: its sums over all blocks of the registers, still
 /// to be added up, without what [`Loose::finish`] adds; and E(J0), where that leads. Of a long frame the sums are all
 /// there is to reduce, in the first block. `next` is where payload comes next.
 #[inline(always)]
-unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+pub(super) unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
     shape: &Shape,
     key: &ExpandedKey,
     op: &mut Op<'_>,
@@ -113,7 +135,7 @@ unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTER
 /// how many these are, and a bit each that says whether it was authentic; all that were sealed are. `whole` says that
 /// no operation is scattered.
 #[inline(always)]
-pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
+pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
     shapes: &mut Shapes,
     ops: &mut [Op<'_>],
     whole: bool,
@@ -180,19 +202,18 @@ pub(crate) unsafe fn run<V: Vector, const ROUNDS: usize, const SEAL: bool>(
                     let next = (*all.add((place + 1).min(count - 1))).payload_at();
                     let op = &mut *all.add(place);
                     let (shape, key) = worker.look_up(plan.shape_of(place), op, known);
-                    let (sums, mask) = match shape.class {
-                        0 => frame::<V, ROUNDS, SEAL, 0>(shape, key, op, next),
-                        1 => frame::<V, ROUNDS, SEAL, 1>(shape, key, op, next),
-                        2 => frame::<V, ROUNDS, SEAL, 2>(shape, key, op, next),
-                        3 => frame::<V, ROUNDS, SEAL, 3>(shape, key, op, next),
-                        4 => frame::<V, ROUNDS, SEAL, 4>(shape, key, op, next),
-                        5 => frame::<V, ROUNDS, SEAL, 5>(shape, key, op, next),
-                        6 => frame::<V, ROUNDS, SEAL, 6>(shape, key, op, next),
-                        7 => frame::<V, ROUNDS, SEAL, 7>(shape, key, op, next),
-                        8 => frame::<V, ROUNDS, SEAL, 8>(shape, key, op, next),
-                        _ => frame::<V, ROUNDS, SEAL, BIG>(shape, key, op, next),
-                    };
-                    Loose::set(loose, i, shape, key, op, sums, mask);
+                    match shape.class {
+                        0 => V::frame::<ROUNDS, SEAL, 0>(loose, i, shape, key, op, next),
+                        1 => V::frame::<ROUNDS, SEAL, 1>(loose, i, shape, key, op, next),
+                        2 => V::frame::<ROUNDS, SEAL, 2>(loose, i, shape, key, op, next),
+                        3 => V::frame::<ROUNDS, SEAL, 3>(loose, i, shape, key, op, next),
+                        4 => V::frame::<ROUNDS, SEAL, 4>(loose, i, shape, key, op, next),
+                        5 => V::frame::<ROUNDS, SEAL, 5>(loose, i, shape, key, op, next),
+                        6 => V::frame::<ROUNDS, SEAL, 6>(loose, i, shape, key, op, next),
+                        7 => V::frame::<ROUNDS, SEAL, 7>(loose, i, shape, key, op, next),
+                        8 => V::frame::<ROUNDS, SEAL, 8>(loose, i, shape, key, op, next),
+                        _ => V::frame::<ROUNDS, SEAL, BIG>(loose, i, shape, key, op, next),
+                    }
                 }
                 plan.pass(group.len());
             }
@@ -235,7 +256,7 @@ struct Pending<V> {
 ///
 /// It is compared before it is used, not loaded anew: so the core foresees where the comparison leads and goes on with
 /// what it has, in place of waiting for one load after the other before it can begin with a frame.
-struct Worker<V> {
+pub(super) struct Worker<V> {
     /// Where the shape is.
     place: usize,
     shape: *const Shape,
@@ -246,7 +267,7 @@ struct Worker<V> {
     lengths: [V; 3],
 }
 
-impl<V: Vector> Worker<V> {
+impl<V: Apart> Worker<V> {
     #[inline(always)]
     unsafe fn new() -> Self {
         // SAFETY: the caller has the instructions.
@@ -306,59 +327,61 @@ impl<V: Vector> Worker<V> {
         // SAFETY: the caller has the instructions, and vouches for the places.
         unsafe {
             match (*self.shape).class {
-                0 => self.fours_of::<ROUNDS, SEAL, 0>(all, places, fours),
-                1 => self.fours_of::<ROUNDS, SEAL, 1>(all, places, fours),
-                2 => self.fours_of::<ROUNDS, SEAL, 2>(all, places, fours),
-                3 => self.fours_of::<ROUNDS, SEAL, 3>(all, places, fours),
-                4 => self.fours_of::<ROUNDS, SEAL, 4>(all, places, fours),
-                5 => self.fours_of::<ROUNDS, SEAL, 5>(all, places, fours),
-                6 => self.fours_of::<ROUNDS, SEAL, 6>(all, places, fours),
-                7 => self.fours_of::<ROUNDS, SEAL, 7>(all, places, fours),
-                8 => self.fours_of::<ROUNDS, SEAL, 8>(all, places, fours),
-                _ => self.fours_of::<ROUNDS, SEAL, BIG>(all, places, fours),
+                0 => V::fours::<ROUNDS, SEAL, 0>(self, all, places, fours),
+                1 => V::fours::<ROUNDS, SEAL, 1>(self, all, places, fours),
+                2 => V::fours::<ROUNDS, SEAL, 2>(self, all, places, fours),
+                3 => V::fours::<ROUNDS, SEAL, 3>(self, all, places, fours),
+                4 => V::fours::<ROUNDS, SEAL, 4>(self, all, places, fours),
+                5 => V::fours::<ROUNDS, SEAL, 5>(self, all, places, fours),
+                6 => V::fours::<ROUNDS, SEAL, 6>(self, all, places, fours),
+                7 => V::fours::<ROUNDS, SEAL, 7>(self, all, places, fours),
+                8 => V::fours::<ROUNDS, SEAL, 8>(self, all, places, fours),
+                _ => V::fours::<ROUNDS, SEAL, BIG>(self, all, places, fours),
             }
         }
     }
+}
 
-    #[inline(always)]
-    unsafe fn fours_of<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-        &self,
-        all: *mut Op<'_>,
-        places: *const u8,
-        fours: usize,
-    ) -> u64 {
-        const { assert!(V::SHORT <= 2, "quads of more registers have no code") };
-        if REGISTERS > V::SHORT && REGISTERS > V::ROW {
-            unreachable!("not frames for fours");
+/// So many times four operations that are alike, of so many registers each, of which the places are given. A bit each
+/// says which are authentic.
+#[inline(always)]
+pub(super) unsafe fn fours<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+    worker: &Worker<V>,
+    all: *mut Op<'_>,
+    places: *const u8,
+    fours: usize,
+) -> u64 {
+    const { assert!(V::SHORT <= 2, "quads of more registers have no code") };
+    if REGISTERS > V::SHORT && REGISTERS > V::ROW {
+        unreachable!("not frames for fours");
+    }
+    // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was
+    // written in the turn before.
+    unsafe {
+        if REGISTERS > V::SHORT {
+            let (shape, key) = (&*worker.shape, &*worker.expanded);
+            return row::<V, ROUNDS, SEAL, REGISTERS>(shape, key, worker.lengths, all, places, 4 * fours);
         }
-        // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was
-        // written in the turn before.
-        unsafe {
-            if REGISTERS > V::SHORT {
-                let (shape, key) = (&*self.shape, &*self.expanded);
-                return row::<V, ROUNDS, SEAL, REGISTERS>(shape, key, self.lengths, all, places, 4 * fours);
+        let mut authentic = 0;
+        let mut last = MaybeUninit::<Ends<V>>::uninit();
+        for turn in 0..=fours {
+            let (shape, key) = (&*unforeseen(worker.shape), &*unforeseen(worker.expanded));
+            let op = |i: usize| all.add((*places.add(4 * turn + i)).into());
+            let mut next = MaybeUninit::<Ends<V>>::uninit();
+            if turn < fours {
+                let ops = [op(0), op(1), op(2), op(3)];
+                let ends = quad::<V, ROUNDS, SEAL, REGISTERS>(shape, key, worker.lengths, ops);
+                Ends::write(next.as_mut_ptr(), ends);
             }
-            let mut authentic = 0;
-            let mut last = MaybeUninit::<Ends<V>>::uninit();
-            for turn in 0..=fours {
-                let (shape, key) = (&*unforeseen(self.shape), &*unforeseen(self.expanded));
-                let op = |i: usize| all.add((*places.add(4 * turn + i)).into());
-                let mut next = MaybeUninit::<Ends<V>>::uninit();
-                if turn < fours {
-                    let ops = [op(0), op(1), op(2), op(3)];
-                    let ends = quad::<V, ROUNDS, SEAL, REGISTERS>(shape, key, self.lengths, ops);
-                    Ends::write(next.as_mut_ptr(), ends);
-                }
-                // When the next are under way, there is nothing to wait for in these.
-                if turn > 0 {
-                    let group = Group::of(places.add(4 * turn - 4), 4);
-                    authentic |= Ends::read(last.as_ptr()).close::<SEAL>(&group, all);
-                }
-                if turn < fours {
-                    Ends::write(last.as_mut_ptr(), Ends::read(next.as_ptr()));
-                }
+            // When the next are under way, there is nothing to wait for in these.
+            if turn > 0 {
+                let group = Group::of(places.add(4 * turn - 4), 4);
+                authentic |= Ends::read(last.as_ptr()).close::<SEAL>(&group, all);
             }
-            authentic
+            if turn < fours {
+                Ends::write(last.as_mut_ptr(), Ends::read(next.as_ptr()));
+            }
         }
+        authentic
     }
 }

@@ -14,8 +14,11 @@ mod row;
 mod shape;
 mod vector;
 
+use four::Loose;
+use frames::{Apart, Worker};
 use key::ANY;
 pub(crate) use key::ExpandedKey;
+use shape::Shape;
 pub(crate) use shape::Shapes;
 
 use crate::burst::Op;
@@ -46,6 +49,59 @@ macro_rules! back_end {
         /// The value proves that the CPU has what it needs; `detect` alone makes one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) struct $name(());
+
+        impl Apart for $vector {
+            #[inline(always)]
+            unsafe fn fours<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+                worker: &Worker<Self>,
+                all: *mut Op<'_>,
+                places: *const u8,
+                fours: usize,
+            ) -> u64 {
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                unsafe fn apart<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+                    worker: &Worker<$vector>,
+                    all: *mut Op<'_>,
+                    places: *const u8,
+                    fours: usize,
+                ) -> u64 {
+                    // SAFETY: as the caller of both.
+                    unsafe { frames::fours::<_, ROUNDS, SEAL, REGISTERS>(worker, all, places, fours) }
+                }
+                // SAFETY: as the caller.
+                unsafe { apart::<ROUNDS, SEAL, REGISTERS>(worker, all, places, fours) }
+            }
+
+            #[inline(always)]
+            unsafe fn frame<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+                loose: *mut Loose<Self>,
+                i: usize,
+                shape: &Shape,
+                key: &ExpandedKey,
+                op: &mut Op<'_>,
+                next: *const u8,
+            ) {
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                unsafe fn apart<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+                    loose: *mut Loose<$vector>,
+                    i: usize,
+                    shape: &Shape,
+                    key: &ExpandedKey,
+                    op: &mut Op<'_>,
+                    next: *const u8,
+                ) {
+                    // SAFETY: as the caller of both.
+                    unsafe {
+                        let (sums, mask) = frames::frame::<$vector, ROUNDS, SEAL, REGISTERS>(shape, key, op, next);
+                        Loose::set(loose, i, shape, key, op, sums, mask);
+                    }
+                }
+                // SAFETY: as the caller.
+                unsafe { apart::<ROUNDS, SEAL, REGISTERS>(loose, i, shape, key, op, next) }
+            }
+        }
 
         impl $name {
             /// Asks the CPU.
