@@ -166,35 +166,6 @@ pub(super) struct Ends<V> {
 }
 
 impl<V: Vector> Ends<V> {
-    /// Writes those registers that have blocks.
-    #[inline(always)]
-    pub(super) unsafe fn write(this: *mut Self, ends: Self) {
-        // SAFETY: the caller vouches for the pointer.
-        unsafe {
-            for (product, sums) in ends.sums.iter().enumerate() {
-                for (i, sum) in sums.iter().enumerate().take(4 / V::BLOCKS) {
-                    (&raw mut (*this).sums[product][i]).write(*sum);
-                }
-            }
-            (&raw mut (*this).masks).write(ends.masks);
-        }
-    }
-
-    /// Reads what [`write`](Self::write) wrote.
-    #[inline(always)]
-    pub(super) unsafe fn read(this: *const Self) -> Self {
-        // SAFETY: the caller has the instructions, and vouches for the pointer.
-        unsafe {
-            let mut ends = Ends { sums: [[V::zero(); 4]; 3], masks: (&raw const (*this).masks).read() };
-            for (product, sums) in ends.sums.iter_mut().enumerate() {
-                for (i, sum) in sums.iter_mut().enumerate().take(4 / V::BLOCKS) {
-                    *sum = (&raw const (*this).sums[product][i]).read();
-                }
-            }
-            ends
-        }
-    }
-
     #[inline(always)]
     pub(super) unsafe fn tags(&self) -> [__m128i; 4] {
         // SAFETY: the caller has the instructions.

@@ -18,12 +18,12 @@
 //! points of the back ends. Closures that a library function calls are not inlined for certain, and without that lack
 //! the instructions: there are none with vectors in them.
 
-use super::four::{Ends, Loose};
+use super::four::Loose;
 use super::ghash::{hash_bulk, products};
 use super::key::{ExpandedKey, POWERS};
 use super::long::Long;
 use super::pass::Pass;
-use super::quad::quad;
+use super::quad::Quad;
 use super::row::row;
 use super::shape::{BIG, Counts, Group, IN_TURN, Known, Shape, Shapes};
 use super::vector::{Vector, WIDTH, unforeseen};
@@ -363,24 +363,24 @@ pub(super) unsafe fn fours<V: Vector, const ROUNDS: usize, const SEAL: bool, con
             return row::<V, ROUNDS, SEAL, REGISTERS>(shape, key, worker.lengths, all, places, 4 * fours);
         }
         let mut authentic = 0;
-        let mut last = MaybeUninit::<Ends<V>>::uninit();
+        let mut last = Quad::<V, SEAL, REGISTERS>::none();
         for turn in 0..=fours {
             let (shape, key) = (&*unforeseen(worker.shape), &*unforeseen(worker.expanded));
-            let op = |i: usize| all.add((*places.add(4 * turn + i)).into());
-            let mut next = MaybeUninit::<Ends<V>>::uninit();
+            let ops = |turn: usize| {
+                let op = |i: usize| all.add((*places.add(4 * turn + i)).into());
+                [op(0), op(1), op(2), op(3)]
+            };
+            let mut next = last;
             if turn < fours {
-                let ops = [op(0), op(1), op(2), op(3)];
-                let ends = quad::<V, ROUNDS, SEAL, REGISTERS>(shape, key, worker.lengths, ops);
-                Ends::write(next.as_mut_ptr(), ends);
+                next = Quad::begin::<ROUNDS>(shape, key, worker.lengths, ops(turn));
             }
             // When the next are under way, there is nothing to wait for in these.
             if turn > 0 {
-                let group = Group::of(places.add(4 * turn - 4), 4);
-                authentic |= Ends::read(last.as_ptr()).close::<SEAL>(&group, all);
+                let before = ops(turn - 1).map(|op| op.cast_const());
+                let ends = last.end::<ROUNDS>(shape, key, worker.lengths, before);
+                authentic |= ends.close::<SEAL>(&Group::of(places.add(4 * turn - 4), 4), all);
             }
-            if turn < fours {
-                Ends::write(last.as_mut_ptr(), Ends::read(next.as_ptr()));
-            }
+            last = next;
         }
         authentic
     }
