@@ -83,7 +83,7 @@ pub(super) unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, con
             first: shape.first,
             last: shape.last,
             nonces: V::repeat(op.padded_nonce().as_ptr()).xor(V::load(key.round_key(0))),
-            counts: Counts::at(shape.packed, if shape.packed { 1 } else { 2 }),
+            counts: Counts::of_frame(shape.packed),
             powers: shape.powers,
             carry: if shape.packed {
                 V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead)
@@ -153,7 +153,7 @@ pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
         let place = Known::place(lengths);
         let (mut done, mut authentic) = (0, 0);
         if whole && known.at(place).fours && known.at(place).is_of(lengths) {
-            let fours = alike(all, IN_TURN.as_ptr(), count) / 4;
+            let fours = alike(all, count, |i| i) / 4;
             if fours > 0 {
                 worker.meet(place, &*all, known);
                 authentic = worker.fours::<ROUNDS, SEAL>(all, IN_TURN.as_ptr(), fours);
@@ -181,7 +181,7 @@ pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
             let shape = |i: usize| plan.shape_of((*places.add(i)).into());
             let next = pending.add(number % 2);
             if left >= 4 && known.at(shape(0)).fours {
-                let fours = alike(all, places, left) / 4;
+                let fours = alike(all, left, |i| (*places.add(i)).into()) / 4;
                 if fours > 0 {
                     worker.meet(shape(0), &*all.add((*places).into()), known);
                     authentic |= worker.fours::<ROUNDS, SEAL>(all, places, fours);
@@ -235,14 +235,18 @@ pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
     }
 }
 
-/// How many of these operations, of which the places are given, are like the first of them, from this on.
+/// How many operations, each at its place, are like the first of them, from this on.
 #[inline(always)]
-unsafe fn alike(all: *const Op<'_>, places: *const u8, count: usize) -> usize {
+unsafe fn alike(all: *const Op<'_>, count: usize, place: impl Fn(usize) -> usize) -> usize {
     // SAFETY: the caller vouches for the places.
     unsafe {
-        let op = |i: usize| &*all.add((*places.add(i)).into());
+        let op = |i: usize| &*all.add(place(i));
         let (lengths, key) = (op(0).lengths(), ptr::from_ref(op(0).key));
-        (1..count).take_while(|i| op(*i).lengths() == lengths && ptr::eq(op(*i).key, key)).count() + 1
+        let mut alike = 1;
+        while alike < count && op(alike).lengths() == lengths && ptr::eq(op(alike).key, key) {
+            alike += 1;
+        }
+        alike
     }
 }
 
@@ -364,7 +368,7 @@ pub(super) unsafe fn fours<V: Vector, const ROUNDS: usize, const SEAL: bool, con
         }
         let mut authentic = 0;
         let mut last = Quad::<V, SEAL, REGISTERS>::none();
-        for turn in 0..=fours {
+        for turn in 0..fours + 1 {
             let (shape, key) = (&*unforeseen(worker.shape), &*unforeseen(worker.expanded));
             let ops = |turn: usize| {
                 let op = |i: usize| all.add((*places.add(4 * turn + i)).into());

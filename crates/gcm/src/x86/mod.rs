@@ -30,12 +30,23 @@ use core::arch::x86_64::*;
 /// The intrinsic with this hint becomes a prefetch to read, unless the compiler is told that the CPU has another.
 #[inline(always)]
 pub(crate) fn prefetch_to_write(at: *const u8) {
+    prefetch_block_to_write::<0>(at);
+}
+
+/// The same of so many blocks behind an address.
+#[inline(always)]
+pub(crate) fn prefetch_block_to_write<const BLOCKS: usize>(at: *const u8) {
     // Miri knows no assembly.
     if cfg!(miri) {
         return;
     }
     // SAFETY: nothing faults on any address, and a 64-bit CPU that has no such prefetch does nothing.
-    unsafe { asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!(
+            "prefetchw [{} + {}]", in(reg) at.addr(), const 16 * BLOCKS,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
 }
 
 /// A back end: what it is, the registers it works in, by rounds what code there is, and what the CPU must have for it.

@@ -2,10 +2,9 @@
 
 use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::{ANY, ExpandedKey};
-use super::prefetch_to_write;
+use super::prefetch_block_to_write;
 use super::shape::BIG;
 use super::vector::{Vector, WIDTH};
-use crate::CACHE_LINE;
 
 /// Does so for each number below one that is no more than [`WIDTH`]. Unrolled by hand: of loops there would be
 /// thousands, on which the compiler spends minutes.
@@ -122,6 +121,16 @@ impl<V: Vector> Pass<'_, V> {
                 )*};
             }
             rounds!(1 2 3 4 5 6 7 8 9 10 11 12 13);
+            // As much of the next payload, line by line.
+            let next = self.next.wrapping_add(z * step);
+            macro_rules! prefetches {
+                ($($block:literal)*) => {$(
+                    if $block < W * V::BLOCKS {
+                        prefetch_block_to_write::<$block>(next);
+                    }
+                )*};
+            }
+            prefetches!(0 4 8 12 16 20 24 28);
             let last_key = round_key(rounds);
             let mut lead = V::zero();
             each!(w < W; {
@@ -133,9 +142,6 @@ impl<V: Vector> Pass<'_, V> {
                 }
                 if w == 0 {
                     lead = out;
-                }
-                if w * step % CACHE_LINE == 0 {
-                    prefetch_to_write(self.next.wrapping_add((z + w) * step));
                 }
                 if SEAL {
                     if let Some(mask) = mask(w) {

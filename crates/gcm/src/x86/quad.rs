@@ -67,7 +67,7 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
             };
             let mut at = [ptr::null_mut::<u8>(); 4];
             let mut states = [[V::zero(); 4]; REGISTERS];
-            let counts = Counts::at(shape.packed, if shape.packed { 1 } else { 2 });
+            let counts = Counts::of_frame(shape.packed);
             for i in 0..4 {
                 at[i] = (*ops[i]).payload_at().wrapping_sub(shape.before);
             }

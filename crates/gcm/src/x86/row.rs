@@ -34,7 +34,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
         let mut unfolded = [[V::zero(); 4]; 3];
         // Of the frame before. Before the first there is nothing to hash: zeroes.
         let (mut pending, mut before) = ([V::zero(); WIDTH], [V::zero(); 3]);
-        for n in 0..=count {
+        for n in 0..count + 1 {
             let (i, key) = (n % 4, &*unforeseen(key));
             let of = |n: usize| Pass {
                 key,
@@ -43,7 +43,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
                 first: shape.first,
                 last: shape.last,
                 nonces: V::zero(),
-                counts: unforeseen(Counts::at(shape.packed, if shape.packed { 1 } else { 2 })),
+                counts: unforeseen(Counts::of_frame(shape.packed)),
                 powers: shape.powers,
                 carry: V::zero(),
                 next: (*op((n + 1).min(count - 1))).payload_at(),

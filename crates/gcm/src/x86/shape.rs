@@ -30,6 +30,12 @@ impl Counts {
         let blocks = if packed { 3 } else { 2 };
         COUNTS[usize::from(packed)].0.as_ptr().wrapping_add(blocks + count).cast()
     }
+
+    /// Where a frame's begin: with 1 where J0 leads, else with 2.
+    #[inline(always)]
+    pub(crate) fn of_frame(packed: bool) -> *const u8 {
+        COUNTS.as_ptr().wrapping_add(usize::from(packed)).cast::<u8>().wrapping_add(16 * (3 + 1))
+    }
 }
 
 /// Stands for all numbers of registers that are more than are worked on at once.
