@@ -189,22 +189,27 @@ impl<V: Vector> Ends<V> {
     pub(super) unsafe fn close<const SEAL: bool>(&self, group: &Group, ops: *mut Op<'_>) -> u64 {
         // SAFETY: the caller has the instructions, and vouches for the places.
         unsafe {
+            let mut wrong = [_mm_setzero_si128(); 4];
             let mut authentic = 0;
             for (i, tag) in self.tags().into_iter().enumerate() {
                 if i >= group.len() {
                     break;
                 }
-                let place = group.place(i);
-                let op = &mut *ops.add(place);
-                let at = op.tag.as_mut_ptr();
+                let at = (*ops.add(group.place(i))).tag.as_mut_ptr().cast();
                 if SEAL {
-                    _mm_storeu_si128(at.cast(), tag);
+                    _mm_storeu_si128(at, tag);
                 } else {
-                    let wrong = _mm_xor_si128(tag, _mm_loadu_si128(at.cast()));
-                    let right = _mm_testz_si128(wrong, wrong) == 1;
-                    authentic |= u64::from(right) << place;
-                    if !right {
-                        op.payload_mut().fill(0);
+                    wrong[i] = _mm_xor_si128(tag, _mm_loadu_si128(at));
+                    authentic |= 1 << group.place(i);
+                }
+            }
+            let [a, b, c, d] = wrong;
+            let any = _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d));
+            if !SEAL && _mm_testz_si128(any, any) == 0 {
+                for (i, wrong) in wrong.into_iter().enumerate() {
+                    if _mm_testz_si128(wrong, wrong) == 0 {
+                        authentic &= !(1 << group.place(i));
+                        (*ops.add(group.place(i))).payload_mut().fill(0);
                     }
                 }
             }
