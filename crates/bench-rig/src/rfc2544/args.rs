@@ -61,6 +61,10 @@ pub(crate) struct Rfc2544Args {
     /// Where latency is taken, in percent of the throughput
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "100,50,10", value_parser = part)]
     latency_shares: Vec<Share>,
+    /// How often a trial of latency is repeated, of which all frames count, and the search for a burst, of which the mean
+    /// counts; RFC 2544 wants 20 and 50
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repetitions: u32,
     /// Flows: each has IP addresses of its own, in 198.18.0.0/15, and a UDP source port, all the same MACs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_FLOWS)))]
     flows: Option<u16>,
@@ -175,6 +179,7 @@ impl TryFrom<Rfc2544Args> for Options {
                 resolution: args.resolution.0,
                 step: args.loss_step.0,
                 latency_shares: shares(args.latency_shares),
+                repetitions: args.repetitions,
             },
             habits: Habits {
                 shape: Shape {
@@ -228,7 +233,7 @@ mod tests {
         assert_eq!(usual.plan.sizes, size::USUAL.map(FrameSize::Octets));
         assert_eq!(usual.plan.tests.len(), 4);
         assert_eq!((usual.plan.seconds, usual.plan.tolerance, usual.plan.resolution), (2.0, 0.0, 0.005));
-        assert_eq!(usual.plan.latency_shares, [1.0, 0.5, 0.1]);
+        assert_eq!((&usual.plan.latency_shares[..], usual.plan.repetitions), (&[1.0, 0.5, 0.1][..], 1));
         assert_eq!(usual.habits.shape, Shape::default());
         assert!(!usual.habits.bidirectional && !usual.json && usual.cores.is_empty());
     }
@@ -236,7 +241,7 @@ mod tests {
     #[test]
     fn lists_and_numbers_are_taken_apart() {
         let line = "net_null0 --frame-sizes 64,imix --test loss,back-to-back --rate 2.5 --trial 0.1 --vlans 3 \
-                    --latency-shares 90 --cores 3,1 --src-mac 02:00:00:00:00:0a --eal-arg --log-level=6";
+                    --latency-shares 90 --repetitions 20 --cores 3,1 --src-mac 02:00:00:00:00:0a --eal-arg --log-level=6";
         let some = options(line).unwrap();
         assert_eq!(some.plan.sizes, [FrameSize::Octets(64), FrameSize::Imix]);
         assert_eq!(some.plan.tests, [Test::Loss, Test::BackToBack]);
@@ -244,7 +249,7 @@ mod tests {
         // A flow for each VLAN.
         assert_eq!((some.habits.shape.vlans, some.habits.shape.flows), (3, 3));
         assert_eq!(some.habits.shape.src.to_string(), "02:00:00:00:00:0a");
-        assert_eq!(some.plan.latency_shares, [0.9]);
+        assert_eq!((&some.plan.latency_shares[..], some.plan.repetitions), (&[0.9][..], 20));
         assert_eq!(some.ports.eal_args, ["--log-level=6"]);
     }
 
@@ -258,6 +263,7 @@ mod tests {
             ("net_null1 --loss-tolerance 100", &["'100'", "less than 100"]),
             ("net_null1 --resolution 0", &["'0'", "0.01 to 100"]),
             ("net_null1 --flows 0", &["0", "--flows"]),
+            ("net_null1 --repetitions 0", &["0", "--repetitions", "1..=1000"]),
             ("net_null1 --flows 2 --vlans 3", &["--flows 2", "3 VLANs"]),
             ("net_null1 --vlans 4000", &["--vlan-base 100", "95 at most"]),
             ("net_null1 --src-mac 02:00", &["'02:00'", "02:00:00:00:00:01"]),

@@ -4,7 +4,7 @@ use super::generator::Length;
 use super::results::{Asked, Test, Trial, rows};
 use super::search::{BurstSearch, RateSearch, Verdict};
 use super::size::FrameSize;
-use super::trial::{Spec, Tester, TrialError};
+use super::trial::{Measured, Spec, Tester, TrialError};
 
 /// How long the generator's own rate is measured at most, in seconds.
 const CALIBRATION: f64 = 0.5;
@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) step: f64,
     /// Shares of the throughput at which latency is taken.
     pub(crate) latency_shares: Vec<f64>,
+    /// Trials of latency at each of these, and searches for a burst.
+    pub(crate) repetitions: u32,
 }
 
 /// Whoever looks on.
@@ -100,17 +102,27 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         Ok(fps)
     }
 
-    /// A trial of the plan's length at a share of the line's rate.
+    /// So many trials of the plan's length at a share of the line's rate, taken as one.
     fn at(
         &mut self,
         test: Test,
         size: FrameSize,
         line_fps: f64,
         share: f64,
+        repetitions: u32,
     ) -> Result<Vec<Trial>, TrialError> {
-        self.watcher.trial(&format!("{:.2} %", share * 100.0));
         let length = Length::Seconds(self.plan.seconds);
-        let measured = self.tester.trial(&Spec { size, fps: Some(share * line_fps), length })?;
+        let spec = Spec { size, fps: Some(share * line_fps), length };
+        let mut measured: Vec<Measured> = Vec::new();
+        for number in 0..repetitions {
+            self.watcher.trial(&format!("{:.2} %{}", share * 100.0, of_all(number, repetitions)));
+            let one = self.tester.trial(&spec)?;
+            if measured.is_empty() {
+                measured = one;
+            } else {
+                measured.iter_mut().zip(&one).for_each(|(all, one)| all.add(one));
+            }
+        }
         let tolerance = self.plan.tolerance;
         let asked = Asked { test, size, line_fps, share: Some(share), burst: None, tolerance };
         Ok(rows(&asked, &measured))
@@ -130,7 +142,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         let mut search = RateSearch::new(self.plan.resolution);
         let (mut best, mut found) = (0.0, Vec::new());
         while let Some(share) = search.next() {
-            let rows = self.at(Test::Throughput, size, line_fps, share)?;
+            let rows = self.at(Test::Throughput, size, line_fps, share, 1)?;
             let offered = rows.iter().map(|row| row.offered_share).fold(share, f64::min);
             let verdict = match () {
                 () if !rows.iter().all(|row| row.passed) => Verdict::Failed,
@@ -162,7 +174,8 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
             return Ok(());
         }
         for share in self.plan.latency_shares.clone() {
-            let rows = self.at(Test::Latency, size, line_fps, throughput * share)?;
+            let repetitions = self.plan.repetitions;
+            let rows = self.at(Test::Latency, size, line_fps, throughput * share, repetitions)?;
             self.keep(rows, true)?;
         }
         Ok(())
@@ -177,7 +190,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
             if share < self.plan.step / 2.0 || lossless == ENOUGH_LOSSLESS {
                 break;
             }
-            let rows = self.at(Test::Loss, size, line_fps, share)?;
+            let rows = self.at(Test::Loss, size, line_fps, share, 1)?;
             lossless = if rows.iter().all(|row| row.passed) { lossless + 1 } else { 0 };
             self.keep(rows, true)?;
         }
@@ -186,11 +199,21 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
 
     fn back_to_back(&mut self, size: FrameSize, line_fps: f64) -> anyhow::Result<()> {
         self.watcher.test(size, Test::BackToBack);
+        let repetitions = self.plan.repetitions;
+        let mut found = Vec::new();
+        for number in 0..repetitions {
+            found.push(self.longest_burst(size, line_fps, &of_all(number, repetitions))?);
+        }
+        self.keep(mean_burst(found), true)
+    }
+
+    /// Of one search; `of_all` says which.
+    fn longest_burst(&mut self, size: FrameSize, line_fps: f64, of_all: &str) -> anyhow::Result<Vec<Trial>> {
         let most = (line_fps * self.plan.seconds) as u64;
         let mut search = BurstSearch::new(most, self.plan.resolution);
         let mut found = Vec::new();
         while let Some(frames) = search.next() {
-            self.watcher.trial(&format!("{frames} frames"));
+            self.watcher.trial(&format!("{frames} frames{of_all}"));
             // The line's own rate where it is known; otherwise as fast as can be, which is what 100 % stand for.
             let share = self.plan.gbit.map(|_| 1.0);
             let fps = share.map(|share| share * line_fps);
@@ -207,8 +230,35 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         }
         let unbounded = Some(search.is_unbounded());
         found.iter_mut().for_each(|row| row.burst_unbounded = unbounded);
-        self.keep(found, true)
+        Ok(found)
     }
+}
+
+/// Which of several repetitions one is.
+fn of_all(number: u32, repetitions: u32) -> String {
+    if repetitions == 1 { String::new() } else { format!(", {} of {repetitions}", number + 1) }
+}
+
+/// What several searches for a burst found, each in rows of its own: the mean of their lengths (RFC 2544, clause 26.4), and
+/// else the rows of the one nearest to it. A search that found none counts as nothing.
+fn mean_burst(found: Vec<Vec<Trial>>) -> Vec<Trial> {
+    let length = |rows: &[Trial]| match rows {
+        [first, ..] if rows.iter().all(|row| row.passed) => first.burst_frames.unwrap_or(0),
+        _ => 0,
+    };
+    if found.len() == 1 {
+        return found.into_iter().flatten().collect();
+    }
+    let lengths: Vec<_> = found.iter().map(|rows| length(rows)).collect();
+    let mean = (lengths.iter().sum::<u64>() as f64 / lengths.len().max(1) as f64).round() as u64;
+    let unbounded = found.iter().flatten().all(|row| row.burst_unbounded == Some(true));
+    // Those that found one come first.
+    let nearest = found.into_iter().min_by_key(|rows| (length(rows) == 0, length(rows).abs_diff(mean)));
+    let mut rows = nearest.unwrap_or_default();
+    for row in rows.iter_mut().filter(|row| row.passed) {
+        (row.burst_frames, row.burst_unbounded) = (Some(mean), Some(unbounded));
+    }
+    rows
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ fn plan(tests: &[Test]) -> Plan {
         resolution: 0.005,
         step: 0.1,
         latency_shares: vec![1.0, 0.5],
+        repetitions: 1,
     }
 }
 
@@ -140,6 +141,23 @@ fn latency_is_taken_at_shares_of_a_throughput_that_is_found_first() {
 }
 
 #[test]
+fn trials_of_latency_count_together() {
+    let repeated = Plan { repetitions: 20, ..plan(&[Test::Latency]) };
+    let mut tried = model(&[0.5, 0.5], 2.0);
+    let (seen, _) = run(&mut tried, &repeated);
+    let line = FrameSize::Octets(64).line_fps(GBIT);
+    // Both ways and their sum, at two shares.
+    assert_eq!(seen.rows.len(), 6);
+    for row in &seen.rows {
+        let ways = if row.direction == Direction::Total { 2.0 } else { 1.0 };
+        assert_eq!((row.seconds, row.lost, row.kept_up), (20.0, 0, true));
+        assert!((row.sent as f64 - 20.0 * row.offered_share * ways * line).abs() < 60.0, "{row:?}");
+    }
+    let last: Vec<_> = tried.trials.iter().rev().take(20).map(|spec| spec.fps).collect();
+    assert!(last.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
 fn where_nothing_passes_that_is_said() {
     let (seen, _) = run(&mut model(&[0.0], 2.0), &plan(&[Test::Throughput, Test::Latency]));
     assert_eq!((seen.rows.len(), seen.rows[0].passed, seen.rows[0].latency_ns), (1, false, None));
@@ -179,6 +197,47 @@ fn bursts_are_as_long_as_the_device_has_room() {
     assert_eq!((seen.rows[0].burst_frames, seen.rows[0].burst_unbounded), (Some(14_880_952), Some(true)));
     let (seen, _) = run(&mut model(&[0.0], 1.0), &plan(&[Test::BackToBack]));
     assert!(!seen.rows[0].passed);
+}
+
+/// A device that has a little more room with each burst that is lost.
+struct Growing(Model);
+
+impl Tester for Growing {
+    fn trial(&mut self, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
+        let measured = self.0.trial(spec)?;
+        if measured.iter().any(|measured| measured.lost() > 0) {
+            self.0.room += 10.0;
+        }
+        Ok(measured)
+    }
+}
+
+#[test]
+fn of_bursts_the_mean_counts() {
+    let most = plan(&[Test::BackToBack]);
+    let search = |room, repetitions| {
+        let mut device = Growing(Model { room, ..model(&[0.5], 1.0) });
+        let mut seen = Seen::default();
+        let plan = Plan { repetitions, ..most.clone() };
+        Method { tester: &mut device, plan: &plan, watcher: &mut seen, trials: Vec::new() }.run().unwrap();
+        let [row] = &seen.rows[..] else { panic!("one row: {:?}", seen.rows) };
+        assert!(row.passed && row.burst_unbounded == Some(false));
+        (row.burst_frames.unwrap(), device.0.room)
+    };
+    let (mut room, mut lengths) = (1000.0, Vec::new());
+    for _ in 0..5 {
+        let (length, left) = search(room, 1);
+        lengths.push(length);
+        room = left;
+    }
+    assert!(lengths.windows(2).all(|pair| pair[0] < pair[1]), "{lengths:?}");
+    let mean = (lengths.iter().sum::<u64>() as f64 / 5.0).round() as u64;
+    assert_eq!(search(1000.0, 5), (mean, room));
+    // And where there is none, that is said.
+    let none = Plan { repetitions: 3, ..most };
+    let (seen, trials) = run(&mut model(&[0.0], 1.0), &none);
+    assert_eq!((seen.rows.len(), seen.rows[0].passed), (1, false));
+    assert!(trials.len() > 3);
 }
 
 #[test]

@@ -187,7 +187,11 @@ fn heading(options: &Options, plan: &Plan, cores: &[usize]) -> String {
         Some(gbit) => format!("{gbit} Gbit/s"),
         None => "what the generator reaches".to_owned(),
     };
-    format!("{tx} {both} {rx}, {cores}, trials of {seconds} s, {flows}{vlans}; 100 % is {whole}")
+    let repetitions = match plan.repetitions {
+        1 => String::new(),
+        many => format!(", {many} of each for latency and bursts"),
+    };
+    format!("{tx} {both} {rx}, {cores}, trials of {seconds} s{repetitions}, {flows}{vlans}; 100 % is {whole}")
 }
 
 /// Shows how far it is, and in JSON what was found.

@@ -31,6 +31,20 @@ pub(crate) struct Arrived {
     pub(crate) learning: u64,
 }
 
+impl Arrived {
+    /// Adds other counts.
+    pub(crate) fn add(&mut self, other: &Arrived) {
+        let Arrived { frames, duplicates, reordered, late, damaged, foreign, learning } = other;
+        self.frames += frames;
+        self.duplicates += duplicates;
+        self.reordered += reordered;
+        self.late += late;
+        self.damaged += damaged;
+        self.foreign += foreign;
+        self.learning += learning;
+    }
+}
+
 /// What is known of the frames of one direction so far.
 struct Ledger {
     direction: usize,

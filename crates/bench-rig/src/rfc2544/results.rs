@@ -96,7 +96,7 @@ pub(crate) struct Trial {
     pub(crate) gbit_l2: f64,
     /// None where nothing arrived.
     pub(crate) latency_ns: Option<Latency>,
-    /// In a test of bursts, their length.
+    /// In a test of bursts, their length; of several searches the mean, and all else is that of the one nearest to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) burst_frames: Option<u64>,
     /// In a test of bursts, whether no longer one was tried.
@@ -138,16 +138,9 @@ pub(crate) fn rows(asked: &Asked, measured: &[Measured]) -> Vec<Trial> {
 /// Both directions together, which have kept up, or passed, if each has.
 fn total(asked: &Asked, forward: &Measured, reverse: &Measured) -> Trial {
     let mut sum = forward.clone();
-    sum.sent += reverse.sent;
+    sum.add(reverse);
+    // Both were at once.
     sum.seconds = f64::max(forward.seconds, reverse.seconds);
-    let (to, from) = (&mut sum.arrived, &reverse.arrived);
-    to.frames += from.frames;
-    to.duplicates += from.duplicates;
-    to.reordered += from.reordered;
-    to.late += from.late;
-    to.damaged += from.damaged;
-    // Both have the same bounds, so that it is never refused.
-    let _ = sum.latency.add(&reverse.latency);
     let each = [forward, reverse].map(|measured| row(asked, Direction::Total, measured, 1.0));
     Trial {
         kept_up: each.iter().all(|row| row.kept_up),

@@ -304,6 +304,7 @@ fn all_tests_of_a_device_with_a_limit() {
         resolution: 0.01,
         step: 0.1,
         latency_shares: vec![1.0, 0.5],
+        repetitions: 2,
     };
     let mut watcher = Quiet::default();
     let mut rig = rig(Shape::default(), vec![limited(2.6e6, 100.0)]);

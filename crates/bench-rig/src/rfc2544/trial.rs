@@ -32,6 +32,15 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// Adds what became of the frames of another direction, or of another trial.
+    pub(crate) fn add(&mut self, other: &Measured) {
+        self.sent += other.sent;
+        self.seconds += other.seconds;
+        self.arrived.add(&other.arrived);
+        // All have the same bounds, so that it is never refused.
+        let _ = self.latency.add(&other.latency);
+    }
+
     /// Frames that did not arrive.
     pub(crate) fn lost(&self) -> u64 {
         self.sent.saturating_sub(self.arrived.frames)
