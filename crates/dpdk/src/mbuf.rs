@@ -279,7 +279,9 @@ impl Mbuf {
     #[inline(always)]
     pub fn has_room(&self, front: usize, back: usize) -> bool {
         let head = self.head();
-        self.is_contiguous() && front <= usize::from(head.data_off()) && back <= usize::from(head.tailroom())
+        let off = usize::from(head.data_off());
+        let end = off + usize::from(head.data_len());
+        self.is_contiguous() && front <= off && end.saturating_add(back) <= usize::from(head.buf_len())
     }
 
     /// Grows a frame by so many octets before and behind, of arbitrary content, for which it
