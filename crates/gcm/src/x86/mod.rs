@@ -62,29 +62,20 @@ macro_rules! back_end {
         pub(crate) struct $name(());
 
         impl Apart for $vector {
-            #[inline(always)]
+            #[target_feature(enable = $features)]
+            #[inline(never)]
             unsafe fn fours<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
                 worker: &Worker<Self>,
                 all: *mut Op<'_>,
                 places: *const u8,
                 fours: usize,
             ) -> u64 {
-                #[target_feature(enable = $features)]
-                #[inline(never)]
-                unsafe fn apart<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-                    worker: &Worker<$vector>,
-                    all: *mut Op<'_>,
-                    places: *const u8,
-                    fours: usize,
-                ) -> u64 {
-                    // SAFETY: as the caller of both.
-                    unsafe { frames::fours::<_, ROUNDS, SEAL, REGISTERS>(worker, all, places, fours) }
-                }
-                // SAFETY: as the caller.
-                unsafe { apart::<ROUNDS, SEAL, REGISTERS>(worker, all, places, fours) }
+                // SAFETY: as the caller of both.
+                unsafe { frames::fours::<_, ROUNDS, SEAL, REGISTERS>(worker, all, places, fours) }
             }
 
-            #[inline(always)]
+            #[target_feature(enable = $features)]
+            #[inline(never)]
             unsafe fn frame<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
                 loose: *mut Loose<Self>,
                 i: usize,
@@ -93,24 +84,11 @@ macro_rules! back_end {
                 op: &mut Op<'_>,
                 next: *const u8,
             ) {
-                #[target_feature(enable = $features)]
-                #[inline(never)]
-                unsafe fn apart<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-                    loose: *mut Loose<$vector>,
-                    i: usize,
-                    shape: &Shape,
-                    key: &ExpandedKey,
-                    op: &mut Op<'_>,
-                    next: *const u8,
-                ) {
-                    // SAFETY: as the caller of both.
-                    unsafe {
-                        let (sums, mask) = frames::frame::<$vector, ROUNDS, SEAL, REGISTERS>(shape, key, op, next);
-                        Loose::set(loose, i, shape, key, op, sums, mask);
-                    }
+                // SAFETY: as the caller of both.
+                unsafe {
+                    let (sums, mask) = frames::frame::<Self, ROUNDS, SEAL, REGISTERS>(shape, key, op, next);
+                    Loose::set(loose, i, shape, key, op, sums, mask);
                 }
-                // SAFETY: as the caller.
-                unsafe { apart::<ROUNDS, SEAL, REGISTERS>(loose, i, shape, key, op, next) }
             }
         }
 

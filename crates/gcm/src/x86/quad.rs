@@ -31,7 +31,7 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
     }
 
     /// Whether hashing is left for later: others are under way then, and it does not wait for what these become. On open it
-    /// waits for nothing, and would only have more registers to keep.
+    /// waits for nothing in any case, and with more than one register each there would only be more to keep.
     const LATE: bool = REGISTERS == 1 || SEAL && REGISTERS > 0;
 
     /// Encrypts or decrypts them, side by side.
@@ -118,7 +118,7 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
         }
     }
 
-    /// Hashes what is left of them, which is most: so that others are under way when this waits for what they became.
+    /// Hashes what [was left for later](Self::LATE).
     #[inline(always)]
     pub(super) unsafe fn end<const ROUNDS: usize>(
         mut self,
@@ -131,14 +131,11 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
         unsafe {
             if Self::LATE {
                 self.hash_aad::<ROUNDS>(shape, key, lengths, ops);
-            }
-            let Quad { registers, mut sums, masks } = self;
-            if Self::LATE {
-                for (register, blocks) in registers.into_iter().enumerate() {
-                    accumulate_across(&mut sums, key, shape.powers + register * V::BLOCKS, blocks);
+                for (register, blocks) in self.registers.into_iter().enumerate() {
+                    accumulate_across(&mut self.sums, key, shape.powers + register * V::BLOCKS, blocks);
                 }
             }
-            Ends { sums, masks }
+            Ends { sums: self.sums, masks: self.masks }
         }
     }
 
