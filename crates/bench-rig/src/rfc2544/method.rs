@@ -246,17 +246,16 @@ fn mean_burst(found: Vec<Vec<Trial>>) -> Vec<Trial> {
         [first, ..] if rows.iter().all(|row| row.passed) => first.burst_frames.unwrap_or(0),
         _ => 0,
     };
-    if found.len() == 1 {
-        return found.into_iter().flatten().collect();
-    }
     let lengths: Vec<_> = found.iter().map(|rows| length(rows)).collect();
     let mean = (lengths.iter().sum::<u64>() as f64 / lengths.len().max(1) as f64).round() as u64;
     let unbounded = found.iter().flatten().all(|row| row.burst_unbounded == Some(true));
     // Those that found one come first.
     let nearest = found.into_iter().min_by_key(|rows| (length(rows) == 0, length(rows).abs_diff(mean)));
     let mut rows = nearest.unwrap_or_default();
-    for row in rows.iter_mut().filter(|row| row.passed) {
-        (row.burst_frames, row.burst_unbounded) = (Some(mean), Some(unbounded));
+    if length(&rows) > 0 {
+        for row in &mut rows {
+            (row.burst_frames, row.burst_unbounded) = (Some(mean), Some(unbounded));
+        }
     }
     rows
 }

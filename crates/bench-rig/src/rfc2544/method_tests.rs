@@ -238,6 +238,11 @@ fn of_bursts_the_mean_counts() {
     let (seen, trials) = run(&mut model(&[0.0], 1.0), &none);
     assert_eq!((seen.rows.len(), seen.rows[0].passed), (1, false));
     assert!(trials.len() > 3);
+    // One way alone is none.
+    let (seen, _) = run(&mut model(&[1.0, 0.0], 1.0), &none);
+    let passed: Vec<_> = seen.rows.iter().map(|row| row.passed).collect();
+    assert_eq!(passed, [true, false, false]);
+    assert!(seen.rows.iter().all(|row| row.burst_frames.is_some_and(|frames| frames > 0)), "{:?}", seen.rows);
 }
 
 #[test]
