@@ -68,7 +68,9 @@ class Agreement:
                 supplicant.kill(guest)
 
     def _agree(self) -> None:
-        limit = AGREE_SECONDS if len(self._guests) == 1 else AGREE_ALL_SECONDS
+        ours, *others = self._case.scis
+        forgetful = len(others) > 1 and self._case.key_server != ours
+        limit = AGREE_ALL_SECONDS if forgetful else AGREE_SECONDS
         self._converge("up", limit, self._start_peers)
         if self._case.course in (Course.PEER_RESTARTS, Course.PEER_RETURNS):
             supplicant.kill(self._guests[0])
