@@ -63,6 +63,8 @@ pub enum Reason {
     PacketNumbers,
     /// The key has been in use for the time that it was given.
     Period,
+    /// Those before could not be put to use.
+    Refused,
     /// Somebody asked.
     Request,
 }
@@ -74,6 +76,7 @@ impl fmt::Display for Reason {
             Reason::Elected => "this station became the key server",
             Reason::PacketNumbers => "packet numbers run out",
             Reason::Period => "the rekey period is over",
+            Reason::Refused => "those before could not be put to use",
             Reason::Request => "it was asked for",
         })
     }

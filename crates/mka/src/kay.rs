@@ -143,6 +143,10 @@ impl Kay {
             self.timers.stop(Timer::Rekey);
             self.want_key(Reason::Period);
         }
+        if self.timers.is_due(Timer::Again, now) {
+            self.timers.stop(Timer::Again);
+            self.want_key(Reason::Refused);
+        }
         self.after(now);
     }
 
@@ -175,10 +179,13 @@ impl Kay {
     /// To the key server this is a new station then, which takes a new key. Not in each other's footsteps: where that does
     /// not do either, it is tried again after a life time.
     fn come_anew(&mut self, now: Time) {
-        let life = self.config.times.life;
-        if self.came_anew.is_none_or(|last| last + life <= now) {
-            self.came_anew = Some(now);
-            self.take_new_mi(now);
+        match self.came_anew.map(|last| last + self.config.times.life) {
+            // Others are handed their key again with every hello. A key server's own would have been for nobody.
+            Some(again) if now < again => self.timers.set(Timer::Again, again),
+            _ => {
+                self.came_anew = Some(now);
+                self.take_new_mi(now);
+            }
         }
     }
 

@@ -143,6 +143,7 @@ impl Kay {
         self.key_server.last_an = Some(an);
         self.key_server.since = now;
         self.key_server.handing_out = Some(HandOut { key: key.clone(), members });
+        self.timers.stop(Timer::Again);
         match self.config.rekey_period {
             Some(period) => self.timers.set(Timer::Rekey, now + period),
             None => self.timers.stop(Timer::Rekey),

@@ -15,11 +15,13 @@ pub(crate) enum Timer {
     Distribute,
     /// A key server makes a new SAK because the one in use is old.
     Rekey,
+    /// A key server makes another SAK because those before were refused.
+    Again,
     /// A station that is given no SAK has waited long enough.
     LeftOut,
 }
 
-const TIMERS: usize = 6;
+const TIMERS: usize = 7;
 
 /// A table of times.
 #[derive(Clone, Debug, Default)]

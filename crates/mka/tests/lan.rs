@@ -391,6 +391,23 @@ fn a_refused_key_is_followed_by_another() {
     assert!(key.kn > 1);
 }
 
+/// Also where it is the key server that cannot use what it makes, as while its disk is full.
+#[test]
+fn a_key_server_that_refuses_its_own_keys_goes_on_making_others() {
+    for refuses in 1..6 {
+        let mut lan = lan_of(3, 10);
+        lan.stations[0].refuses = refuses;
+        lan.run(3 * SECOND).unwrap();
+        let made = lan.made;
+        assert!(made <= 2, "in no hurry: {made} keys\n{}", lan.tale());
+        lan.run(40 * SECOND).unwrap();
+        assert_eq!(lan.stations[0].refuses, 0, "{}", lan.tale());
+        lan.agreed().unwrap_or_else(|why| panic!("{refuses}: {why}\n{}", lan.tale()));
+        assert!(lan.made <= u64::from(refuses) + 2, "{}", lan.tale());
+        assert_eq!(server(&lan, 0), Some(mka::Server::Me));
+    }
+}
+
 /// A frame that is overtaken by its sender's new identifier takes a station back to the key before, and what it let go
 /// for that is not taken again: it has to be given another.
 #[test]
