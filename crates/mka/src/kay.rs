@@ -334,6 +334,7 @@ impl Kay {
             live: false,
             heard: now,
             expires: now + self.config.times.life,
+            knows: Vec::new(),
             sak_use: None,
             pn_high: [0; 2],
         });
@@ -351,7 +352,12 @@ impl Kay {
         let mut distributed = None;
         // The high parts are those of the numbers beside them, and zero where a peer does not say them.
         let (mut sak_use, mut xpn) = (None, XpnRepr::default());
+        let mut knows = std::mem::take(&mut self.peers[index].knows);
+        knows.clear();
         for set in pdu.sets() {
+            if let ParameterSet::LivePeerList(list) | ParameterSet::PotentialPeerList(list) = &set {
+                knows.extend(list.iter().map(|(mi, _)| mi));
+            }
             match set {
                 ParameterSet::LivePeerList(list) => {
                     lists_me_live = self.lists_me(now, &list);
@@ -368,6 +374,7 @@ impl Kay {
         }
         let peer = &mut self.peers[index];
         let mi = peer.mi;
+        peer.knows = knows;
         if sak_use.is_some() {
             (peer.sak_use, peer.pn_high) = (sak_use, [xpn.latest_lpn_high, xpn.old_lpn_high]);
         }
@@ -448,6 +455,8 @@ impl Kay {
                 self.out.actions.push_back(Action::InstallRxSa { sci, key: key.clone(), lowest_pn: 1 });
             }
         }
+        let (_, last) = self.key_server.joined.get_or_insert((now, now));
+        *last = now;
         self.want_key(Reason::Members);
         self.hello_soon(now);
     }

@@ -22,6 +22,8 @@ pub(crate) struct Peer {
     pub(crate) heard: Time,
     /// When it is forgotten: a live peer a life time after it last listed this station.
     pub(crate) expires: Time,
+    /// Whom its last MKPDU listed.
+    pub(crate) knows: Vec<MemberId>,
     /// What it last said of SAKs, and the high parts of its packet numbers.
     pub(crate) sak_use: Option<SakUse>,
     pub(crate) pn_high: [u32; 2],

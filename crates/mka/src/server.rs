@@ -27,6 +27,8 @@ pub(crate) struct KeyServer {
     pub(crate) handing_out: Option<HandOut>,
     /// When that began, or this station.
     since: Time,
+    /// When stations became live, the first since and the last.
+    pub(crate) joined: Option<(Time, Time)>,
 }
 
 /// A key that is being handed out.
@@ -39,7 +41,15 @@ pub(crate) struct HandOut {
 
 impl KeyServer {
     pub(crate) fn new(now: Time) -> Self {
-        KeyServer { wanted: None, kn: 0, last_an: None, taken: Vec::new(), handing_out: None, since: now }
+        KeyServer {
+            wanted: None,
+            kn: 0,
+            last_an: None,
+            taken: Vec::new(),
+            handing_out: None,
+            since: now,
+            joined: None,
+        }
     }
 
     /// Another key server's key was taken.
@@ -55,6 +65,7 @@ impl KeyServer {
     pub(crate) fn stop(&mut self) {
         self.wanted = None;
         self.handing_out = None;
+        self.joined = None;
     }
 }
 
@@ -93,6 +104,18 @@ impl Kay {
             self.timers.set(Timer::Distribute, patience);
             return false;
         }
+        // So are those who have not heard of each other. Some have no receive SA for a station that they come to know after
+        // a SAK; and some take a new MI when one speaks of a SAK and does not list them, and are a new station then, to
+        // which a SAK handed out at once is one more to speak of too soon.
+        let life = self.config.times.life;
+        if let Some((first, last)) = self.key_server.joined
+            && let patience = (last + life).min(first + 3 * life)
+            && now < patience
+            && !self.all_know_each_other()
+        {
+            self.timers.set(Timer::Distribute, patience);
+            return false;
+        }
         let peers = self.live().count();
         if self.config.suites.first().is_some_and(|suite| suite.is_xpn()) && !mkpdu::fits_all(self, peers) {
             // As soon as somebody has gone.
@@ -102,6 +125,11 @@ impl Kay {
         self.key_server.wanted = None;
         self.make_key(now, reason);
         true
+    }
+
+    /// Whether every live peer lists every other.
+    fn all_know_each_other(&self) -> bool {
+        self.live().all(|peer| self.live().all(|other| other.mi == peer.mi || peer.knows.contains(&other.mi)))
     }
 
     fn make_key(&mut self, now: Time, reason: Reason) {
@@ -141,7 +169,7 @@ impl Kay {
         });
         self.out.events.push_back(Event::SakMade { key: key.identifier, an, reason });
         self.key_server.last_an = Some(an);
-        self.key_server.since = now;
+        (self.key_server.since, self.key_server.joined) = (now, None);
         self.key_server.handing_out = Some(HandOut { key: key.clone(), members });
         self.timers.stop(Timer::Again);
         match self.config.rekey_period {

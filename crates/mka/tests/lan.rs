@@ -188,6 +188,36 @@ fn a_station_that_starts_anew_gets_a_new_sak() {
     }
 }
 
+/// Those who were there go on meanwhile; and one that nobody but the key server hears is not kept waiting for ever.
+#[test]
+fn a_newcomer_is_given_a_key_once_the_others_know_it() {
+    for (deaf, at_least, at_most) in [(false, 0, 1), (true, 6, 7)] {
+        // Those of XPN are refused where a station is not known.
+        let config = |number| mka::Config { suites: vec![CipherSuite::GcmAes128], ..Lan::config(number) };
+        let mut lan = Lan::new(12);
+        for number in 1..=2 {
+            let number = lan.add(config(number));
+            lan.start(number);
+        }
+        lan.run(20 * SECOND).unwrap();
+        let before = lan.agreed().unwrap();
+        let third = lan.add(config(3));
+        if deaf {
+            lan.lose_from(third, 1, 100);
+        }
+        lan.start(third);
+        lan.run(at_least * SECOND).unwrap();
+        assert!(
+            lan.stations[..2].iter().all(|station| station.transmits() == Some(before)),
+            "{}",
+            lan.tale()
+        );
+        lan.run((at_most - at_least) * SECOND).unwrap();
+        let after = lan.stations[third].transmits();
+        assert_eq!(after.map(|key| (key.mi, key.kn)), Some((before.mi, before.kn + 1)), "{}", lan.tale());
+    }
+}
+
 #[test]
 fn without_its_key_server_a_group_goes_on_without_a_gap() {
     let mut lan = lan_of(4, 8);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use mka::Time;
-use testkit::{Lan, Quirk};
+use testkit::{Faults, Lan, Quirk};
 use wire::CipherSuite;
 
 const SECOND: Time = Time::from_secs(1);
@@ -103,6 +103,38 @@ fn a_station_that_is_given_no_key_comes_back_as_a_new_one() {
     lan.stations[0].quirk = None;
     lan.run(15 * SECOND).unwrap();
     lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+}
+
+/// Two of them around a key server of ours: each may hear the other speak of a SAK before that knows it, and begin anew,
+/// and be heard of as another station then. This must not go on and on.
+#[test]
+fn touchy_peers_come_to_rest() {
+    const LANS: u64 = 500;
+    let mut late = 0;
+    for seed in 0..LANS {
+        let mut lan = Lan::new(seed);
+        // They take their time to read.
+        lan.set_faults(Faults { delay: Time::from_millis(30), ..Faults::NONE });
+        lan.in_order = true;
+        for number in 0..3 {
+            let mut config = Lan::config(number + 1);
+            config.suites = vec![CipherSuite::GcmAes128];
+            let number = lan.add(config);
+            lan.stations[number].quirk = (number > 0).then_some(Quirk::Touchy);
+            lan.start(number);
+            let pause = lan.random().u64(0..3000);
+            lan.run(Time::from_millis(pause)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        }
+        let started = lan.now();
+        while let Err(why) = lan.agreed() {
+            assert!(lan.now() < started + 60 * SECOND, "seed {seed}: {why}\n{}", lan.tale());
+            lan.run(SECOND).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        }
+        let took = lan.now() - started;
+        late += u64::from(took > 12 * SECOND);
+    }
+    // Two that have begun to take it amiss take their time; they are few.
+    assert!(late <= LANS / 10, "{late} LANs took long");
 }
 
 /// More in the clear than was asked for is not for the key server to decide.

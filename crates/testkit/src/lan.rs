@@ -15,7 +15,7 @@
 
 mod secy;
 
-use crate::Quirk;
+use crate::quirks::{Quirk, Sent, Touched};
 use fastrand::Rng;
 use keys::{Cak, Ckn};
 use mka::{Action, Config, Event, Kay, KeyIdentifier, Refused, Server, Time};
@@ -73,6 +73,10 @@ pub struct Station {
     pub busy: u64,
     life: u32,
     secy: Secy,
+    /// When the last frame to it comes.
+    last_comes: Time,
+    /// If it is touchy.
+    sent: Sent,
     /// When it is to be called next, as the LAN knows.
     wake: Option<Time>,
 }
@@ -145,6 +149,8 @@ pub struct Lan {
     pub stations: Vec<Station>,
     /// What happens to frames.
     pub faults: Faults,
+    /// However long a frame to a station is held up, none overtakes it.
+    pub in_order: bool,
     /// Everything that happened to be worth a line, the latest last.
     story: VecDeque<(Time, Sci, Line)>,
     /// The first thing that must never happen and did.
@@ -177,6 +183,7 @@ impl Lan {
         Lan {
             stations: Vec::new(),
             faults: Faults::NONE,
+            in_order: false,
             story: Default::default(),
             wrong: None,
             made: 0,
@@ -225,6 +232,8 @@ impl Lan {
             busy: 0,
             life: 0,
             secy: Secy::default(),
+            last_comes: Time::ZERO,
+            sent: Sent::default(),
             wake: None,
         });
         self.stations.len() - 1
@@ -247,6 +256,11 @@ impl Lan {
         let station = &mut self.stations[number];
         station.life += 1;
         station.secy = Secy::default();
+        station.sent = Sent::from(now);
+        if station.quirk == Some(Quirk::Touchy) {
+            // It listens first.
+            station.sent = Sent::from(now + Time::from_millis(self.random.u64(0..2000)));
+        }
         station.kay = Some(Kay::new(station.config.clone(), source, now));
         self.tell(number, Line::Text("starts"));
         self.clean_since = self.now;
@@ -429,8 +443,18 @@ impl Lan {
             What::Frame { to, life, octets } => {
                 let station = &mut self.stations[to];
                 let kay = station.kay.as_mut().filter(|_| station.life == life)?;
+                let Config { cak, ckn, .. } = &station.config;
+                let touched = match station.quirk {
+                    Some(Quirk::Touchy) => station.sent.touch(now, &octets, &kay.status(now), cak, ckn),
+                    _ => Touched::Takes,
+                };
+                let taken = match &touched {
+                    Touched::Takes => &octets[..],
+                    Touched::Instead(instead) => instead,
+                    Touched::Ignores => return None,
+                };
                 // What is ignored is ignored.
-                kay.handle_frame(now, &octets).ok()?;
+                kay.handle_frame(now, taken).ok()?;
                 Some(to)
             }
             What::Secy { station: number, life } => {
@@ -690,9 +714,11 @@ impl Lan {
     }
 
     fn transmit_oddly(&mut self, from: usize, frame: &[u8]) {
-        let Station { quirk, config, .. } = &self.stations[from];
+        let now = self.now;
+        let Station { quirk, config, sent, .. } = &mut self.stations[from];
         match quirk {
             None => self.transmit(from, frame),
+            Some(Quirk::Touchy) if !sent.sends(frame, now) => {}
             Some(quirk) => {
                 let frame = quirk.rewrite(frame, &config.cak, &config.ckn);
                 self.transmit(from, &frame);
@@ -717,7 +743,10 @@ impl Lan {
             let copies = if self.strikes(duplicates) { 2 } else { 1 };
             for _ in 0..copies {
                 let delay = Time::from_micros(self.random.u64(1..=delay.as_micros().max(1) as u64));
-                self.expect(self.now + delay, What::Frame { to, life, octets: octets.clone() });
+                let last = &mut self.stations[to].last_comes;
+                let at = if self.in_order { (self.now + delay).max(*last) } else { self.now + delay };
+                *last = at;
+                self.expect(at, What::Frame { to, life, octets: octets.clone() });
             }
         }
     }

@@ -1,9 +1,10 @@
 //! MKPDUs as deployed stations write them, odd or wrong.
 
 use keys::{Cak, Ckn};
+use std::collections::HashMap;
 use wire::{
-    Announcement, CipherSuite, DistributedSak, DistributedSakForm, KeyUse, MemberId, Mkpdu, MkpduWriter,
-    ParameterSet, WrappedKey, XpnRepr,
+    Announcement, BasicRepr, CipherSuite, DistributedSak, DistributedSakForm, KeyUse, MemberId, Mkpdu,
+    MkpduWriter, ParameterSet, Sci, WrappedKey, XpnRepr,
 };
 
 /// What is odd about a station's MKPDUs.
@@ -29,6 +30,105 @@ pub enum Quirk {
     PlainText,
     /// It gives all stations of an XPN SAK one SSCI: the live list is that of one station, again and again.
     SharesSsci,
+    /// It speaks every two seconds and when it gets a key, and at no other time; takes a new member identifier when one
+    /// that is not live to it, and does not list it by a recent number, speaks of a SAK; and ignores those who do the same
+    /// for three seconds.
+    Touchy,
+}
+
+/// What a touchy station last sent.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// When the next is due.
+    next: mka::Time,
+    /// The numbers of the last two.
+    mns: [u32; 2],
+    /// Whom it ignores, and until when.
+    ignored: HashMap<Sci, mka::Time>,
+    /// What the last said of SAKs.
+    used: Option<[bool; 4]>,
+}
+
+/// What a touchy station does about an MKPDU.
+#[derive(Debug)]
+pub(crate) enum Touched {
+    Takes,
+    Ignores,
+    /// It takes this one in its place.
+    Instead(Vec<u8>),
+}
+
+impl Sent {
+    /// Nothing before this time.
+    pub(crate) fn from(next: mka::Time) -> Self {
+        Sent { next, ..Sent::default() }
+    }
+
+    /// Whether a touchy station sends this.
+    pub(crate) fn sends(&mut self, frame: &[u8], now: mka::Time) -> bool {
+        let pdu = Mkpdu::new_checked(frame).unwrap();
+        let used = pdu.sets().find_map(|set| match set {
+            ParameterSet::SakUse(Some(said)) => {
+                Some([said.latest_rx, said.latest_tx, said.old_rx, said.old_tx])
+            }
+            _ => None,
+        });
+        let news = used.is_some() && used != self.used;
+        if !news && now < self.next {
+            return false;
+        }
+        (self.next, self.used) = (now + mka::Time::from_millis(1900), used);
+        self.mns = [self.mns[1], pdu.basic().mn];
+        true
+    }
+
+    /// What a touchy station makes of a frame; `status` is the station's.
+    pub(crate) fn touch(
+        &mut self,
+        now: mka::Time,
+        frame: &[u8],
+        status: &mka::Status,
+        cak: &Cak,
+        ckn: &Ckn,
+    ) -> Touched {
+        let Ok(pdu) = Mkpdu::new_checked(frame) else { return Touched::Takes };
+        let basic = pdu.basic();
+        let known = status.peers.iter().find(|peer| peer.sci == basic.sci);
+        if known.is_some_and(|peer| peer.mi != basic.mi) {
+            let until = *self.ignored.entry(basic.sci).or_insert(now + mka::Time::from_secs(3));
+            if now < until {
+                return Touched::Ignores;
+            }
+        }
+        self.ignored.remove(&basic.sci);
+        if known.is_some_and(|peer| peer.live && peer.mi == basic.mi) {
+            return Touched::Takes;
+        }
+        let (mut listed, mut speaks, mut hands_out) = (None, false, false);
+        for set in pdu.sets() {
+            match set {
+                ParameterSet::LivePeerList(list) | ParameterSet::PotentialPeerList(list) => {
+                    listed = listed.or(list.find(status.mi));
+                }
+                ParameterSet::SakUse(_) => speaks = true,
+                ParameterSet::DistributedSak(_) => hands_out = true,
+                _ => {}
+            }
+        }
+        if listed.is_some_and(|mn| mn >= self.mns[0]) {
+            return Touched::Takes;
+        }
+        // It meets whoever it is, and no more; or finds one that has its own identifier.
+        let basic = match speaks && !hands_out {
+            false => basic,
+            true => BasicRepr { mi: status.mi, mn: 1, ..basic },
+        };
+        let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
+        let writer =
+            MkpduWriter::new(&mut buffer, pdu.source(), pdu.destination(), pdu.eapol_version(), &basic);
+        let ick = cak.ick(ckn);
+        Touched::Instead(writer.unwrap().finish(false, |parts| ick.icv(&parts)).to_vec())
+    }
 }
 
 impl Quirk {
