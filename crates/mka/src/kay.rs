@@ -139,6 +139,7 @@ impl Kay {
             self.out.events.push_back(Event::PeerLost { sci: peer.sci, mi: peer.mi });
             self.leave(now, peer.sci);
         }
+        self.elect(now);
         if self.timers.is_due(Timer::Rekey, now) {
             self.timers.stop(Timer::Rekey);
             self.want_key(Reason::Period);
@@ -544,7 +545,6 @@ impl Kay {
 
     /// Everything that follows from what has changed.
     fn after(&mut self, now: Time) {
-        self.elect(now);
         if self.silent_until.is_none_or(|until| until <= now) {
             self.mind_being_left_out(now);
         }
