@@ -25,7 +25,7 @@ use super::long::Long;
 use super::pass::Pass;
 use super::quad::Quad;
 use super::row::row;
-use super::shape::{BIG, Counts, Group, IN_TURN, Known, Shape, Shapes};
+use super::shape::{BIG, Group, IN_TURN, Known, Shape, Shapes};
 use super::vector::{Vector, WIDTH, unforeseen};
 use crate::Key;
 use crate::backend::{expanded, like};
@@ -82,8 +82,8 @@ pub(super) unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, con
             registers: shape.registers,
             first: shape.first,
             last: shape.last,
-            nonces: V::repeat(op.padded_nonce().as_ptr()).xor(V::load(key.round_key(0))),
-            counts: Counts::of_frame(shape.packed),
+            nonces: Pass::first_round(key, V::repeat(op.padded_nonce().as_ptr())),
+            counts: key.counts_of_frame(shape.packed),
             powers: shape.powers,
             carry: if shape.packed {
                 V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead)

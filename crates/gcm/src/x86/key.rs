@@ -16,6 +16,8 @@ use zeroize::Zeroize;
 pub(crate) const POWERS: usize = 256;
 /// Zeroes after H^1, so that a wide load at the end of the table stays inside it.
 const PAD: usize = 4;
+/// Counts that a frame has, from 0 on, and a few more.
+const COUNTS: usize = 4 + 256 + 4;
 const _: () = assert!(POWERS.is_multiple_of(8), "powers are made eight at a time");
 /// In place of a number of rounds: what the key says.
 pub(super) const ANY: usize = 0;
@@ -23,6 +25,9 @@ pub(super) const ANY: usize = 0;
 const MAX_ROUND_KEYS: usize = 15;
 /// x^63 + x^62 + x^57: what the reduction multiplies by.
 pub(crate) const POLY: u64 = 0xc200_0000_0000_0000;
+
+/// A block as it is in memory: wiped at once, and not octet by octet.
+type Block = u128;
 
 /// A block that a 64-octet register holds four times.
 #[derive(Clone, Copy)]
@@ -34,17 +39,24 @@ struct Wide([u8; 64]);
 pub(crate) struct ExpandedKey {
     round_keys: [Wide; MAX_ROUND_KEYS],
     /// H^256, …, H^1, then zeroes.
-    h: [[u8; 16]; POWERS + PAD],
+    h: [Block; POWERS + PAD],
     /// The sum of each one's halves, twice.
-    k: [[u8; 16]; POWERS + PAD],
+    k: [Block; POWERS + PAD],
+    /// What each count makes of the first round: with count 2 at a cache line's beginning, and with 1.
+    counts: [Counts; 2],
     rounds: u32,
 }
+
+/// A block for each count, behind some to align them.
+#[repr(C, align(64))]
+struct Counts([Block; COUNTS]);
 
 impl Drop for ExpandedKey {
     fn drop(&mut self) {
         self.round_keys.iter_mut().for_each(|k| k.0.zeroize());
-        self.h.iter_mut().for_each(Zeroize::zeroize);
-        self.k.iter_mut().for_each(Zeroize::zeroize);
+        self.h.zeroize();
+        self.k.zeroize();
+        self.counts.iter_mut().for_each(|counts| counts.0.zeroize());
     }
 }
 
@@ -54,8 +66,9 @@ impl ExpandedKey {
     pub(crate) fn new(octets: &[u8]) -> Box<Self> {
         let mut key = Box::new(ExpandedKey {
             round_keys: [Wide([0; 64]); MAX_ROUND_KEYS],
-            h: [[0; 16]; POWERS + PAD],
-            k: [[0; 16]; POWERS + PAD],
+            h: [0; POWERS + PAD],
+            k: [0; POWERS + PAD],
+            counts: [const { Counts([0; COUNTS]) }; 2],
             rounds: if octets.len() == 16 { 10 } else { 14 },
         });
         let mut schedule = if octets.len() == 16 { expand128(octets) } else { expand256(octets) };
@@ -71,6 +84,7 @@ impl ExpandedKey {
         }
         h = _mm_aesenclast_si128(h, schedule[rounds]);
         key.fill_powers(h);
+        key.fill_counts(schedule[0]);
         schedule.iter_mut().for_each(|k| *k = _mm_setzero_si128());
         // The compiler must not think this away.
         core::hint::black_box(&schedule);
@@ -89,11 +103,26 @@ impl ExpandedKey {
         let (eighth, sum) = (powers[7], halves(powers[7]));
         for place in (0..POWERS).rev().step_by(8) {
             for (i, power) in powers.iter_mut().enumerate() {
-                self.h[place - i] = to_octets(*power);
-                self.k[place - i] = to_octets(halves(*power));
+                self.h[place - i] = to_u128(*power);
+                self.k[place - i] = to_u128(halves(*power));
                 *power = reduce(multiply(*power, eighth, sum));
             }
         }
+    }
+
+    #[target_feature(enable = "aes,sse2")]
+    fn fill_counts(&mut self, first_key: __m128i) {
+        let zero = _mm_setzero_si128();
+        let of_none = _mm_aesenc_si128(first_key, zero);
+        let [two, one] = &mut self.counts;
+        let (two, one) = (&mut two.0[before(false)..], &mut one.0[before(true)..]);
+        for (count, block) in two.iter_mut().enumerate() {
+            let count = from_u128((count as u128).swap_bytes());
+            let round = _mm_aesenc_si128(_mm_xor_si128(first_key, count), zero);
+            *block = to_u128(_mm_xor_si128(round, of_none));
+        }
+        let counts = one.len();
+        one.copy_from_slice(&two[..counts]);
     }
 
     /// 10 or 14.
@@ -114,6 +143,24 @@ impl ExpandedKey {
         self.round_keys[round].0.as_ptr()
     }
 
+    /// What `count` adds to the first round of a counter block, followed by what the counts after it add, up to 256 at
+    /// least. A round changes octets one by one and then mixes them linearly, so that it is the same for every nonce: that
+    /// of the nonce without a count, which a frame's blocks have in common, plus this. Of counts of more than one octet the
+    /// nonce has the others, but for 256.
+    ///
+    /// A frame's begin at a cache line: at count 1 where J0 leads, which is `packed`, else at 2.
+    #[inline(always)]
+    pub(super) fn counts_at(&self, packed: bool, count: usize) -> *const u8 {
+        debug_assert!(count <= 256);
+        self.counts[usize::from(packed)].0.as_ptr().wrapping_add(before(packed) + count).cast()
+    }
+
+    /// The same from where a frame begins.
+    #[inline(always)]
+    pub(super) fn counts_of_frame(&self, packed: bool) -> *const u8 {
+        self.counts_at(packed, if packed { 1 } else { 2 })
+    }
+
     /// Where the power [`POWERS`]` - place` of H stands, followed by the next lower powers; and the sums of their
     /// halves. There are a few zeroes after H^1.
     #[inline(always)]
@@ -124,7 +171,17 @@ impl ExpandedKey {
     }
 }
 
+/// Blocks before that of count 0.
+const fn before(packed: bool) -> usize {
+    if packed { 3 } else { 2 }
+}
+
 fn to_octets(v: __m128i) -> [u8; 16] {
+    // SAFETY: both are 16 octets without padding, and every bit pattern is valid.
+    unsafe { core::mem::transmute(v) }
+}
+
+fn to_u128(v: __m128i) -> Block {
     // SAFETY: both are 16 octets without padding, and every bit pattern is valid.
     unsafe { core::mem::transmute(v) }
 }

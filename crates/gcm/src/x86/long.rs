@@ -3,7 +3,6 @@
 use super::ghash::{close, hash_bulk, products, reduce_all};
 use super::key::{ExpandedKey, POWERS};
 use super::pass::Pass;
-use super::shape::Counts;
 use super::vector::{Vector, octets};
 use crate::backend::expanded;
 use crate::burst::Op;
@@ -50,8 +49,8 @@ impl Long {
             pass.last = octets(now - 16 * V::BLOCKS * pass.registers.saturating_sub(1));
             pass.first = if pass.registers == 1 { pass.last } else { u64::MAX };
             let nonces = [counter_block(&nonce, count & !0xff); 4];
-            pass.nonces = V::join(&nonces[..V::BLOCKS]).xor(V::load(pass.key.round_key(0)));
-            pass.counts = Counts::at(false, count as usize % 256);
+            pass.nonces = Pass::first_round(pass.key, V::join(&nonces[..V::BLOCKS]));
+            pass.counts = pass.key.counts_at(false, count as usize % 256);
             pass.powers = POWERS - blocks;
             pass.carry = V::zero();
             blocks

@@ -28,7 +28,7 @@ pub(super) struct Pass<'k, V> {
     pub(super) registers: usize,
     pub(super) first: u64,
     pub(super) last: u64,
-    /// The nonce in every block, already with the first round key; and the counts that belong there.
+    /// The first round of the nonce without a count, in every block; and where what counts add to it stands.
     pub(super) nonces: V,
     pub(super) counts: *const u8,
     /// Where the power of its first block stands.
@@ -41,6 +41,13 @@ pub(super) struct Pass<'k, V> {
 }
 
 impl<V: Vector> Pass<'_, V> {
+    /// The first round of blocks without a count.
+    #[inline(always)]
+    pub(super) unsafe fn first_round(key: &ExpandedKey, nonces: V) -> V {
+        // SAFETY: the caller has the instructions.
+        unsafe { nonces.xor(V::load(key.round_key(0))).round(V::load(key.round_key(1))) }
+    }
+
     /// Works on registers `z..z + W`; of these the first may be the payload's first, and the last its last. On open
     /// they are hashed too. On seal `PREVIOUS` registers are hashed, those before, which are `pending`; before a frame's
     /// first these are the last ones of one of the same key and shape. Of a frame's last ones `HOLD` leaves the hashing
@@ -109,7 +116,7 @@ impl<V: Vector> Pass<'_, V> {
             macro_rules! hashes {
                 ($round:literal: $($i:literal)*) => {$(
                     // Two at a time, so that three are added up at once; the last may be alone.
-                    if $i < hashed && $i * (least - 1) / WIDTH + 1 == $round {
+                    if $i < hashed && $i * (least - 2) / WIDTH + 2 == $round {
                         if $i % 2 == 1 {
                             let a = products(block(pending, $i - 1), power(h, $i - 1), power(k, $i - 1));
                             let b = products(block(pending, $i), power(h, $i), power(k, $i));
@@ -120,7 +127,7 @@ impl<V: Vector> Pass<'_, V> {
                     }
                 )*};
             }
-            rounds!(1 2 3 4 5 6 7 8 9 10 11 12 13);
+            rounds!(2 3 4 5 6 7 8 9 10 11 12 13);
             // As much of the next payload, line by line.
             let next = self.next.wrapping_add(z * step);
             macro_rules! prefetches {

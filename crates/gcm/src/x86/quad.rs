@@ -2,7 +2,8 @@
 
 use super::four::{Ends, Four, accumulate_four};
 use super::key::ExpandedKey;
-use super::shape::{Counts, Shape};
+use super::pass::Pass;
+use super::shape::{Shape, first_counts};
 use super::vector::{Vector, octets};
 use crate::burst::Op;
 use core::arch::x86_64::*;
@@ -67,18 +68,23 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
             };
             let mut at = [ptr::null_mut::<u8>(); 4];
             let mut states = [[V::zero(); 4]; REGISTERS];
-            let counts = Counts::of_frame(shape.packed);
             for i in 0..4 {
                 at[i] = (*ops[i]).payload_at().wrapping_sub(shape.before);
             }
-            for (register, states) in states.iter_mut().enumerate() {
-                let counts = V::load(counts.wrapping_add(register * step)).xor(V::load(key.round_key(0)));
-                for (state, op) in states.iter_mut().zip(ops) {
-                    *state = V::repeat((*op).padded_nonce().as_ptr()).xor(counts);
+            // One round for all registers of a frame; for one it is nothing saved.
+            let shared = REGISTERS > 1;
+            let counts = if shared { key.counts_of_frame(shape.packed) } else { first_counts(shape.packed) };
+            for (i, op) in ops.into_iter().enumerate() {
+                let nonce = V::repeat((*op).padded_nonce().as_ptr());
+                let nonce = if shared { Pass::first_round(key, nonce) } else { nonce };
+                for (register, states) in states.iter_mut().enumerate() {
+                    let counts = V::load(counts.wrapping_add(register * step));
+                    let counts = if shared { counts } else { counts.xor(V::load(key.round_key(0))) };
+                    states[i] = nonce.xor(counts);
                 }
             }
             let rounds = key.rounds_of::<ROUNDS>();
-            for round in 1..rounds {
+            for round in 1 + usize::from(shared)..rounds {
                 let round_key = V::load(key.round_key(round));
                 for state in states.as_flattened_mut() {
                     *state = state.round(round_key);

@@ -4,7 +4,7 @@ use super::four::{Ends, Four};
 use super::ghash::hash_bulk;
 use super::key::ExpandedKey;
 use super::pass::Pass;
-use super::shape::{BIG, Counts, Group, Shape};
+use super::shape::{BIG, Group, Shape};
 use super::vector::{Vector, WIDTH, unforeseen};
 use crate::burst::Op;
 use core::arch::x86_64::*;
@@ -43,7 +43,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
                 first: shape.first,
                 last: shape.last,
                 nonces: V::zero(),
-                counts: unforeseen(Counts::of_frame(shape.packed)),
+                counts: unforeseen(key.counts_of_frame(shape.packed)),
                 powers: shape.powers,
                 carry: V::zero(),
                 next: (*op((n + 1).min(count - 1))).payload_at(),
@@ -57,7 +57,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
                     hash_bulk(key, shape.aad_powers, op.aad_at(), octets, &mut sums);
                 }
                 let mut pass = of(n);
-                pass.nonces = V::repeat(op.padded_nonce().as_ptr()).xor(V::load(key.round_key(0)));
+                pass.nonces = Pass::first_round(key, V::repeat(op.padded_nonce().as_ptr()));
                 if shape.packed {
                     pass.carry = V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead);
                 }

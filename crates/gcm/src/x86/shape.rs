@@ -6,37 +6,24 @@ use crate::burst::{Lengths, MAX_BURST, Op};
 
 /// Shapes that are remembered. A power of two.
 const SHAPES: usize = 256;
-/// Counts from 0 on, as counter blocks have them, behind blocks to align them.
+/// Counts as counter blocks have them, of a register's blocks, from 1 on.
 #[repr(C, align(64))]
-pub(crate) struct Counts([[u8; 16]; 4 + 256 + 4]);
+struct Counts([[u8; 16]; 4]);
 
-/// With count 2 at a cache line's beginning, and with 1.
-static COUNTS: [Counts; 2] = [Counts::after(2), Counts::after(3)];
-
-impl Counts {
-    const fn after(blocks: usize) -> Self {
-        let mut counts = [[0; 16]; 4 + 256 + 4];
-        let mut count = 0;
-        while blocks + count < counts.len() {
-            counts[blocks + count] = (count as u128).to_be_bytes();
-            count += 1;
+/// Those of a frame's first register: from 1 on where J0 leads, which is `packed`, else from 2 on.
+#[inline(always)]
+pub(super) fn first_counts(packed: bool) -> *const u8 {
+    const fn from(first: u8) -> Counts {
+        let mut counts = Counts([[0; 16]; 4]);
+        let mut block = 0;
+        while block < 4 {
+            counts.0[block][15] = first + block as u8;
+            block += 1;
         }
-        Counts(counts)
+        counts
     }
-
-    /// Where a count that is no more than 256 stands, followed by the next ones up to 256 at least.
-    #[inline(always)]
-    pub(crate) fn at(packed: bool, count: usize) -> *const u8 {
-        let blocks = if packed { 3 } else { 2 };
-        COUNTS[usize::from(packed)].0.as_ptr().wrapping_add(blocks + count).cast()
-    }
-
-    /// Where a frame's begin, at a cache line: with 1 where J0 leads, else with 2. That is the same place of both.
-    #[inline(always)]
-    pub(crate) fn of_frame(packed: bool) -> *const u8 {
-        const { assert!(COUNTS[0].0[4][15] == 2 && COUNTS[1].0[4][15] == 1) };
-        COUNTS[usize::from(packed)].0.as_ptr().wrapping_add(4).cast()
-    }
+    static COUNTS: [Counts; 2] = [from(2), from(1)];
+    COUNTS[usize::from(packed)].0.as_ptr().cast()
 }
 
 /// Stands for all numbers of registers that are more than are worked on at once.
