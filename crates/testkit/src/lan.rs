@@ -256,7 +256,6 @@ impl Lan {
         let station = &mut self.stations[number];
         station.life += 1;
         station.secy = Secy::default();
-        station.sent = Sent::from(now);
         if station.quirk == Some(Quirk::Touchy) {
             // It listens first.
             station.sent = Sent::from(now + Time::from_millis(self.random.u64(0..2000)));

@@ -15,8 +15,8 @@
 //! - What follows from lengths alone is a [`Shape`], which frames of one length share.
 //!
 //! All unsafe functions ask of their caller that the CPU has the instructions of `V`. They are inlined into the entry
-//! points of the back ends, and into what is [apart](Apart) from these. Closures that a library function calls are not inlined for certain, and without that lack
-//! the instructions: there are none with vectors in them.
+//! points of the back ends, and into what is [apart](Apart) from these. Closures that a library function calls are not
+//! inlined for certain, and without that lack the instructions: there are none with vectors in them.
 
 use super::four::Loose;
 use super::ghash::{hash_bulk, products};
