@@ -112,6 +112,7 @@ impl Kay {
         }
         if basic.mi == self.mi {
             self.take_new_mi(now);
+            self.after(now);
             return Ok(());
         }
         let index = match self.peers.iter().position(|peer| peer.mi == basic.mi) {
@@ -306,6 +307,12 @@ impl Kay {
 
     /// Somebody else has this one's MI, or had it: nothing that names it means this station.
     pub(crate) fn take_new_mi(&mut self, now: Time) {
+        // Nor does a key's name mean this one's: whoever has the MI has keys of the same numbers.
+        let own = self.cp.latest.as_ref().map(|key| key.identifier).filter(|key| key.mi == self.mi);
+        if let Some(own) = own {
+            let live = self.live_scis();
+            self.cp.refuse(own, &live, &mut self.out);
+        }
         self.former_mi = Some(self.mi);
         self.mi = MemberId(self.random.octets());
         (self.mn, self.ramp) = (0, 0);

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use mka::Time;
+use mka::{KeyIdentifier, Time};
 use testkit::Lan;
-use wire::CipherSuite;
+use wire::{CipherSuite, MemberId};
 
 const SECOND: Time = Time::from_secs(1);
 /// Longer than it takes a LAN that is well again to agree: a life time for the dead to be forgotten, one for those that
@@ -451,11 +451,7 @@ fn a_station_that_let_go_of_the_key_in_use_is_given_another() {
     let before = kay.status(now).sas[0].key;
     kay.rekey(now);
     let len = kay.poll_transmit(now, &mut late).unwrap();
-    kay.handle_refused(
-        now,
-        mka::KeyIdentifier { mi: before.mi, kn: before.kn + 1 },
-        mka::Refused::UsedBefore,
-    );
+    kay.handle_refused(now, KeyIdentifier { mi: before.mi, kn: before.kn + 1 }, mka::Refused::UsedBefore);
     lan.run(SECOND).unwrap();
     let in_use = lan.stations[0].kay.as_ref().unwrap().status(lan.now()).sas[0].key;
     assert_ne!(in_use.mi, before.mi, "{}", lan.tale());
@@ -464,6 +460,44 @@ fn a_station_that_let_go_of_the_key_in_use_is_given_another() {
     lan.run(30 * SECOND).unwrap();
     let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
     assert_eq!((after.mi, after.kn), (in_use.mi, in_use.kn + 1), "{}", lan.tale());
+}
+
+/// Two stations begin with one MI, each apart from the other, and each makes a key: both keys have one name then. Whoever
+/// takes another MI lets go of its own, lest what is said of the other be taken for it.
+#[test]
+fn a_key_goes_with_the_member_identifier_that_names_it() {
+    let mut lan = Lan::new(11);
+    for number in 0..4 {
+        lan.add(Lan::config(number + 1));
+        lan.stations[usize::from(number)].mute = true;
+    }
+    let mi = [0x77; 12];
+    for (number, mi, part) in [(0, Some(mi), 1), (1, None, 1), (2, Some(mi), 2), (3, None, 2)] {
+        lan.start_as(number, mi);
+        lan.move_to(number, part);
+    }
+    lan.run(2 * SECOND).unwrap();
+    let both = KeyIdentifier { mi: MemberId(mi), kn: 1 };
+    let keys = |lan: &Lan, number: usize| -> Vec<KeyIdentifier> {
+        let status = lan.stations[number].kay.as_ref().unwrap().status(lan.now());
+        status.sas.iter().map(|sa| sa.key).collect()
+    };
+    assert_eq!([0, 2].map(|number| keys(&lan, number)), [[both], [both]], "{}", lan.tale());
+    let is_another =
+        |lan: &Lan, number: usize| lan.stations[number].kay.as_ref().unwrap().status(lan.now()).mi != both.mi;
+    (0..4).for_each(|number| lan.move_to(number, 0));
+    let mut changed = 0;
+    for _ in 0..100 {
+        lan.run(Time::from_millis(30)).unwrap();
+        for number in [0, 2].into_iter().filter(|number| is_another(&lan, *number)) {
+            changed += 1;
+            assert!(!keys(&lan, number).contains(&both), "{number}\n{}", lan.tale());
+        }
+    }
+    assert_ne!(changed, 0, "{}", lan.tale());
+    lan.heal();
+    lan.run(PATIENCE).unwrap();
+    lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
 }
 
 /// Two KaYs that speak every 100 ms and are done at once. Hands out each frame with its sender: 0 or 1.
