@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "dpdk-testpmd";
 /// Frames of a burst, as the gateway has them.
-const BURST: usize = secy::MAX_BURST;
+const BURST: usize = datapath::RECEIVED_AT_ONCE;
 /// Buffers of its pool.
 const BUFFERS: u32 = 8192;
 /// Octets of a buffer that DPDK keeps free before a frame, and what usual frames have room in, with these.

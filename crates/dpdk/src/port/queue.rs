@@ -142,7 +142,17 @@ impl RxQueue {
     /// Receives frames into the free room of `out`, behind what is there, without waiting. Returns how many.
     #[inline]
     pub fn rx_burst<T: From<Mbuf>, const N: usize>(&mut self, out: &mut ArrayVec<T, N>) -> usize {
-        let room = out.remaining_capacity();
+        self.rx_burst_up_to(N, out)
+    }
+
+    /// The same of so many frames at most.
+    #[inline]
+    pub fn rx_burst_up_to<T: From<Mbuf>, const N: usize>(
+        &mut self,
+        most: usize,
+        out: &mut ArrayVec<T, N>,
+    ) -> usize {
+        let room = out.remaining_capacity().min(most);
         // SAFETY: holding the port keeps it started, and `&mut self` makes this the only call on the queue;
         // `receive` fills as many slots as it says with mbufs that the driver is done with.
         unsafe { burst::fill(out, room, |slots, room| self.ops.receive(slots, room)) }
