@@ -25,7 +25,7 @@ use super::long::Long;
 use super::pass::Pass;
 use super::quad::Quad;
 use super::row::row;
-use super::shape::{BIG, Group, IN_TURN, Known, Shape, Shapes};
+use super::shape::{BIG, BIG_SHARED, Group, IN_TURN, Known, Shape, Shapes};
 use super::vector::{Vector, WIDTH, unforeseen};
 use crate::Key;
 use crate::backend::{expanded, like};
@@ -340,6 +340,9 @@ impl<V: Apart> Worker<V> {
                 6 => V::fours::<ROUNDS, SEAL, 6>(self, all, places, fours),
                 7 => V::fours::<ROUNDS, SEAL, 7>(self, all, places, fours),
                 8 => V::fours::<ROUNDS, SEAL, 8>(self, all, places, fours),
+                _ if SEAL && (*self.shape).shares => {
+                    V::fours::<ROUNDS, true, BIG_SHARED>(self, all, places, fours)
+                }
                 _ => V::fours::<ROUNDS, SEAL, BIG>(self, all, places, fours),
             }
         }
@@ -356,7 +359,7 @@ pub(super) unsafe fn fours<V: Vector, const ROUNDS: usize, const SEAL: bool, con
     fours: usize,
 ) -> u64 {
     const { assert!(V::SHORT <= 2, "quads of more registers have no code") };
-    if REGISTERS > V::SHORT && REGISTERS > V::ROW {
+    if REGISTERS > V::SHORT && REGISTERS.min(BIG) > V::ROW {
         unreachable!("not frames for fours");
     }
     // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was

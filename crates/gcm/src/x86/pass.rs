@@ -265,6 +265,76 @@ impl<V: Vector> Pass<'_, V> {
         }
     }
 
+    /// [`run`](Self::run) on seal where [`Shape::shares`](super::shape::Shape::shares): the last registers, of which there
+    /// are one to three more than [`WIDTH`], in two batches that have about as many. In a batch of few the ports of AES would
+    /// be idle while eight are hashed, and in the next one those of GHASH.
+    #[inline(always)]
+    pub(super) unsafe fn run_shared<const ROUNDS: usize>(
+        &mut self,
+        follows: bool,
+        before: &mut [V; 3],
+        p: &mut [V; WIDTH],
+        sums: &mut [V; 3],
+    ) -> V {
+        // SAFETY: as for `batch`.
+        unsafe {
+            let (one, last) = self.last_two();
+            let both = one + last;
+            let (short, mut z) = (self.registers == both, WIDTH);
+            let lead = match (short, follows, last) {
+                (true, false, _) if one == 6 => {
+                    self.batch::<ROUNDS, true, 6, 0, true, false, true>(0, p, sums)
+                }
+                (true, false, _) => self.batch::<ROUNDS, true, 5, 0, true, false, true>(0, p, sums),
+                (true, true, 4) => self.batch::<ROUNDS, true, 5, 4, true, false, true>(0, p, before),
+                (true, true, _) if one == 6 => {
+                    self.batch::<ROUNDS, true, 6, 5, true, false, true>(0, p, before)
+                }
+                (true, true, _) => self.batch::<ROUNDS, true, 5, 5, true, false, true>(0, p, before),
+                (false, false, _) => self.batch::<ROUNDS, true, 8, 0, true, false, true>(0, p, sums),
+                (false, true, 4) => self.batch::<ROUNDS, true, 8, 4, true, false, true>(0, p, before),
+                (false, true, _) => self.batch::<ROUNDS, true, 8, 5, true, false, true>(0, p, before),
+            };
+            if !short {
+                while z + both < self.registers {
+                    self.batch::<ROUNDS, true, 8, 8, false, false, true>(z, p, sums);
+                    z += 8;
+                }
+                match one {
+                    6 => self.batch::<ROUNDS, true, 6, 8, false, false, true>(z, p, sums),
+                    _ => self.batch::<ROUNDS, true, 5, 8, false, false, true>(z, p, sums),
+                };
+            }
+            z = self.registers - last;
+            match (one, last) {
+                (6, _) => self.batch::<ROUNDS, true, 5, 6, false, true, true>(z, p, sums),
+                (_, 4) => self.batch::<ROUNDS, true, 4, 5, false, true, true>(z, p, sums),
+                _ => self.batch::<ROUNDS, true, 5, 5, false, true, true>(z, p, sums),
+            };
+            lead
+        }
+    }
+
+    /// Hashes what that left pending.
+    #[inline(always)]
+    pub(super) unsafe fn hash_last_shared(&self, pending: &[V; WIDTH], sums: &mut [V; 3]) {
+        let (_, last) = self.last_two();
+        // SAFETY: as for `batch`.
+        unsafe {
+            match last {
+                4 => self.hash::<4>(self.registers - 4, pending, sums),
+                _ => self.hash::<5>(self.registers - 5, pending, sums),
+            }
+        }
+    }
+
+    /// The registers in the last two batches, where these share.
+    #[inline(always)]
+    fn last_two(&self) -> (usize, usize) {
+        let both = WIDTH + self.last_ones();
+        (both.div_ceil(2), both / 2)
+    }
+
     /// The registers in the last batch of a frame that has more than [`WIDTH`].
     #[inline(always)]
     fn last_ones(&self) -> usize {

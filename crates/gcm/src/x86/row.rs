@@ -4,15 +4,15 @@ use super::four::{Ends, Four};
 use super::ghash::hash_bulk;
 use super::key::ExpandedKey;
 use super::pass::Pass;
-use super::shape::{BIG, Group, Shape};
+use super::shape::{BIG, BIG_SHARED, Group, Shape};
 use super::vector::{Vector, WIDTH, unforeseen};
 use crate::burst::Op;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 use core::mem;
 
-/// Frames of one shape and key, of so many registers each, or more where that is [`BIG`], one after the other: `count` of
-/// them, which is a multiple of four, at these places. A bit each says which are authentic.
+/// Frames of one shape and key, of so many registers each, or more where that is [`BIG`] or [`BIG_SHARED`], one after the other:
+/// `count` of them, which is a multiple of four, at these places. A bit each says which are authentic.
 ///
 /// `lengths` is what the length block adds to each. On seal each frame is hashed while the next one is encrypted: the
 /// core cannot look so far ahead as to find that by itself. At their ends they are four at a time.
@@ -64,6 +64,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
                 let p = &mut pending;
                 lead = match (SEAL, REGISTERS) {
                     (_, BIG) => pass.run::<ROUNDS, SEAL>(n > 0, &mut before, p, &mut sums),
+                    (_, BIG_SHARED) => pass.run_shared::<ROUNDS>(n > 0, &mut before, p, &mut sums),
                     (true, _) => {
                         pass.batch::<ROUNDS, true, REGISTERS, REGISTERS, true, true, true>(0, p, &mut before)
                     }
@@ -75,6 +76,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
                 let pass = of(n - 1);
                 match REGISTERS {
                     BIG => pass.hash_last(&pending, &mut before),
+                    BIG_SHARED => pass.hash_last_shared(&pending, &mut before),
                     _ => pass.hash::<REGISTERS>(0, &pending, &mut before),
                 }
             }

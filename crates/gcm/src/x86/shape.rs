@@ -29,6 +29,9 @@ pub(super) fn first_counts(packed: bool) -> *const u8 {
 /// Stands for all numbers of registers that are more than are worked on at once.
 pub(crate) const BIG: usize = WIDTH + 1;
 
+/// The same, of those whose last registers [share](Shape::shares).
+pub(crate) const BIG_SHARED: usize = BIG + 1;
+
 /// What follows from lengths alone.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
@@ -52,6 +55,9 @@ pub(crate) struct Shape {
     pub(crate) long: bool,
     /// The number of registers, or [`BIG`].
     pub(crate) class: u8,
+    /// There are more registers than are worked on at once, and if there were no more than so many in each batch the last
+    /// would have no more than three: it shares with the one before.
+    pub(crate) shares: bool,
     /// Four of one key are worked on together: side by side those that have few registers, and no AAD beside payload
     /// that fills any; else in a row.
     pub(crate) fours: bool,
@@ -77,6 +83,7 @@ const NOTHING: Shape = Shape {
     packed: true,
     long: false,
     class: 0,
+    shares: false,
     fours: false,
     aad_octets: 0,
     bulk: 0,
@@ -128,6 +135,7 @@ impl Shape {
             packed,
             long: false,
             class: registers.min(BIG) as u8,
+            shares: registers > WIDTH && (1..=3).contains(&(registers % WIDTH)),
             fours: if registers <= side { registers == 0 || head == left } else { registers.min(BIG) <= row },
             aad_octets: aad.min(16 * head),
             bulk: head - left,
