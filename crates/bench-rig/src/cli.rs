@@ -35,8 +35,8 @@ enum CliCommand {
     ///
     /// Frames come from memory and go to memory. All paths, and the AES-GCM engine alone, alternate in slices of a
     /// millisecond, and the median slice counts; before, what they make of the frames is checked. `of clear` is the rate
-    /// as a part of that of the same loop without crypto, `of engine` as a part of what the engine alone would do. The
-    /// last columns say where the time of a frame goes.
+    /// as a part of that of the same loop without crypto, `of engine` as a part of what the engine alone would do, in
+    /// slices that come soon after each other. The last columns say where the time of a frame goes.
     ///
     /// With --ports replay frames come from DPDK's net_pcap, which repeats a capture, and go to net_null, in slices of
     /// 5 ms; what the gateway counted is checked. `of io` is the rate as a part of that of dpdk-testpmd in io mode, where

@@ -77,6 +77,12 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     }
 }
 
+/// The median of `theirs` over `ours`, pair by pair: of slices that came soon after each other, so that what slows a
+/// machine for a while slows both.
+pub(crate) fn median_ratio(theirs: &[f64], ours: &[f64]) -> f64 {
+    median(theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +102,7 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
         assert_eq!(median(Vec::new()), 0.0);
+        // Twice as much in each pair, whatever the machine did.
+        assert_eq!(median_ratio(&[2.0, 2.0, 6.0, 8.0], &[1.0, 1.0, 3.0, 4.0]), 2.0);
     }
 }

@@ -4,7 +4,7 @@ use super::Stop;
 use super::case::{Case, Path};
 use super::lab::{EngineAlone, Lab, Runner, Split, plain_frames};
 use super::stations::Keying;
-use crate::clock::{Clock, median};
+use crate::clock::{Clock, median, median_ratio};
 use anyhow::Result;
 
 /// Length of a slice, in nanoseconds.
@@ -15,7 +15,7 @@ pub(crate) struct Measured {
     pub(crate) path: Path,
     /// Ticks of the clock a frame.
     pub(crate) ticks: f64,
-    /// The same of the loop without crypto.
+    /// What the loop without crypto takes, as a part of that, at the same time.
     pub(crate) clear: f64,
     /// The same of the engine alone; none where there is no crypto.
     pub(crate) engine: Option<f64>,
@@ -84,29 +84,31 @@ pub(crate) fn measure(
             }
         }
     }
-    let ticks: Vec<f64> = entrants.into_iter().map(|e| median(e.slices)).collect();
-    let (seal, open) = (ticks[labs.len()], ticks[labs.len() + 1]);
-    let clear = ticks[0];
+    let all: Vec<Vec<f64>> = entrants.into_iter().map(|entrant| entrant.slices).collect();
+    let (seal, open) = (&all[labs.len()], &all[labs.len() + 1]);
     let mut measured = Vec::new();
-    for ((path, lab), ticks) in labs.iter_mut().zip(ticks).filter(|((path, _), _)| paths.contains(path)) {
+    for ((path, lab), taken) in labs.iter_mut().zip(&all).filter(|((path, _), _)| paths.contains(path)) {
         let path = *path;
-        let engine = engine_of(path, seal, open);
+        let (clear, engine) = (median_ratio(&all[0], taken), engine_of(path, seal, open, taken));
         let split = match path {
             Path::Clear => None,
             _ => Some(split(clock, lab, slices, plain.len())?),
         };
-        measured.push(Measured { path, ticks, clear, engine, io: None, split });
+        measured.push(Measured { path, ticks: median(taken.clone()), clear, engine, io: None, split });
     }
     Ok(Some(measured))
 }
 
-/// What of the engine's work a path has in it.
-pub(crate) fn engine_of(path: Path, seal: f64, open: f64) -> Option<f64> {
+/// What of the engine's work a path has in it, as a part of what it takes.
+pub(crate) fn engine_of(path: Path, seal: &[f64], open: &[f64], taken: &[f64]) -> Option<f64> {
     match path {
         Path::Clear => None,
-        Path::Protect => Some(seal),
-        Path::Verify => Some(open),
-        Path::Both => Some(seal + open),
+        Path::Protect => Some(median_ratio(seal, taken)),
+        Path::Verify => Some(median_ratio(open, taken)),
+        Path::Both => {
+            let both: Vec<f64> = seal.iter().zip(open).map(|(seal, open)| seal + open).collect();
+            Some(median_ratio(&both, taken))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::measure::{Measured, engine_of};
 use super::report::{Row, Shown, rate_plots, rates};
 use super::stations::{Done, Keying};
 use super::{Bench, Options, Stop, cycles};
-use crate::clock::{Clock, median};
+use crate::clock::{Clock, median, median_ratio};
 use crate::cores;
 use crate::ports::{PortArgs, PortWatch, Ports, Rx, Tx};
 use crate::report::Plot;
@@ -269,19 +269,20 @@ impl Bench for Replay {
         let mut forwarders = captures.map(|capture| self.forwarder(capture?));
 
         let entrants = ways.len() + engines.len();
+        // What a frame takes, slice by slice; and what it took the forwarders when these had their last turn.
         let (mut slices, mut io) = (vec![Vec::new(); entrants], [const { Vec::new() }; 2]);
+        let mut io_now = [None; 2];
         for round in 0..=self.slices {
             if self.stop.asked() {
                 return Ok(None);
             }
             if round % FORWARDER_EVERY == 0 {
-                for (place, rates) in forwarders.iter_mut().zip(&mut io) {
+                for (place, now) in forwarders.iter_mut().zip(&mut io_now) {
                     match place.as_mut().map(Forwarder::rate) {
-                        Some(Ok(rate)) => rates.push(rate),
+                        Some(Ok(rate)) => *now = Some(self.clock.ticks(1e9 / rate)),
                         Some(Err(why)) => {
                             self.give_up(&why);
-                            *place = None;
-                            rates.clear();
+                            (*place, *now) = (None, None);
                         }
                         None => {}
                     }
@@ -301,21 +302,23 @@ impl Bench for Replay {
                     slices[i].push(ticks);
                 }
             }
+            for (all, now) in io.iter_mut().zip(&io_now).filter(|_| round > 0) {
+                all.extend(now);
+            }
         }
         drop(forwarders);
-        let ticks: Vec<f64> = slices.into_iter().map(median).collect();
-        let (seal, open) = (ticks[ways.len()], ticks[ways.len() + 1]);
-        let [plain_io, sealed_io] =
-            io.map(|rates| (!rates.is_empty()).then(|| self.clock.ticks(1e9 / median(rates))));
+        let (seal, open) = (&slices[ways.len()], &slices[ways.len() + 1]);
         let mut rows = Vec::new();
-        for (way, &taken) in ways.iter_mut().zip(&ticks) {
+        for (way, taken) in ways.iter_mut().zip(&slices) {
             let path = way.path;
             let split = (path != Path::Clear).then(|| way.split(&self.clock, self.slices * 100));
             way.check()?;
             if self.paths.contains(&path) {
-                let engine = engine_of(path, seal, open);
-                let io = if path == Path::Verify { sealed_io } else { plain_io };
-                let measured = Measured { path, ticks: taken, clear: ticks[0], engine, io, split };
+                let (clear, engine) = (median_ratio(&slices[0], taken), engine_of(path, seal, open, taken));
+                let io = &io[usize::from(path == Path::Verify)];
+                // Of one that gave up there are too few.
+                let io = (io.len() == taken.len()).then(|| median_ratio(io, taken));
+                let measured = Measured { path, ticks: median(taken.clone()), clear, engine, io, split };
                 rows.push(Row::new(case, "replay", &measured, &self.clock));
             }
         }

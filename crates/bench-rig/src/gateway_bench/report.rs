@@ -98,9 +98,9 @@ impl Row {
             gbit_l1: gbit(case, ns, WIRE_OVERHEAD),
             gbit_l2: gbit(case, ns, 0),
             cycles: clock.cycles(ns).map(rounded),
-            clear_share: rounded(measured.clear / measured.ticks),
-            io_share: measured.io.map(|io| rounded(io / measured.ticks)),
-            engine_share: measured.engine.map(|engine| rounded(engine / measured.ticks)),
+            clear_share: rounded(measured.clear),
+            io_share: measured.io.map(rounded),
+            engine_share: measured.engine.map(rounded),
             ns: measured.split.map(|split| {
                 let [receive, pass_1, crypto, pass_3, transmit] = split.map(|t| rounded(clock.ns(t)));
                 Parts { receive, pass_1, crypto, pass_3, transmit }
@@ -254,14 +254,14 @@ mod tests {
         let case = Case { suite: CipherSuite::ALL[0], size };
         let split = Some([1.0, 2.0, 3.0, 4.0, 5.0]);
         let measured =
-            Measured { path: Path::Protect, ticks: 100.0, clear: 25.0, engine: Some(50.0), io, split };
+            Measured { path: Path::Protect, ticks: 100.0, clear: 0.25, engine: Some(0.5), io, split };
         Row::new(&case, "replay", &measured, &Clock::new())
     }
 
     #[test]
     fn rows_have_the_keys_that_were_promised() {
         for (size, key) in [(FrameSize::Octets(64), "frame_octets"), (FrameSize::Imix, "mix")] {
-            let json = serde_json::to_value(row(size, Some(10.0))).unwrap();
+            let json = serde_json::to_value(row(size, Some(0.1))).unwrap();
             for key in [key, "suite", "path", "ports", "mpps", "gbit_l1", "gbit_l2", "ns", "cores"] {
                 assert!(json.get(key).is_some(), "{key}: {json}");
             }
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_column_of_a_forwarder_only_where_one_was_to_run() {
         let case = Case { suite: CipherSuite::ALL[0], size: FrameSize::Octets(64) };
-        let cases = [(case, vec![row(case.size, Some(10.0)), row(case.size, None)])];
+        let cases = [(case, vec![row(case.size, Some(0.1)), row(case.size, None)])];
         let (with, without) = (rates(&cases, true).drawn(), rates(&cases, false).drawn());
         assert!(with.contains("of io") && with.contains("10 %") && with.contains('–'), "{with}");
         assert!(!without.contains("of io") && without.contains("64 octets"), "{without}");
