@@ -85,8 +85,8 @@ impl FrameBuf for DpdkFrame {
     }
 }
 
-/// Frames of a burst from a DPDK queue at most. More take longer, each of them: the first ones have left the core's
-/// first-level cache before their turn comes. Fewer are less often alike.
+/// Frames of a burst from a DPDK queue at most. Of more the first ones have left the core's first-level cache before their
+/// turn comes; fewer are less often alike.
 pub const RECEIVED_AT_ONCE: usize = 48;
 const _: () = assert!(RECEIVED_AT_ONCE <= MAX_BURST);
 
