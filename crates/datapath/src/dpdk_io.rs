@@ -1,8 +1,8 @@
 //! DPDK queues as ports of the frame path.
 
-use crate::{FrameRx, FrameTx};
+use crate::{FrameRx, FrameTx, RECEIVED_AT_ONCE};
 use dpdk::{Mbuf, Pool, RxQueue, TxQueue};
-use secy::{Burst, FrameBuf, MAX_BURST};
+use secy::{Burst, FrameBuf};
 use wire::{EtherType, VLAN_TAG_LEN};
 
 /// An mbuf as the SecY sees it.
@@ -84,11 +84,6 @@ impl FrameBuf for DpdkFrame {
         self.0.truncate(len);
     }
 }
-
-/// Frames of a burst from a DPDK queue at most. Of more the first ones have left the core's first-level cache before their
-/// turn comes; fewer are less often alike.
-pub const RECEIVED_AT_ONCE: usize = 48;
-const _: () = assert!(RECEIVED_AT_ONCE <= MAX_BURST);
 
 /// A DPDK receive queue.
 pub struct DpdkRx(RxQueue);

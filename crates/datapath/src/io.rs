@@ -1,6 +1,11 @@
 //! What the frame path needs of a port.
 
-use secy::{Burst, FrameBuf};
+use secy::{Burst, FrameBuf, MAX_BURST};
+
+/// Frames of a burst from a DPDK queue at most. Of more the first ones have left the core's first-level cache before their
+/// turn comes; fewer are less often alike.
+pub const RECEIVED_AT_ONCE: usize = 48;
+const _: () = assert!(RECEIVED_AT_ONCE <= MAX_BURST);
 
 /// A receive queue.
 pub trait FrameRx: Send {

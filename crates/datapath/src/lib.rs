@@ -24,9 +24,9 @@ mod worker;
 pub use control::{ControlInlet, ControlOutlet, ControlPort, control_port};
 pub use counters::PathCounters;
 #[cfg(feature = "dpdk")]
-pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx, RECEIVED_AT_ONCE};
+pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};
 pub use fan_out::{MAX_CRYPTO_WORKERS, bursts_on_their_way};
-pub use io::{FrameRx, FrameTx};
+pub use io::{FrameRx, FrameTx, RECEIVED_AT_ONCE};
 pub use memory::{MemoryRx, MemoryTx, wire, wire_of};
 pub use path::{Part, Protect, Task, Verify};
 pub use worker::{
