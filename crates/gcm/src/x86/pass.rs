@@ -265,9 +265,9 @@ impl<V: Vector> Pass<'_, V> {
         }
     }
 
-    /// [`run`](Self::run) on seal where [`Shape::shares`](super::shape::Shape::shares): the last registers, of which there
-    /// are one to three more than [`WIDTH`], in two batches that have about as many. In a batch of few the ports of AES would
-    /// be idle while eight are hashed, and in the next one those of GHASH.
+    /// [`run`](Self::run) on seal where [`Shape::shares`](super::shape::Shape::shares): the last registers, which are one
+    /// to three more than [`WIDTH`], in two batches of about as many. In a batch of few the ports of AES would be idle
+    /// while eight are hashed, and in the next one those of GHASH.
     #[inline(always)]
     pub(super) unsafe fn run_shared<const ROUNDS: usize>(
         &mut self,

@@ -11,8 +11,8 @@ use core::arch::x86_64::*;
 use core::marker::PhantomData;
 use core::mem;
 
-/// Frames of one shape and key, of so many registers each, or more where that is [`BIG`] or [`BIG_SHARED`], one after the other:
-/// `count` of them, which is a multiple of four, at these places. A bit each says which are authentic.
+/// Frames of one shape and key, of so many registers each, or more where that is [`BIG`] or [`BIG_SHARED`], one after
+/// the other: `count` of them, which is a multiple of four, at these places. A bit each says which are authentic.
 ///
 /// `lengths` is what the length block adds to each. On seal each frame is hashed while the next one is encrypted: the
 /// core cannot look so far ahead as to find that by itself. At their ends they are four at a time.
