@@ -312,8 +312,8 @@ impl Bench for Replay {
                     slices[i].push(ticks);
                 }
             }
-            for (all, now) in io.iter_mut().zip(&io_now).filter(|_| round > 0) {
-                all.extend(now);
+            if round > 0 {
+                io.iter_mut().zip(io_now).for_each(|(all, now)| all.extend(now));
             }
         }
         drop(forwarders);

@@ -278,21 +278,16 @@ impl<V: Vector> Pass<'_, V> {
     ) -> V {
         // SAFETY: as for `batch`.
         unsafe {
-            let (one, last) = self.last_two();
-            let both = one + last;
+            let both = self.last_two();
             let (short, mut z) = (self.registers == both, WIDTH);
-            let lead = match (short, follows, last) {
-                (true, false, _) if one == 6 => {
-                    self.batch::<ROUNDS, true, 6, 0, true, false, true>(0, p, sums)
-                }
-                (true, false, _) => self.batch::<ROUNDS, true, 5, 0, true, false, true>(0, p, sums),
-                (true, true, 4) => self.batch::<ROUNDS, true, 5, 4, true, false, true>(0, p, before),
-                (true, true, _) if one == 6 => {
-                    self.batch::<ROUNDS, true, 6, 5, true, false, true>(0, p, before)
-                }
-                (true, true, _) => self.batch::<ROUNDS, true, 5, 5, true, false, true>(0, p, before),
+            let lead = match (short, follows, both) {
+                (true, false, 9 | 10) => self.batch::<ROUNDS, true, 5, 0, true, false, true>(0, p, sums),
+                (true, false, _) => self.batch::<ROUNDS, true, 6, 0, true, false, true>(0, p, sums),
+                (true, true, 9) => self.batch::<ROUNDS, true, 5, 4, true, false, true>(0, p, before),
+                (true, true, 10) => self.batch::<ROUNDS, true, 5, 5, true, false, true>(0, p, before),
+                (true, true, _) => self.batch::<ROUNDS, true, 6, 5, true, false, true>(0, p, before),
                 (false, false, _) => self.batch::<ROUNDS, true, 8, 0, true, false, true>(0, p, sums),
-                (false, true, 4) => self.batch::<ROUNDS, true, 8, 4, true, false, true>(0, p, before),
+                (false, true, 9) => self.batch::<ROUNDS, true, 8, 4, true, false, true>(0, p, before),
                 (false, true, _) => self.batch::<ROUNDS, true, 8, 5, true, false, true>(0, p, before),
             };
             if !short {
@@ -300,16 +295,16 @@ impl<V: Vector> Pass<'_, V> {
                     self.batch::<ROUNDS, true, 8, 8, false, false, true>(z, p, sums);
                     z += 8;
                 }
-                match one {
-                    6 => self.batch::<ROUNDS, true, 6, 8, false, false, true>(z, p, sums),
-                    _ => self.batch::<ROUNDS, true, 5, 8, false, false, true>(z, p, sums),
+                match both {
+                    9 | 10 => self.batch::<ROUNDS, true, 5, 8, false, false, true>(z, p, sums),
+                    _ => self.batch::<ROUNDS, true, 6, 8, false, false, true>(z, p, sums),
                 };
             }
-            z = self.registers - last;
-            match (one, last) {
-                (6, _) => self.batch::<ROUNDS, true, 5, 6, false, true, true>(z, p, sums),
-                (_, 4) => self.batch::<ROUNDS, true, 4, 5, false, true, true>(z, p, sums),
-                _ => self.batch::<ROUNDS, true, 5, 5, false, true, true>(z, p, sums),
+            z = self.registers - both / 2;
+            match both {
+                9 => self.batch::<ROUNDS, true, 4, 5, false, true, true>(z, p, sums),
+                10 => self.batch::<ROUNDS, true, 5, 5, false, true, true>(z, p, sums),
+                _ => self.batch::<ROUNDS, true, 5, 6, false, true, true>(z, p, sums),
             };
             lead
         }
@@ -318,21 +313,19 @@ impl<V: Vector> Pass<'_, V> {
     /// Hashes what that left pending.
     #[inline(always)]
     pub(super) unsafe fn hash_last_shared(&self, pending: &[V; WIDTH], sums: &mut [V; 3]) {
-        let (_, last) = self.last_two();
         // SAFETY: as for `batch`.
         unsafe {
-            match last {
-                4 => self.hash::<4>(self.registers - 4, pending, sums),
+            match self.last_two() {
+                9 => self.hash::<4>(self.registers - 4, pending, sums),
                 _ => self.hash::<5>(self.registers - 5, pending, sums),
             }
         }
     }
 
-    /// The registers in the last two batches, where these share.
+    /// The registers in the last two batches where these share, of which the last has half, or the smaller part: 9 to 11.
     #[inline(always)]
-    fn last_two(&self) -> (usize, usize) {
-        let both = WIDTH + self.last_ones();
-        (both.div_ceil(2), both / 2)
+    fn last_two(&self) -> usize {
+        WIDTH + self.last_ones()
     }
 
     /// The registers in the last batch of a frame that has more than [`WIDTH`].

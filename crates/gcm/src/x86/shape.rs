@@ -55,8 +55,8 @@ pub(crate) struct Shape {
     pub(crate) long: bool,
     /// The number of registers, or [`BIG`].
     pub(crate) class: u8,
-    /// There are more registers than are worked on at once, and in batches of as many as are the last would have no
-    /// more than three: it shares with the one before.
+    /// There are more registers than are worked on at once, and no more than three would be left for the last batch: it
+    /// shares with the one before.
     pub(crate) shares: bool,
     /// Four of one key are worked on together: side by side those that have few registers, and no AAD beside payload
     /// that fills any; else in a row.
