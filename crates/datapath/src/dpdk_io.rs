@@ -24,7 +24,34 @@ impl From<DpdkFrame> for Mbuf {
     }
 }
 
+/// A frame in one piece and where its octets are.
+#[derive(Debug)]
+pub struct LocatedFrame(dpdk::Located);
+
+impl AsRef<[u8]> for LocatedFrame {
+    #[inline(always)]
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+}
+
+impl AsMut<[u8]> for LocatedFrame {
+    #[inline(always)]
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.0.as_mut()
+    }
+}
+
+impl From<LocatedFrame> for DpdkFrame {
+    #[inline(always)]
+    fn from(located: LocatedFrame) -> Self {
+        DpdkFrame(located.0.into())
+    }
+}
+
 impl FrameBuf for DpdkFrame {
+    type Located = LocatedFrame;
+
     #[inline(always)]
     fn len(&self) -> usize {
         self.0.len()
@@ -82,6 +109,11 @@ impl FrameBuf for DpdkFrame {
     #[inline(always)]
     fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
+    }
+
+    #[inline(always)]
+    fn locate(self) -> Result<LocatedFrame, Self> {
+        self.0.locate().map(LocatedFrame).map_err(DpdkFrame)
     }
 }
 

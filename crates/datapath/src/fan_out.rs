@@ -148,7 +148,7 @@ fn after(lane: usize, lanes: usize) -> usize {
 }
 
 /// The owner's end, with the batches that are not on their way. Allocates nothing but at the beginning.
-pub(crate) struct FanOut<F> {
+pub(crate) struct FanOut<F: FrameBuf> {
     turns: Turns<Rings<Box<Batch<F>>>, Box<Batch<F>>>,
     spare: Vec<Box<Batch<F>>>,
 }
@@ -223,7 +223,7 @@ impl<F: FrameBuf + Send> FanOut<F> {
 }
 
 /// A crypto worker's end.
-struct Lane<F>(Rings<Box<Batch<F>>>);
+struct Lane<F: FrameBuf>(Rings<Box<Batch<F>>>);
 
 impl<F: FrameBuf + Send> Task for Lane<F> {
     fn poll(&mut self, engine: &mut Engine) -> usize {

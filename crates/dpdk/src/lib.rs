@@ -27,7 +27,7 @@ mod thread;
 
 pub use eal::{DEFAULT_MEMORY_MIB, Eal, EalError, EalOptions};
 pub use log::{LogLevel, LogSink};
-pub use mbuf::{Mbuf, Segments, SegmentsMut};
+pub use mbuf::{Located, Mbuf, Segments, SegmentsMut};
 pub use pool::{DEFAULT_DATA_ROOM, HEADROOM, Pool, PoolError};
 pub use port::{Link, MtuOutcome, Port, PortConfig, PortError, PortStats, RxQueue, TxQueue};
 pub use thread::{ThreadError, ThreadGuard};

@@ -458,6 +458,71 @@ fn advance(segment: Segment, n: u16) {
     segment.set_data_len(segment.data_len() - n);
 }
 
+/// A frame in one segment, and where its octets are: whoever works on these alone has no look at the mbuf, whose cache line
+/// stays where it is. [Locating](Mbuf::locate) a frame changes nothing of it, nor does taking it back (`into`).
+pub struct Located {
+    frame: Mbuf,
+    /// How far behind the start of the mbuf the octets are.
+    behind: u32,
+    len: u32,
+}
+
+const _: () = assert!(size_of::<Option<Located>>() == 16, "four in a cache line");
+
+impl Mbuf {
+    /// Notes where the octets are. The frame comes back as it is where it is in several segments, or its octets are not
+    /// within 4 GiB behind the mbuf, as they are in a buffer of its own.
+    #[inline(always)]
+    pub fn locate(self) -> Result<Located, Self> {
+        let head = self.head();
+        let behind = head.data_ptr().addr().checked_sub(self.raw.addr().get());
+        match behind.map(u32::try_from) {
+            Some(Ok(behind)) if self.is_contiguous() => {
+                let len = head.data_len().into();
+                Ok(Located { frame: self, behind, len })
+            }
+            _ => Err(self),
+        }
+    }
+}
+
+impl From<Located> for Mbuf {
+    #[inline(always)]
+    fn from(located: Located) -> Self {
+        located.frame
+    }
+}
+
+impl Located {
+    #[inline(always)]
+    fn data_ptr(&self) -> *mut u8 {
+        self.frame.raw.as_ptr().cast::<u8>().wrapping_add(self.behind as usize)
+    }
+}
+
+impl AsRef<[u8]> for Located {
+    #[inline(always)]
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: as for `Segment::data`: so many octets were there, and nobody changed the mbuf since, which is owned and
+        // never lent. The slice borrows it.
+        unsafe { std::slice::from_raw_parts(self.data_ptr(), self.len as usize) }
+    }
+}
+
+impl AsMut<[u8]> for Located {
+    #[inline(always)]
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `as_ref`; the slice mutably borrows the mbuf, whose buffer is not shared.
+        unsafe { std::slice::from_raw_parts_mut(self.data_ptr(), self.len as usize) }
+    }
+}
+
+impl fmt::Debug for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Located").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Mbuf {
     #[inline]
     fn drop(&mut self) {

@@ -12,14 +12,14 @@ use wire::ICV_LEN;
 /// [`RxSecY::begin`](crate::RxSecY::begin)); in between anybody may have it and [`crypt`](Self::crypt). Made once and used
 /// again and again, it allocates nothing on its way. Of a batch that was not begun, carried out once and finished with the
 /// frames that it began with, nothing is sent or delivered.
-pub struct Batch<F> {
+pub struct Batch<F: FrameBuf> {
     pub(crate) frames: Burst<F>,
-    pub(crate) work: Work,
+    pub(crate) work: Work<F>,
 }
 
 /// What is known of a batch beside its frames.
-pub(crate) struct Work {
-    pub(crate) plan: Plan,
+pub(crate) struct Work<F: FrameBuf> {
+    pub(crate) plan: Plan<F>,
     seal: bool,
     /// It began, and nobody had its frames since.
     begun: bool,
@@ -28,38 +28,24 @@ pub(crate) struct Work {
     rooms: [IcvRoom; MAX_BURST],
 }
 
-impl Work {
+impl<F: FrameBuf> Work<F> {
     /// Begins anew.
-    pub(crate) fn begin_sealing(&mut self) -> (&mut Plan, &mut tx::Found) {
+    pub(crate) fn begin_sealing(&mut self) -> (&mut Plan<F>, &mut tx::Found) {
         (self.seal, self.begun) = (true, true);
-        self.plan.clear();
         (&mut self.plan, &mut self.sent)
     }
 
     /// Begins anew.
-    pub(crate) fn begin_opening(&mut self) -> (&mut Plan, &mut rx::Found) {
+    pub(crate) fn begin_opening(&mut self) -> (&mut Plan<F>, &mut rx::Found) {
         (self.seal, self.begun) = (false, true);
-        self.plan.clear();
         (&mut self.plan, &mut self.received)
     }
 
-    /// Whether it began, and has the frames that it began with.
-    pub(crate) fn is_begun(&self) -> bool {
-        self.begun
-    }
-
-    /// There is nothing more to do. Fetches what the next burst will be written to, if it is like this one, back from
-    /// where this one was carried out.
-    pub(crate) fn end<F>(&mut self, frames: &Burst<F>) {
-        gcm::prefetch_to_write(frames);
-        self.plan.expect_as_many();
-        self.forget();
-    }
-
-    /// It never began.
-    fn forget(&mut self) {
-        self.begun = false;
-        self.plan.clear();
+    /// Hands out the frames that it began with. `false` where it never began.
+    #[inline(always)]
+    pub(crate) fn end(&mut self, frames: &mut Burst<F>) -> bool {
+        self.plan.give_back(frames);
+        std::mem::take(&mut self.begun)
     }
 }
 
@@ -80,33 +66,34 @@ impl<F: FrameBuf> Batch<F> {
 
     /// The frames: to be filled before it begins, to be taken when it is finished. In between this undoes the beginning.
     pub fn frames_mut(&mut self) -> &mut Burst<F> {
-        self.work.forget();
+        self.work.end(&mut self.frames);
+        self.work.plan.clear();
         &mut self.frames
     }
 
     /// How many frames there are.
     pub fn len(&self) -> usize {
-        self.frames.len()
+        self.frames.len() + self.work.plan.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.len() == 0
     }
 
     /// The second pass, wherever that is. Again it does nothing: a nonce would be used again, and what was encrypted
     /// would be in the clear.
     pub fn crypt(&mut self, engine: &mut Engine) {
         let Work { plan, seal, rooms, received, .. } = &mut self.work;
-        plan.carry_out(engine, &mut self.frames, rooms, *seal);
+        plan.carry_out(engine, rooms, *seal);
         if !*seal && plan.is_carried_out() {
-            received.move_addresses(&mut self.frames, plan.verdicts());
+            received.move_addresses(plan);
         }
     }
 
     /// Lets keys go, which it otherwise keeps until it has others, in case it has the same again. Undoes its beginning.
     pub fn let_keys_go(&mut self) {
-        self.work.forget();
+        self.frames_mut();
         self.work.plan.let_keys_go();
     }
 }
@@ -117,8 +104,8 @@ impl<F: FrameBuf> Default for Batch<F> {
     }
 }
 
-impl<F> fmt::Debug for Batch<F> {
+impl<F: FrameBuf> fmt::Debug for Batch<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("frames", &self.frames.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("frames", &self.len()).finish_non_exhaustive()
     }
 }

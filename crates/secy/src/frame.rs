@@ -7,7 +7,11 @@
 ///
 /// Growing leaves the content of the new octets unspecified.
 #[allow(clippy::len_without_is_empty)]
-pub trait FrameBuf {
+pub trait FrameBuf: Sized {
+    /// A frame in one piece and where its octets are, so that another core has these without a look at what else is known of
+    /// the frame, which its owner has to change again soon.
+    type Located: AsRef<[u8]> + AsMut<[u8]> + Into<Self> + Send;
+
     /// Octets of the whole frame, without FCS.
     fn len(&self) -> usize;
 
@@ -56,6 +60,9 @@ pub trait FrameBuf {
 
     /// Cuts the frame to `len` octets; no effect when it is not longer.
     fn truncate(&mut self, len: usize);
+
+    /// Notes where the octets of a frame in one piece are. A frame whose octets cannot be had so comes back as it is.
+    fn locate(self) -> Result<Self::Located, Self>;
 }
 
 /// Octets kept free before and after the data of a [`MemFrame`].
@@ -117,7 +124,21 @@ impl From<&[u8]> for MemFrame {
     }
 }
 
+impl AsRef<[u8]> for MemFrame {
+    fn as_ref(&self) -> &[u8] {
+        self.head()
+    }
+}
+
+impl AsMut<[u8]> for MemFrame {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.head_mut()
+    }
+}
+
 impl FrameBuf for MemFrame {
+    type Located = MemFrame;
+
     fn len(&self) -> usize {
         self.head.data().len() + self.tail.iter().map(|s| s.data().len()).sum::<usize>()
     }
@@ -188,5 +209,9 @@ impl FrameBuf for MemFrame {
             left -= keep;
         }
         self.tail.retain(|s| !s.data().is_empty());
+    }
+
+    fn locate(self) -> Result<MemFrame, MemFrame> {
+        if self.is_contiguous() { Ok(self) } else { Err(self) }
     }
 }

@@ -1,6 +1,6 @@
 //! Operations that the first pass finds: carried out at once in place, or written down for another core.
 
-use crate::{FrameBuf, MAX_BURST, PREFETCH, scatter};
+use crate::{Burst, FrameBuf, MAX_BURST, PREFETCH, scatter};
 use arrayvec::ArrayVec;
 use gcm::{Engine, Key, NONCE_LEN, Verdicts};
 use std::sync::Arc;
@@ -47,6 +47,16 @@ impl UsualTag {
         }
         true
     }
+
+    /// The same of a SecTAG of so many octets. There may be none.
+    #[inline(always)]
+    fn write_any(self, len: u8, octets: &mut [u8]) -> bool {
+        match len {
+            0 => true,
+            8 => self.write::<8>(octets),
+            _ => self.write::<16>(octets),
+        }
+    }
 }
 
 /// What takes the operations of a burst. `false` says that a frame cannot be worked on: in too many pieces, or shorter
@@ -73,8 +83,16 @@ pub(crate) trait Gather<'f, F> {
         nonce: Nonce,
     ) -> bool;
 
-    /// An operation on a frame in one piece: AAD of so many octets, payload, ICV.
-    fn whole(&mut self, number: u8, octets: &'f mut [u8], aad: usize, key: Self::Key, nonce: Nonce) -> bool;
+    /// An operation on the first `len` octets of a frame in one piece: AAD of so many octets, payload, ICV.
+    fn whole(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        len: usize,
+        aad: usize,
+        key: Self::Key,
+        nonce: Nonce,
+    ) -> bool;
 
     /// An operation on any frame.
     fn pieces(
@@ -91,6 +109,15 @@ pub(crate) trait Gather<'f, F> {
 /// Operations right where the frames are.
 pub(crate) struct Now<'f>(pub(crate) gcm::Burst<'f>);
 
+impl<'f> Now<'f> {
+    #[inline(always)]
+    fn push(&mut self, octets: &'f mut [u8], aad: usize, key: &'f Key, nonce: Nonce) -> bool {
+        let Some((front, icv)) = octets.split_last_chunk_mut() else { return false };
+        let Some((aad, payload)) = front.split_at_mut_checked(aad) else { return false };
+        self.0.push(key, nonce, aad, payload, icv).is_ok()
+    }
+}
+
 impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
     type Key = &'f Key;
 
@@ -104,7 +131,7 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
     #[inline(always)]
     fn tagged<const TAG: usize>(
         &mut self,
-        number: u8,
+        _: u8,
         frame: &'f mut F,
         tag: UsualTag,
         aad: usize,
@@ -112,14 +139,12 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
         nonce: Nonce,
     ) -> bool {
         let octets = frame.grow(TAG, ICV_LEN);
-        tag.write::<TAG>(octets) && Gather::<F>::whole(self, number, octets, aad, key, nonce)
+        tag.write::<TAG>(octets) && self.push(octets, aad, key, nonce)
     }
 
     #[inline(always)]
-    fn whole(&mut self, _: u8, octets: &'f mut [u8], aad: usize, key: &'f Key, nonce: Nonce) -> bool {
-        let Some((front, icv)) = octets.split_last_chunk_mut() else { return false };
-        let Some((aad, payload)) = front.split_at_mut_checked(aad) else { return false };
-        self.0.push(key, nonce, aad, payload, icv).is_ok()
+    fn whole(&mut self, _: u8, frame: &'f mut F, len: usize, aad: usize, key: &'f Key, nonce: Nonce) -> bool {
+        frame.head_mut().get_mut(..len).is_some_and(|octets| self.push(octets, aad, key, nonce))
     }
 
     #[inline(always)]
@@ -162,10 +187,13 @@ impl Later {
 /// Keys that are kept for the next burst at most. A link has one or two in use.
 const KEYS_KEPT: usize = 4;
 
-/// Operations of a burst that are carried out elsewhere.
-#[derive(Default)]
-pub(crate) struct Plan {
+/// Operations of a burst that are carried out elsewhere, with its frames.
+pub(crate) struct Plan<F: FrameBuf> {
     operations: ArrayVec<Later, MAX_BURST>,
+    /// Frames with an operation that could be located, in their order.
+    located: ArrayVec<F::Located, MAX_BURST>,
+    /// All others, by their numbers: those without an operation, and those in pieces.
+    others: ArrayVec<(u8, F), MAX_BURST>,
     /// Those of the operations, or of the last ones that there were: mostly the next burst has the same, and whoever
     /// counted its references anew would have it away from all crypto workers' caches.
     keys: ArrayVec<Arc<Key>, { MAX_BURST + KEYS_KEPT }>,
@@ -186,15 +214,51 @@ enum State {
     Failed,
 }
 
-impl Plan {
-    /// Fetches what as many operations would be written to.
-    pub(crate) fn expect_as_many(&self) {
+impl<F: FrameBuf> Default for Plan<F> {
+    fn default() -> Self {
+        let (operations, located, others, keys, verdicts, state) = Default::default();
+        Plan { operations, located, others, keys, sci: [0; 8], verdicts, state }
+    }
+}
+
+impl<F: FrameBuf> Plan<F> {
+    /// Takes the frames whose operations were written down.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, frames: &mut Burst<F>) {
+        let mut operations = self.operations.iter().peekable();
+        for (number, frame) in (0..).zip(frames.drain(..)) {
+            let has_one = operations.next_if(|later| later.frame == number).is_some();
+            match if has_one { frame.locate() } else { Err(frame) } {
+                Ok(located) => self.located.push(located),
+                Err(frame) => self.others.push((number, frame)),
+            }
+        }
+    }
+
+    /// Hands the frames that it has out again, in their order.
+    #[inline(always)]
+    pub(crate) fn give_back(&mut self, frames: &mut Burst<F>) {
+        // As many will be written there again, if the next burst is like this one; another core had a look at them.
         gcm::prefetch_to_write(&self.operations[..]);
+        gcm::prefetch_to_write(&self.located[..]);
+        let mut located = self.located.drain(..).map(Into::into);
+        for (number, frame) in self.others.drain(..) {
+            frames.extend(located.by_ref().take(usize::from(number).saturating_sub(frames.len())));
+            frames.push(frame);
+        }
+        frames.extend(located);
+    }
+
+    /// Frames that it has.
+    pub(crate) fn len(&self) -> usize {
+        self.located.len() + self.others.len()
     }
 
     /// Forgets everything but a few keys.
     pub(crate) fn clear(&mut self) {
         self.operations.clear();
+        self.located.clear();
+        self.others.clear();
         if self.keys.len() > KEYS_KEPT {
             self.keys.clear();
         }
@@ -218,6 +282,13 @@ impl Plan {
         self.verdicts
     }
 
+    /// The octets of all operations' frames, in the order in which operations came. `None` where some are in pieces.
+    #[inline(always)]
+    pub(crate) fn all_octets(&mut self) -> Option<impl Iterator<Item = &mut [u8]>> {
+        let all = self.located.len() == self.operations.len();
+        all.then(|| self.located.iter_mut().map(F::Located::as_mut))
+    }
+
     #[inline(always)]
     fn note(&mut self, frame: u8, key: u8, nonce: Nonce, place: Place, (tag, tag_len): (u64, u8)) -> bool {
         let Place { skip, aad, payload } = place;
@@ -228,47 +299,41 @@ impl Plan {
         self.operations.try_push(Later { tag, nonce, aad, payload, frame, key, skip, tag_len }).is_ok()
     }
 
-    /// Carries the operations out on the frames that they were found in, once.
-    pub(crate) fn carry_out<F: FrameBuf>(
-        &mut self,
-        engine: &mut Engine,
-        frames: &mut [F],
-        rooms: &mut [IcvRoom],
-        seal: bool,
-    ) {
-        let Plan { operations, keys, sci, verdicts, state } = self;
+    /// Carries the operations out on the frames that were taken, once.
+    #[inline(always)]
+    pub(crate) fn carry_out(&mut self, engine: &mut Engine, rooms: &mut [IcvRoom], seal: bool) {
+        let Plan { operations, located, others, keys, sci, verdicts, state } = self;
         if *state != State::Made {
             return;
         }
         *state = State::Failed;
         let mut burst = gcm::Burst::new();
-        let mut next = operations.iter().peekable();
-        let all = frames.len();
-        let mut frames = frames.iter_mut();
-        let mut rooms = rooms.iter_mut();
-        while let (Some(frame), Some(room)) = (frames.next(), rooms.next()) {
-            let number = all - frames.len() - 1;
+        let mut located = located.iter_mut();
+        let mut others = others.iter_mut().peekable();
+        for (later, room) in operations.iter().zip(rooms) {
+            let Later { tag, nonce, frame, key, tag_len, .. } = *later;
             // Another core had them last.
-            if let Some(later) = frames.as_slice().get(PREFETCH) {
-                gcm::prefetch(later.head());
+            if let Some(soon) = located.as_slice().get(PREFETCH) {
+                gcm::prefetch(soon.as_ref());
             }
-            let Some(later) = next.next_if(|later| usize::from(later.frame) == number) else { continue };
-            let Some(key) = keys.get(usize::from(later.key)) else { return };
-            let tag = UsualTag { start: later.tag, sci: *sci };
-            let tagged = match later.tag_len {
-                0 => true,
-                8 => tag.write::<8>(frame.head_mut()),
-                _ => tag.write::<16>(frame.head_mut()),
-            };
+            let Some(key) = keys.get(usize::from(key)) else { return };
+            let (tag, place) = (UsualTag { start: tag, sci: *sci }, later.place());
+            while others.next_if(|(number, _)| *number < frame).is_some() {}
             // Checked when it was written down. Were one left out, it would leave in the clear, or be judged by the next
             // one's verdict.
-            let room = (!seal).then_some(room);
-            if !(tagged && push_pieces(&mut burst, frame, key, later.nonce, later.place(), room)) {
+            let taken = match others.next_if(|(number, _)| *number == frame) {
+                Some((_, frame)) => {
+                    let room = (!seal).then_some(room);
+                    tag.write_any(tag_len, frame.head_mut())
+                        && push_pieces(&mut burst, frame, key, nonce, place, room)
+                }
+                None => located.next().map(F::Located::as_mut).is_some_and(|octets| {
+                    tag.write_any(tag_len, octets) && push_whole(&mut burst, octets, key, nonce, place)
+                }),
+            };
+            if !taken {
                 return;
             }
-        }
-        if next.peek().is_some() {
-            return;
         }
         if seal {
             engine.seal(&mut burst);
@@ -282,7 +347,7 @@ impl Plan {
 /// There is no SecTAG to write.
 const NO_TAG: (u64, u8) = (0, 0);
 
-impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
+impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
     type Key = u8;
 
     const HERE: bool = false;
@@ -320,9 +385,10 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan {
     }
 
     #[inline(always)]
-    fn whole(&mut self, number: u8, octets: &'f mut [u8], aad: usize, key: u8, nonce: Nonce) -> bool {
-        let Some(payload) = octets.len().checked_sub(aad + ICV_LEN) else { return false };
-        self.note(number, key, nonce, Place { skip: 0, aad, payload }, NO_TAG)
+    fn whole(&mut self, number: u8, frame: &'f mut F, len: usize, aad: usize, key: u8, nonce: Nonce) -> bool {
+        let Some(payload) = len.checked_sub(aad + ICV_LEN) else { return false };
+        let place = Place { skip: 0, aad, payload };
+        fits(frame.len(), place) && self.note(number, key, nonce, place, NO_TAG)
     }
 
     #[inline(always)]
@@ -363,17 +429,28 @@ fn push_pieces<'f, F: FrameBuf>(
     place: Place,
     room: Option<&'f mut IcvRoom>,
 ) -> bool {
-    let Place { skip, aad, payload } = place;
     if frame.is_contiguous() {
-        if !fits(frame.len(), place) {
-            return false;
-        }
-        let (aad, rest) = frame.head_mut()[skip..].split_at_mut(aad);
-        let (payload, rest) = rest.split_at_mut(payload);
-        let Some(icv) = rest.first_chunk_mut() else { return false };
-        return burst.push(key, nonce, aad, payload, icv).is_ok();
+        return push_whole(burst, frame.head_mut(), key, nonce, place);
     }
     push_scattered(burst, frame, key, nonce, place, room)
+}
+
+#[inline(always)]
+fn push_whole<'f>(
+    burst: &mut gcm::Burst<'f>,
+    octets: &'f mut [u8],
+    key: &'f Key,
+    nonce: Nonce,
+    place: Place,
+) -> bool {
+    let Place { skip, aad, payload } = place;
+    if !fits(octets.len(), place) {
+        return false;
+    }
+    let (aad, rest) = octets[skip..].split_at_mut(aad);
+    let (payload, rest) = rest.split_at_mut(payload);
+    let Some(icv) = rest.first_chunk_mut() else { return false };
+    burst.push(key, nonce, aad, payload, icv).is_ok()
 }
 
 #[inline(never)]
@@ -411,23 +488,25 @@ mod tests {
     use super::*;
     use crate::MemFrame;
 
-    /// A plan of one operation on each of the frames, which have as much payload as is said.
-    fn plan(payloads: &[usize]) -> Plan {
+    /// Frames of so many octets of payload, in one piece or two.
+    fn frames(payloads: &[usize], pieces: usize) -> Burst<MemFrame> {
+        let frame = |payload: &usize| {
+            let octets = vec![5; 28 + payload + ICV_LEN];
+            let (head, tail) = octets.split_at(40);
+            if pieces == 1 { MemFrame::new(&octets) } else { MemFrame::scattered([head, tail]) }
+        };
+        payloads.iter().map(frame).collect()
+    }
+
+    /// A plan of one operation on each frame, or on all but the first, which it was found in and has not taken.
+    fn plan(frames: &mut Burst<MemFrame>, all: bool) -> Plan<MemFrame> {
         let mut plan = Plan::default();
         let key = Arc::new(Key::new(&[7; 16]).unwrap());
         let mut gather = &mut plan;
-        for (number, payload) in payloads.iter().enumerate() {
+        for (number, frame) in frames.iter_mut().enumerate().skip(usize::from(!all)) {
             let key = Gather::<MemFrame>::key(&mut gather, &key).unwrap();
-            let mut octets = vec![0; 28 + payload + ICV_LEN];
-            // It is only written down, so that nobody keeps the octets.
-            assert!(Gather::<MemFrame>::whole(
-                &mut gather,
-                number as u8,
-                &mut octets,
-                28,
-                key,
-                [number as u8; 12]
-            ));
+            let place = Place { skip: 0, aad: 28, payload: frame.len() - 28 - ICV_LEN };
+            assert!(gather.pieces(number as u8, frame, key, [number as u8; 12], place, None));
         }
         plan
     }
@@ -437,13 +516,13 @@ mod tests {
         let key = |n: usize| Arc::new(Key::new(&[n as u8; 16]).unwrap());
         let keys: Vec<_> = (0..2 * MAX_BURST).map(key).collect();
         let mut plan = Plan::default();
-        let burst = |plan: &mut Plan, keys: &[&Arc<Key>]| {
+        let burst = |plan: &mut Plan<MemFrame>, keys: &[&Arc<Key>]| {
             plan.clear();
             for (number, key) in keys.iter().enumerate() {
                 let mut gather = &mut *plan;
                 let place = Gather::<MemFrame>::key(&mut gather, key).unwrap();
-                let octets = &mut [0; 60];
-                assert!(Gather::<MemFrame>::whole(&mut gather, number as u8, octets, 28, place, [0; 12]));
+                let frame = &mut MemFrame::new(&[0; 60]);
+                assert!(gather.whole(number as u8, frame, 60, 28, place, [0; 12]));
                 let later = plan.operations.last().unwrap();
                 assert!(Arc::ptr_eq(&plan.keys[usize::from(later.key)], key));
             }
@@ -467,19 +546,41 @@ mod tests {
 
     #[test]
     fn a_plan_that_does_not_fit_its_frames_is_not_carried_out_at_all() {
-        let frames =
-            |lens: &[usize]| lens.iter().map(|len| MemFrame::new(&vec![5; *len])).collect::<Vec<_>>();
-        let as_planned = [28 + 50 + ICV_LEN; 2];
-        for (lens, fits) in [(&as_planned[..], true), (&[94, 93], false), (&[93, 94], false), (&[94], false)]
-        {
-            for seal in [true, false] {
-                let mut plan = plan(&[50, 50]);
-                let mut frames = frames(lens);
-                plan.carry_out(&mut Engine::new(), &mut frames, &mut [[0; ICV_LEN]; MAX_BURST], seal);
+        for (lens, fits) in [([94, 94], true), ([94, 93], false), ([93, 94], false)] {
+            for (pieces, seal) in [(1, true), (1, false), (2, true), (2, false)] {
+                let mut frames = frames(&[50, 50], pieces);
+                let mut plan = plan(&mut frames, true);
+                frames.iter_mut().zip(lens).for_each(|(frame, len)| frame.truncate(len));
+                plan.take(&mut frames);
+                plan.carry_out(&mut Engine::new(), &mut [[0; ICV_LEN]; MAX_BURST], seal);
                 assert_eq!(plan.is_carried_out(), fits, "{lens:?}");
+                plan.give_back(&mut frames);
                 let changed = frames.iter().any(|f| f.to_vec().iter().any(|octet| *octet != 5));
-                assert_eq!(changed, fits, "{lens:?}");
+                // What is not authentic may be changed by opening it, or not.
+                assert!(if fits { changed || !seal } else { !changed }, "{lens:?} {pieces} {seal}");
                 assert!(!plan.verdicts().is_authentic(0));
+            }
+        }
+    }
+
+    #[test]
+    fn frames_come_back_as_they_were_and_those_with_an_operation_alone_are_changed() {
+        let payloads: Vec<_> = (20..20 + MAX_BURST).collect();
+        for (pieces, all) in [(1, true), (1, false), (2, true), (2, false)] {
+            let mut frames = frames(&payloads, pieces);
+            let before: Vec<_> = frames.iter().map(MemFrame::to_vec).collect();
+            let mut plan = plan(&mut frames, all);
+            plan.take(&mut frames);
+            assert_eq!((plan.len(), frames.len()), (MAX_BURST, 0));
+            assert_eq!(plan.all_octets().is_some(), pieces == 1);
+            plan.carry_out(&mut Engine::new(), &mut [[0; ICV_LEN]; MAX_BURST], true);
+            assert!(plan.is_carried_out());
+            plan.give_back(&mut frames);
+            assert_eq!((plan.len(), frames.len()), (0, MAX_BURST));
+            for (number, (frame, before)) in frames.iter().zip(&before).enumerate() {
+                let (frame, aad) = (frame.to_vec(), 28);
+                assert_eq!((frame.len(), &frame[..aad]), (before.len(), &before[..aad]));
+                assert_eq!(frame[aad..] != before[aad..], all || number > 0, "{number}");
             }
         }
     }

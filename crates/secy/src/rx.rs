@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Event, Retired};
 use crate::counters::{RxScCounters, RxSecYCounters};
-use crate::plan::{Gather, IcvRoom, Now, Place};
+use crate::plan::{Gather, IcvRoom, Now, Place, Plan};
 use crate::pn::recover_xpn;
 use crate::sa::RxSa;
 use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, Pass};
@@ -169,18 +169,17 @@ impl Found {
     }
 
     /// Moves the addresses of all pending frames to where they are to stand, if all are as they should be: done by who has
-    /// the frames for their octets anyway. Otherwise that is left to the third pass.
-    pub(crate) fn move_addresses<F: FrameBuf>(&mut self, frames: &mut [F], verdicts: Verdicts) {
-        let usual = self.runs.iter().all(|run| run.usual) && verdicts.are_authentic(0..self.pending.len());
+    /// their octets anyway. Otherwise that is left to the third pass.
+    pub(crate) fn move_addresses<F: FrameBuf>(&mut self, plan: &mut Plan<F>) {
+        let all = 0..self.pending.len();
+        let usual = self.runs.iter().all(|run| run.usual) && plan.verdicts().are_authentic(all);
         if !usual || self.moved {
             return;
         }
-        for run in &self.runs {
-            for frame in frames.iter_mut().skip(run.first).take(run.count) {
-                move_addresses(frame.head_mut());
-            }
+        if let Some(octets) = plan.all_octets() {
+            octets.for_each(move_addresses);
+            self.moved = true;
         }
-        self.moved = true;
     }
 
     /// Of a frame of so many octets.
@@ -374,11 +373,13 @@ impl RxSecY {
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
     /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
+        batch.frames_mut();
         let Batch { frames, work, .. } = batch;
         let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
         let (mut plan, found) = work.begin_opening();
         found.clear();
         self.first_pass(frames, &mut plan, &mut rooms, found);
+        plan.take(frames);
         self.rooms = Some(rooms);
     }
 
@@ -386,7 +387,7 @@ impl RxSecY {
     /// room. Says how many octets the longest of the former has at most.
     pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>, set_aside: &mut Burst<F>) -> usize {
         let Batch { frames, work, .. } = batch;
-        if !work.is_begun() {
+        if !work.end(frames) {
             frames.clear();
             return 0;
         }
@@ -397,7 +398,7 @@ impl RxSecY {
             // nobody knows anything.
             frames.clear();
         }
-        work.end(frames);
+        work.plan.clear();
         work.received.longest
     }
 
@@ -452,11 +453,8 @@ impl RxSecY {
                 gcm::prefetch(later.head());
             }
             let clear = if ALL { 0 } else { most_clear.min(user_data) };
-            let gathered = match frame.head_mut().get_mut(..WITH_SCI + user_data + ICV_LEN) {
-                Some(octets) => gather.whole(number, octets, WITH_SCI + clear, key, base.open(pn)),
-                None => false,
-            };
-            if !gathered {
+            let len = WITH_SCI + user_data + ICV_LEN;
+            if !gather.whole(number, frame, len, WITH_SCI + clear, key, base.open(pn)) {
                 // Which ends the run.
                 self.counters.in_pkts_overrun.inc();
                 break;

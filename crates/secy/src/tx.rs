@@ -189,19 +189,21 @@ impl TxSecY {
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
     /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
+        batch.frames_mut();
         let Batch { frames, work, .. } = batch;
         let (mut plan, found) = work.begin_sealing();
         found.clear();
         if let Some(an) = self.admit(frames) {
             self.first_pass(an, frames, &mut plan, found);
         }
+        plan.take(frames);
     }
 
     /// The third pass. The batch has the frames that may leave.
     pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
         let Batch { frames, work, .. } = batch;
         // They would leave in the clear.
-        if !work.is_begun() {
+        if !work.end(frames) {
             frames.clear();
             return;
         }
@@ -209,7 +211,7 @@ impl TxSecY {
             (work.sent.kept, work.sent.octets) = (0, 0);
         }
         self.third_pass(frames, &work.sent);
-        work.end(frames);
+        work.plan.clear();
     }
 
     /// What can be said of all frames: the AN to protect them under, or what becomes of them without.

@@ -94,7 +94,38 @@ impl From<&[u8]> for Buffer {
     }
 }
 
+/// A frame and where its octets are.
+#[derive(Debug)]
+pub(crate) struct Located {
+    buffer: Buffer,
+    start: u32,
+    len: u32,
+}
+
+impl AsRef<[u8]> for Located {
+    #[inline(always)]
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer.0.octets[self.start as usize..][..self.len as usize]
+    }
+}
+
+impl AsMut<[u8]> for Located {
+    #[inline(always)]
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer.0.octets[self.start as usize..][..self.len as usize]
+    }
+}
+
+impl From<Located> for Buffer {
+    #[inline(always)]
+    fn from(located: Located) -> Self {
+        located.buffer
+    }
+}
+
 impl FrameBuf for Buffer {
+    type Located = Located;
+
     #[inline(always)]
     fn len(&self) -> usize {
         self.0.meta.len as usize
@@ -176,5 +207,11 @@ impl FrameBuf for Buffer {
     #[inline(always)]
     fn truncate(&mut self, len: usize) {
         self.0.meta.len = self.0.meta.len.min(len as u32);
+    }
+
+    #[inline(always)]
+    fn locate(self) -> Result<Located, Self> {
+        let Meta { start, len, .. } = self.0.meta;
+        Ok(Located { buffer: self, start, len })
     }
 }

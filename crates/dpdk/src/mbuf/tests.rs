@@ -400,3 +400,32 @@ proptest! {
         prop_assert_eq!(POOL.in_use(), 0);
     }
 }
+
+#[test]
+fn a_located_frame_is_changed_through_its_octets_alone_and_is_the_same_frame() {
+    let pool = pool("locate", 7, SMALL);
+    let mut frame = frame(&pool, &pattern(100));
+    assert!(frame.trim_front(10));
+    let raw = frame.raw;
+    let mut located = frame.locate().expect("a frame in one segment");
+    assert_eq!(located.as_ref(), &pattern(100)[10..]);
+    located.as_mut()[0] = 255;
+    assert_eq!(format!("{located:?}"), "Located { len: 90, .. }");
+    let frame = std::thread::spawn(|| Mbuf::from(located)).join().expect("no panic");
+    assert_eq!((frame.raw, frame.len(), frame.data()[0]), (raw, 90, 255));
+    assert_consistent(&frame);
+    // Whoever has it frees it.
+    let located = frame.locate().expect("still in one segment");
+    assert_eq!(pool.in_use(), 1);
+    drop(located);
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn a_frame_that_cannot_be_located_comes_back_as_it_is() {
+    let pool = pool("unlocated", 7, SMALL);
+    let scattered = frame(&pool, &pattern(2 * ROOM));
+    let scattered = scattered.locate().expect_err("in two segments");
+    assert_eq!(octets(&scattered), pattern(2 * ROOM));
+    assert_consistent(&scattered);
+}
