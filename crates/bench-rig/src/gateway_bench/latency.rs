@@ -20,15 +20,14 @@ use datapath::{
     wire_of as memory_wire,
 };
 use hdrhistogram::Histogram;
-use secy::{Burst, Engine};
+use secy::{Burst, Command, Engine, Event};
 use serde::Serialize;
 use std::collections::VecDeque;
 
-/// Length of a slice, in seconds, and of one in which it is found out how much the gateway can do.
+/// Length of a slice, in seconds, and of the one right before it in which it is found out how much the gateway can do now:
+/// half of what it could do a second ago is more than half where the machine has become slower.
 const SLICE: f64 = 10e-3;
-const MAX_SLICE: f64 = 20e-3;
-/// Slices of the latter kind.
-const MAX_SLICES: usize = 7;
+const MAX_SLICE: f64 = 5e-3;
 /// The load, as a part of the most.
 const LOAD: f64 = 0.5;
 /// What of that must be offered, or it is said.
@@ -81,13 +80,13 @@ impl Percentiles {
 pub(super) struct Row {
     #[serde(flatten)]
     about: About,
-    /// The most that the gateway did, in million frames a second.
+    /// The most that the gateway does, in million frames a second.
     max_mpps: f64,
     /// Million frames a second at which the latency was taken.
     offered_mpps: f64,
     /// What the gateway adds, with generator and receiver.
     latency_ns: Percentiles,
-    /// Generator and receiver alone.
+    /// The same with a core that passes frames on in place of the gateway.
     own_ns: Percentiles,
     /// The part of the frames that is not counted, since generator and receiver were kept from their work meanwhile.
     left_out: f64,
@@ -139,83 +138,90 @@ impl Latency {
         let mut gateway = Gateway::start(tasks, self.other.map(|_| self.core))?;
         let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
         rig.apart = self.other.is_some();
-        let mut most = 0.0_f64;
-        let mut held_back = false;
-        for slice in 0..=MAX_SLICES {
-            if self.stop.asked() {
-                return Ok(None);
-            }
-            let run = rig.run(None, MAX_SLICE, MOST_AT_ONCE, None, &mut || gateway.turn())?;
-            if slice > 0 {
-                most = most.max(run.fps);
-                held_back |= run.held_back;
-            }
-        }
+        let (mut most, mut held_back) = (Vec::new(), false);
+        let found = self.paced(&mut rig, &mut || gateway.turn(), |rig, gateway| {
+            let run = rig.run(None, MAX_SLICE, MOST_AT_ONCE, None, gateway)?;
+            held_back |= run.held_back;
+            most.push(run.fps);
+            Ok(run.fps * LOAD)
+        })?;
+        let sent = rig.sent;
+        gateway.stop()?;
+        let Some(found) = found else { return Ok(None) };
         if !held_back && self.other.is_some() {
             let path = path.name();
             self.remarks.push(format!(
                 "{case}, {path}: the generator was the limit; the gateway can do more than it was given"
             ));
         }
-        let fps = most * LOAD;
-        let before = rig.sent;
-        let (offered, latency) = self.paced(&mut rig, fps, &mut || gateway.turn())?;
-        let sent = rig.sent;
-        let left_out = rig.left_out as f64 / (sent - before).max(1) as f64;
-        gateway.stop()?;
-        if self.stop.asked() {
-            return Ok(None);
-        }
-        if offered < fps * KEPT_UP {
-            let (path, offered, asked) = (path.name(), offered / 1e6, fps / 1e6);
+        if found.kept_up < KEPT_UP {
+            let (path, part) = (path.name(), found.kept_up * 100.0);
             self.remarks.push(format!(
-                "{case}, {path}: at {offered:.2} Mpps rather than {asked:.2}, since the machine had other things to do"
+                "{case}, {path}: at {part:.0} % of the load that was asked for, since the machine had other things to do"
             ));
         }
         let done = done();
         ensure!(sent == done, "path {}: of {sent} frames {done} were done right", path.name());
 
-        // The same with a wire in place of the gateway.
-        let (near, far) = memory_wire(FRAMES);
+        // The same with a core in the gateway's place that passes frames on, and has nothing else to do.
+        let (near, rx) = memory_wire(FRAMES);
+        let (tx, far) = memory_wire(FRAMES);
+        let mut hop = Gateway::start(vec![Box::new(Hop { rx, tx })], self.other.map(|_| self.core))?;
         let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
-        let (_, own) = self.paced(&mut rig, fps, &mut || {})?;
-        if self.stop.asked() {
-            return Ok(None);
-        }
+        rig.apart = self.other.is_some();
+        let own = self.paced(&mut rig, &mut || hop.turn(), |_, _| Ok(found.fps))?;
+        hop.stop()?;
+        let Some(own) = own else { return Ok(None) };
         Ok(Some(Row {
             about: About::new(case, path),
-            max_mpps: rounded(most / 1e6),
-            offered_mpps: rounded(offered / 1e6),
-            latency_ns: latency,
-            own_ns: own,
-            left_out: rounded(left_out),
+            max_mpps: rounded(median(most) / 1e6),
+            offered_mpps: rounded(found.fps / 1e6),
+            latency_ns: found.latency,
+            own_ns: own.latency,
+            left_out: rounded(found.left_out),
             cores: 1 + usize::from(self.other.is_some()),
         }))
     }
 
-    /// Slices at a rate, until the end is asked for; says at which it was, and how long frames took. The first does not
-    /// count.
+    /// Slices, each at a load of its own, in frames a second. The first does not count. None where the end was asked for.
     fn paced(
         &self,
         rig: &mut Rig<'_, Clock>,
-        fps: f64,
         gateway: &mut dyn FnMut(),
-    ) -> Result<(f64, Percentiles)> {
-        let (mut rates, mut slices) = (Vec::new(), Vec::new());
-        let mut ages = histogram();
+        mut load: impl FnMut(&mut Rig<'_, Clock>, &mut dyn FnMut()) -> Result<f64>,
+    ) -> Result<Option<Paced>> {
+        let (mut rates, mut kept_up, mut slices) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ages, mut counted) = (histogram(), 0);
         for slice in 0..=self.slices {
             if self.stop.asked() {
-                break;
+                return Ok(None);
             }
+            let fps = load(rig, gateway)?;
             ages.reset();
+            let before = rig.sent;
             let run = rig.run(Some(fps), SLICE, FRAMES, Some(&mut ages), gateway)?;
+            counted += rig.sent - before;
             if slice > 0 {
                 rates.push(run.fps);
+                kept_up.push(run.fps / fps);
                 slices.push(Percentiles::of(&ages, self.clock.ticks(1.0)));
             }
         }
-        Ok((median(rates), Percentiles::median(&slices)))
+        let left_out = rig.left_out as f64 / counted.max(1) as f64;
+        let latency = Percentiles::median(&slices);
+        Ok(Some(Paced { fps: median(rates), kept_up: median(kept_up), latency, left_out }))
     }
+}
+
+/// What came of slices at a load.
+struct Paced {
+    /// Frames a second.
+    fps: f64,
+    /// What part of the load was offered.
+    kept_up: f64,
+    latency: Percentiles,
+    /// The part of the frames that is not counted.
+    left_out: f64,
 }
 
 /// No latencies yet, in ticks.
@@ -246,6 +252,30 @@ fn tasks(
             (vec![Box::new(protect), Box::new(verify)], received)
         }
     })
+}
+
+/// Passes frames on as they are.
+struct Hop {
+    rx: MemoryRx<Buffer>,
+    tx: MemoryTx<Buffer>,
+}
+
+impl Task for Hop {
+    fn poll(&mut self, _: &mut Engine) -> usize {
+        let mut frames = Burst::new();
+        self.rx.rx_burst(&mut frames);
+        let received = frames.len();
+        self.tx.tx_burst(&mut frames);
+        received
+    }
+
+    fn apply(&mut self, command: Command) -> Option<Event> {
+        Some(Event::Refused(command))
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
 }
 
 /// On a core of its own, or in turns with generator and receiver.
@@ -413,9 +443,10 @@ impl Bench for Latency {
 
     const TITLE: &'static str = "Latency that the gateway adds at half load";
     const ABOUT: &'static str = "Nanoseconds from right before a frame is put on one wire until it is taken from the other, \
-        with the gateway in between at half of the most that it can do. Wires are rings in memory; octets count with FCS. \
-        own is the same at the same rate with nothing in between: what generator and receiver have of it, which share a \
-        core. Frames on their way while that core was taken from them are left out. max is the longest of all, and as a rule the machine's doing: other work on the core, or interrupts.";
+        with the gateway in between at half of the most that it can do, which is found anew before each slice. Wires are rings in memory; octets count with FCS. \
+        own is the same at the same rate with a core in between that passes frames on and does nothing else: what the \
+        rig and the machine have of it, whose timers and other work interrupt that core. Frames on their way while generator \
+        and receiver, which share a core, were interrupted are left out.";
 
     fn heading(&self) -> String {
         let where_to = match self.other {
