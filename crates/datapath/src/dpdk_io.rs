@@ -24,33 +24,33 @@ impl From<DpdkFrame> for Mbuf {
     }
 }
 
-/// A frame in one piece and where its octets are.
+/// A [`DpdkFrame`] in one piece and where its octets are.
 #[derive(Debug)]
-pub struct LocatedFrame(dpdk::Located);
+pub struct LocatedDpdkFrame(dpdk::Located);
 
-impl AsRef<[u8]> for LocatedFrame {
+impl AsRef<[u8]> for LocatedDpdkFrame {
     #[inline(always)]
     fn as_ref(&self) -> &[u8] {
         self.0.as_ref()
     }
 }
 
-impl AsMut<[u8]> for LocatedFrame {
+impl AsMut<[u8]> for LocatedDpdkFrame {
     #[inline(always)]
     fn as_mut(&mut self) -> &mut [u8] {
         self.0.as_mut()
     }
 }
 
-impl From<LocatedFrame> for DpdkFrame {
+impl From<LocatedDpdkFrame> for DpdkFrame {
     #[inline(always)]
-    fn from(located: LocatedFrame) -> Self {
+    fn from(located: LocatedDpdkFrame) -> Self {
         DpdkFrame(located.0.into())
     }
 }
 
 impl FrameBuf for DpdkFrame {
-    type Located = LocatedFrame;
+    type Located = LocatedDpdkFrame;
 
     #[inline(always)]
     fn len(&self) -> usize {
@@ -112,8 +112,8 @@ impl FrameBuf for DpdkFrame {
     }
 
     #[inline(always)]
-    fn locate(self) -> Result<LocatedFrame, Self> {
-        self.0.locate().map(LocatedFrame).map_err(DpdkFrame)
+    fn locate(self) -> Result<LocatedDpdkFrame, Self> {
+        self.0.locate().map(LocatedDpdkFrame).map_err(DpdkFrame)
     }
 }
 

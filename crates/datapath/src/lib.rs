@@ -24,7 +24,7 @@ mod worker;
 pub use control::{ControlInlet, ControlOutlet, ControlPort, control_port};
 pub use counters::PathCounters;
 #[cfg(feature = "dpdk")]
-pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx};
+pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx, LocatedDpdkFrame};
 pub use fan_out::{MAX_CRYPTO_WORKERS, bursts_on_their_way};
 pub use io::{FrameRx, FrameTx, RECEIVED_AT_ONCE};
 pub use memory::{MemoryRx, MemoryTx, wire, wire_of};

@@ -41,11 +41,11 @@ impl<F: FrameBuf> Work<F> {
         (&mut self.plan, &mut self.received)
     }
 
-    /// Hands out the frames that it began with. `false` where it never began.
+    /// Hands out the frames that it began with. `false` where it never began, or in the other half.
     #[inline(always)]
-    pub(crate) fn end(&mut self, frames: &mut Burst<F>) -> bool {
+    pub(crate) fn end(&mut self, frames: &mut Burst<F>, seal: bool) -> bool {
         self.plan.give_back(frames);
-        std::mem::take(&mut self.begun)
+        std::mem::take(&mut self.begun) && self.seal == seal
     }
 }
 
@@ -66,7 +66,8 @@ impl<F: FrameBuf> Batch<F> {
 
     /// The frames: to be filled before it begins, to be taken when it is finished. In between this undoes the beginning.
     pub fn frames_mut(&mut self) -> &mut Burst<F> {
-        self.work.end(&mut self.frames);
+        self.work.plan.give_back(&mut self.frames);
+        self.work.begun = false;
         self.work.plan.clear();
         &mut self.frames
     }

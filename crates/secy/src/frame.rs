@@ -96,18 +96,26 @@ impl Segment {
 pub struct MemFrame {
     head: Segment,
     tail: Vec<Segment>,
+    /// As of an mbuf whose buffer is far away.
+    #[cfg(test)]
+    pub(crate) not_to_be_located: bool,
 }
+
+/// A [`MemFrame`] in one piece.
+#[derive(Debug)]
+pub struct WholeMemFrame(MemFrame);
 
 impl MemFrame {
     /// A frame in one piece.
     pub fn new(octets: &[u8]) -> Self {
-        MemFrame { head: Segment::new(octets), tail: Vec::new() }
+        MemFrame { head: Segment::new(octets), ..MemFrame::default() }
     }
 
     /// A frame in the given pieces.
     pub fn scattered<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut pieces = pieces.into_iter().map(Segment::new);
-        MemFrame { head: pieces.next().unwrap_or_default(), tail: pieces.collect() }
+        let head = pieces.next().unwrap_or_default();
+        MemFrame { head, tail: pieces.collect(), ..MemFrame::default() }
     }
 
     /// All octets, copied together.
@@ -124,20 +132,26 @@ impl From<&[u8]> for MemFrame {
     }
 }
 
-impl AsRef<[u8]> for MemFrame {
+impl AsRef<[u8]> for WholeMemFrame {
     fn as_ref(&self) -> &[u8] {
-        self.head()
+        self.0.head()
     }
 }
 
-impl AsMut<[u8]> for MemFrame {
+impl AsMut<[u8]> for WholeMemFrame {
     fn as_mut(&mut self) -> &mut [u8] {
-        self.head_mut()
+        self.0.head_mut()
+    }
+}
+
+impl From<WholeMemFrame> for MemFrame {
+    fn from(whole: WholeMemFrame) -> Self {
+        whole.0
     }
 }
 
 impl FrameBuf for MemFrame {
-    type Located = MemFrame;
+    type Located = WholeMemFrame;
 
     fn len(&self) -> usize {
         self.head.data().len() + self.tail.iter().map(|s| s.data().len()).sum::<usize>()
@@ -185,7 +199,7 @@ impl FrameBuf for MemFrame {
     }
 
     fn narrow(&mut self, front: usize, len: usize) -> &mut [u8] {
-        let MemFrame { head: Segment { octets, start, end }, tail } = self;
+        let MemFrame { head: Segment { octets, start, end }, tail, .. } = self;
         let all = *start..*end;
         assert!(tail.iter().all(|s| s.data().is_empty()) && front + len <= all.len());
         *start += front;
@@ -211,7 +225,11 @@ impl FrameBuf for MemFrame {
         self.tail.retain(|s| !s.data().is_empty());
     }
 
-    fn locate(self) -> Result<MemFrame, MemFrame> {
-        if self.is_contiguous() { Ok(self) } else { Err(self) }
+    fn locate(self) -> Result<WholeMemFrame, MemFrame> {
+        #[cfg(test)]
+        if self.not_to_be_located {
+            return Err(self);
+        }
+        if self.is_contiguous() { Ok(WholeMemFrame(self)) } else { Err(self) }
     }
 }

@@ -26,7 +26,7 @@ pub use command::{Command, Event, Retired};
 pub use counters::{
     Counter, RxSaCounters, RxScCounters, RxSecYCounters, TxSaCounters, TxScCounters, TxSecYCounters,
 };
-pub use frame::{FrameBuf, MemFrame};
+pub use frame::{FrameBuf, MemFrame, WholeMemFrame};
 pub use pn::{PnGate, SOFT_LIMIT_32, SOFT_LIMIT_XPN, last_pn};
 pub use rx::{MAX_RECEIVE_SCS, RxConfig, RxSc, RxSecY, ValidateFrames};
 pub use sa::{RxProgress, RxSa, SaError, SaParams, TxSa, Xpn, key_id};

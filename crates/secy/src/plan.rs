@@ -192,7 +192,7 @@ pub(crate) struct Plan<F: FrameBuf> {
     operations: ArrayVec<Later, MAX_BURST>,
     /// Frames with an operation that could be located, in their order.
     located: ArrayVec<F::Located, MAX_BURST>,
-    /// All others, by their numbers: those without an operation, and those in pieces.
+    /// All others, by their numbers: those without an operation, in pieces, or otherwise not to be located.
     others: ArrayVec<(u8, F), MAX_BURST>,
     /// Those of the operations, or of the last ones that there were: mostly the next burst has the same, and whoever
     /// counted its references anew would have it away from all crypto workers' caches.
@@ -301,7 +301,7 @@ impl<F: FrameBuf> Plan<F> {
 
     /// Carries the operations out on the frames that were taken, once.
     #[inline(always)]
-    pub(crate) fn carry_out(&mut self, engine: &mut Engine, rooms: &mut [IcvRoom], seal: bool) {
+    pub(crate) fn carry_out(&mut self, engine: &mut Engine, rooms: &mut [IcvRoom; MAX_BURST], seal: bool) {
         let Plan { operations, located, others, keys, sci, verdicts, state } = self;
         if *state != State::Made {
             return;
@@ -319,8 +319,7 @@ impl<F: FrameBuf> Plan<F> {
             let Some(key) = keys.get(usize::from(key)) else { return };
             let (tag, place) = (UsualTag { start: tag, sci: *sci }, later.place());
             while others.next_if(|(number, _)| *number < frame).is_some() {}
-            // Checked when it was written down. Were one left out, it would leave in the clear, or be judged by the next
-            // one's verdict.
+            // Checked when it was written down.
             let taken = match others.next_if(|(number, _)| *number == frame) {
                 Some((_, frame)) => {
                     let room = (!seal).then_some(room);
@@ -334,6 +333,10 @@ impl<F: FrameBuf> Plan<F> {
             if !taken {
                 return;
             }
+        }
+        // Were one left out, it would leave in the clear, or be judged by the next one's verdict.
+        if burst.len() != operations.len() || located.next().is_some() {
+            return;
         }
         if seal {
             engine.seal(&mut burst);
@@ -544,22 +547,40 @@ mod tests {
         assert_eq!(counts(&keys), 0);
     }
 
+    fn carry_out(plan: &mut Plan<MemFrame>, frames: &mut Burst<MemFrame>, seal: bool) {
+        plan.take(frames);
+        plan.carry_out(&mut Engine::new(), &mut [[0; ICV_LEN]; MAX_BURST], seal);
+        plan.give_back(frames);
+    }
+
     #[test]
     fn a_plan_that_does_not_fit_its_frames_is_not_carried_out_at_all() {
-        for (lens, fits) in [([94, 94], true), ([94, 93], false), ([93, 94], false)] {
-            for (pieces, seal) in [(1, true), (1, false), (2, true), (2, false)] {
+        let few: fn(&mut Burst<MemFrame>) = |frames| drop(frames.pop());
+        let many: fn(&mut Burst<MemFrame>) = |frames| frames.insert(0, MemFrame::new(&[5; 94]));
+        let first_short: fn(&mut Burst<MemFrame>) = |frames| frames[0].truncate(93);
+        let last_short: fn(&mut Burst<MemFrame>) = |frames| frames[1].truncate(93);
+        for (pieces, seal) in [(1, true), (1, false), (2, true), (2, false)] {
+            for (n, change) in [few, many, first_short, last_short].into_iter().enumerate() {
                 let mut frames = frames(&[50, 50], pieces);
                 let mut plan = plan(&mut frames, true);
-                frames.iter_mut().zip(lens).for_each(|(frame, len)| frame.truncate(len));
-                plan.take(&mut frames);
-                plan.carry_out(&mut Engine::new(), &mut [[0; ICV_LEN]; MAX_BURST], seal);
-                assert_eq!(plan.is_carried_out(), fits, "{lens:?}");
-                plan.give_back(&mut frames);
-                let changed = frames.iter().any(|f| f.to_vec().iter().any(|octet| *octet != 5));
-                // What is not authentic may be changed by opening it, or not.
-                assert!(if fits { changed || !seal } else { !changed }, "{lens:?} {pieces} {seal}");
+                // Frames are told by their numbers, so that one more only is one that has no operation.
+                let fits = n == 1;
+                change(&mut frames);
+                carry_out(&mut plan, &mut frames, seal);
+                assert_eq!(plan.is_carried_out(), fits, "{n} {pieces}");
+                assert!(
+                    fits || frames.iter().all(|f| f.to_vec().iter().all(|octet| *octet == 5)),
+                    "{n} {pieces}"
+                );
                 assert!(!plan.verdicts().is_authentic(0));
             }
+            let mut frames = frames(&[50, 50], pieces);
+            let mut sealing = plan(&mut frames, true);
+            carry_out(&mut sealing, &mut frames, true);
+            let mut opening = plan(&mut frames, true);
+            carry_out(&mut opening, &mut frames, false);
+            assert!(sealing.is_carried_out() && opening.verdicts().are_authentic(0..2));
+            assert!(frames.iter().all(|f| f.to_vec()[28..78] == [5; 50]));
         }
     }
 
@@ -567,20 +588,25 @@ mod tests {
     fn frames_come_back_as_they_were_and_those_with_an_operation_alone_are_changed() {
         let payloads: Vec<_> = (20..20 + MAX_BURST).collect();
         for (pieces, all) in [(1, true), (1, false), (2, true), (2, false)] {
-            let mut frames = frames(&payloads, pieces);
-            let before: Vec<_> = frames.iter().map(MemFrame::to_vec).collect();
-            let mut plan = plan(&mut frames, all);
-            plan.take(&mut frames);
-            assert_eq!((plan.len(), frames.len()), (MAX_BURST, 0));
-            assert_eq!(plan.all_octets().is_some(), pieces == 1);
-            plan.carry_out(&mut Engine::new(), &mut [[0; ICV_LEN]; MAX_BURST], true);
-            assert!(plan.is_carried_out());
-            plan.give_back(&mut frames);
-            assert_eq!((plan.len(), frames.len()), (0, MAX_BURST));
-            for (number, (frame, before)) in frames.iter().zip(&before).enumerate() {
-                let (frame, aad) = (frame.to_vec(), 28);
-                assert_eq!((frame.len(), &frame[..aad]), (before.len(), &before[..aad]));
-                assert_eq!(frame[aad..] != before[aad..], all || number > 0, "{number}");
+            for every in [1, 2, 7] {
+                let mut frames = frames(&payloads, pieces);
+                for (number, frame) in frames.iter_mut().enumerate() {
+                    frame.not_to_be_located = number % every > 0;
+                }
+                let before: Vec<_> = frames.iter().map(MemFrame::to_vec).collect();
+                let mut plan = plan(&mut frames, all);
+                plan.take(&mut frames);
+                assert_eq!((plan.len(), frames.len()), (MAX_BURST, 0));
+                assert_eq!(plan.all_octets().is_some(), pieces == 1 && every == 1);
+                plan.carry_out(&mut Engine::new(), &mut [[0; ICV_LEN]; MAX_BURST], true);
+                assert!(plan.is_carried_out());
+                plan.give_back(&mut frames);
+                assert_eq!((plan.len(), frames.len()), (0, MAX_BURST));
+                for (number, (frame, before)) in frames.iter().zip(&before).enumerate() {
+                    let (frame, aad) = (frame.to_vec(), 28);
+                    assert_eq!((frame.len(), &frame[..aad]), (before.len(), &before[..aad]));
+                    assert_eq!(frame[aad..] != before[aad..], all || number > 0, "{number}");
+                }
             }
         }
     }

@@ -387,7 +387,7 @@ impl RxSecY {
     /// room. Says how many octets the longest of the former has at most.
     pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>, set_aside: &mut Burst<F>) -> usize {
         let Batch { frames, work, .. } = batch;
-        if !work.end(frames) {
+        if !work.end(frames, false) {
             frames.clear();
             return 0;
         }

@@ -203,7 +203,7 @@ impl TxSecY {
     pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
         let Batch { frames, work, .. } = batch;
         // They would leave in the clear.
-        if !work.end(frames) {
+        if !work.end(frames, true) {
             frames.clear();
             return;
         }

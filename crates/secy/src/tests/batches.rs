@@ -2,23 +2,30 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 /// How many bursts are on their way at once, at most.
 const ON_THEIR_WAY: usize = 3;
 
-fn batch(frames: &[Vec<u8>], pieces: usize) -> Box<Batch<MemFrame>> {
+fn batch(frames: &[Vec<u8>], forms: &[usize]) -> Box<Batch<MemFrame>> {
     let mut batch = Box::<Batch<MemFrame>>::default();
-    batch.frames_mut().extend(frames.iter().map(|f| scattered(f, pieces)));
+    batch.frames_mut().extend(frames.iter().zip(forms.iter().cycle()).map(|(f, form)| formed(f, *form)));
     batch
 }
 
+/// Of frames of a burst, in turns: 0 in one piece that can be located, 1 in one that cannot, others in so many pieces.
+fn forms() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(prop_oneof![3 => Just(0), 2 => 1usize..4], 1..8)
+}
+
 /// In so many pieces, the first of which holds all headers.
-fn scattered(octets: &[u8], pieces: usize) -> MemFrame {
+fn formed(octets: &[u8], pieces: usize) -> MemFrame {
     if pieces <= 1 {
-        let whole = MemFrame::new(octets);
+        let mut whole = MemFrame::new(octets);
         // What workers write themselves is in frames like this one alone.
         assert!(whole.is_contiguous() && whole.has_room(16, wire::ICV_LEN));
+        whole.not_to_be_located = pieces == 1;
         return whole;
     }
     let (head, rest) = octets.split_at(octets.len().min(44));
@@ -84,6 +91,7 @@ enum Mishap {
     Spoilt(usize),
     Cut(usize),
     Strange(Vec<u8>),
+    Eapol,
 }
 
 fn mishap() -> impl Strategy<Value = Mishap> {
@@ -94,6 +102,7 @@ fn mishap() -> impl Strategy<Value = Mishap> {
         1 => any::<usize>().prop_map(Mishap::Spoilt),
         1 => any::<usize>().prop_map(Mishap::Cut),
         1 => proptest::collection::vec(any::<u8>(), 0..80).prop_map(Mishap::Strange),
+        1 => Just(Mishap::Eapol),
     ]
 }
 
@@ -109,7 +118,7 @@ proptest! {
     fn protect(
         frames in frames(),
         size in 1usize..=64,
-        pieces in 0usize..4,
+        forms in forms(),
         choices in (0usize..4, any::<bool>(), 0usize..3, 0usize..3, 0usize..3),
     ) {
         let (suite, encrypt, offset, mode, tags) = choices;
@@ -117,7 +126,7 @@ proptest! {
         let (mut at_once, counts_at_once) = watched(&setup);
         let (mut apart, counts_apart) = watched(&setup);
         let wanted: Vec<_> = frames.chunks(size).flat_map(|f| super::protect(&mut at_once, f)).collect();
-        let bursts = frames.chunks(size).map(|f| batch(f, pieces)).collect();
+        let bursts = frames.chunks(size).map(|f| batch(f, &forms)).collect();
         let found = through(&mut apart, bursts, TxSecY::begin, TxSecY::finish);
         prop_assert_eq!(&found, &wanted);
         prop_assert_eq!(counts_apart(), counts_at_once());
@@ -128,7 +137,7 @@ proptest! {
         frames in frames(),
         mishaps in proptest::collection::vec(mishap(), 120),
         size in 1usize..=64,
-        pieces in 0usize..4,
+        forms in forms(),
         window in 0u64..4,
         how in (0usize..3, any::<bool>()),
         choices in (0usize..4, any::<bool>(), 0usize..3, 0usize..3, 0usize..3),
@@ -149,18 +158,31 @@ proptest! {
                 Mishap::Spoilt(at) => frame[at % len] ^= 1,
                 Mishap::Cut(at) => frame.truncate(at % len),
                 Mishap::Strange(octets) => frame = octets,
+                Mishap::Eapol => {
+                    line.push([&frame[..12], &[0x88, 0x8e, 3], &len.to_be_bytes()].concat());
+                }
             }
             line.push(frame);
         }
         let (mut at_once, mut apart) = (setup.rx(), setup.rx());
-        let wanted: Vec<_> = line.chunks(size).flat_map(|f| super::verify(&mut at_once, f)).collect();
-        let bursts = line.chunks(size).map(|f| batch(f, pieces)).collect();
+        let bursts = line.chunks(size).map(|f| batch(f, &forms)).collect();
+        let (mut engine, mut wanted_aside, found_aside) = (Engine::new(), Vec::new(), RefCell::new(Vec::new()));
+        let mut wanted = Vec::new();
+        for octets in line.chunks(size) {
+            let (mut frames, mut aside) = (octets.iter().map(|f| MemFrame::new(f)).collect(), Burst::new());
+            at_once.verify(&mut engine, &mut frames, &mut aside);
+            wanted.extend(frames.iter().map(MemFrame::to_vec));
+            wanted_aside.extend(aside.iter().map(MemFrame::to_vec));
+        }
         let finish = |rx: &mut RxSecY, batch: &mut Batch<MemFrame>| {
-            let longest = rx.finish(batch, &mut Burst::new());
+            let mut aside = Burst::new();
+            let longest = rx.finish(batch, &mut aside);
+            found_aside.borrow_mut().extend(aside.iter().map(MemFrame::to_vec));
             assert!(batch.frames_mut().iter().all(|f| f.len() <= longest), "none is longer");
         };
         let found = through(&mut apart, bursts, RxSecY::begin, finish);
         prop_assert_eq!(&found, &wanted);
+        prop_assert_eq!(found_aside.into_inner(), wanted_aside);
         prop_assert_eq!(moved(&apart), moved(&at_once));
         let octets = |rx: &RxSecY| -> Vec<_> { rx.all_sa_counters().iter().map(|c| c.in_octets_decrypted.get() + c.in_octets_validated.get()).collect() };
         prop_assert_eq!(octets(&apart), octets(&at_once));
@@ -172,11 +194,15 @@ proptest! {
 #[test]
 fn without_keys_or_protection_a_batch_comes_to_the_same_end() {
     let mut tx = TxSecY::new(TxConfig { protect_frames: false, ..Setup::default().tx().config().clone() });
-    let out =
-        through(&mut tx, vec![batch(&[frame(60), frame(9700), frame(70)], 1)], TxSecY::begin, TxSecY::finish);
+    let out = through(
+        &mut tx,
+        vec![batch(&[frame(60), frame(9700), frame(70)], &[0])],
+        TxSecY::begin,
+        TxSecY::finish,
+    );
     assert_eq!(out, [frame(60), frame(70)]);
     let mut tx = TxSecY::new(Setup::default().tx().config().clone());
-    let out = through(&mut tx, vec![batch(&[frame(60)], 1)], TxSecY::begin, TxSecY::finish);
+    let out = through(&mut tx, vec![batch(&[frame(60)], &[0])], TxSecY::begin, TxSecY::finish);
     assert!(out.is_empty());
     assert_eq!(tx.counters().out_pkts_no_sa.get(), 1);
 }
@@ -186,7 +212,7 @@ fn without_keys_or_protection_a_batch_comes_to_the_same_end() {
 fn a_batch_that_was_never_carried_out_is_dropped() {
     let setup = Setup::default();
     let mut tx = setup.tx();
-    let mut forgotten = batch(&[frame(60), frame(80)], 1);
+    let mut forgotten = batch(&[frame(60), frame(80)], &[0]);
     tx.begin(&mut forgotten);
     tx.finish(&mut forgotten);
     assert!(forgotten.is_empty());
@@ -199,7 +225,7 @@ fn a_batch_that_was_never_carried_out_is_dropped() {
         let setup = Setup { encrypt, validate_frames, ..Setup::default() };
         let sealed = super::protect(&mut setup.tx(), &[frame(60), frame(80)]);
         let mut rx = setup.rx();
-        let mut batch = batch(&sealed, 1);
+        let mut batch = batch(&sealed, &[0]);
         rx.begin(&mut batch);
         rx.finish(&mut batch, &mut Burst::new());
         assert!(batch.is_empty(), "{encrypt} {validate_frames:?}");
@@ -212,7 +238,7 @@ fn a_batch_that_was_never_carried_out_is_dropped() {
 fn a_batch_is_carried_out_once() {
     let setup = Setup::default();
     let (mut tx, mut engine) = (setup.tx(), Engine::new());
-    let mut twice = batch(&[frame(60), frame(80)], 1);
+    let mut twice = batch(&[frame(60), frame(80)], &[0]);
     tx.begin(&mut twice);
     twice.crypt(&mut engine);
     twice.crypt(&mut engine);
@@ -228,14 +254,14 @@ fn a_batch_is_carried_out_once() {
 fn a_batch_that_was_meddled_with_is_dropped() {
     let setup = Setup::default();
     let (mut tx, mut rx, mut engine) = (setup.tx(), setup.rx(), Engine::new());
-    let mut never = batch(&[frame(60)], 1);
+    let mut never = batch(&[frame(60)], &[0]);
     tx.finish(&mut never);
     assert!(never.is_empty());
-    let mut never = batch(&super::protect(&mut setup.tx(), &[frame(60)]), 1);
+    let mut never = batch(&super::protect(&mut setup.tx(), &[frame(60)]), &[0]);
     rx.finish(&mut never, &mut Burst::new());
     assert!(never.is_empty());
     for after_crypt in [false, true] {
-        let mut stuffed = batch(&[frame(60)], 1);
+        let mut stuffed = batch(&[frame(60)], &[0]);
         tx.begin(&mut stuffed);
         if after_crypt {
             stuffed.crypt(&mut engine);
@@ -245,11 +271,22 @@ fn a_batch_that_was_meddled_with_is_dropped() {
         tx.finish(&mut stuffed);
         assert!(stuffed.is_empty());
     }
-    let mut again = batch(&[frame(60)], 1);
+    let mut again = batch(&[frame(60)], &[0]);
     tx.begin(&mut again);
     again.crypt(&mut engine);
     tx.finish(&mut again);
     assert_eq!(again.len(), 1);
     tx.finish(&mut again);
     assert!(again.is_empty());
+    // Begun in one half, finished in the other.
+    let mut other = batch(&[frame(60)], &[0]);
+    tx.begin(&mut other);
+    other.crypt(&mut engine);
+    rx.finish(&mut other, &mut Burst::new());
+    assert!(other.is_empty());
+    let mut other = batch(&super::protect(&mut setup.tx(), &[frame(60)]), &[0]);
+    rx.begin(&mut other);
+    other.crypt(&mut engine);
+    tx.finish(&mut other);
+    assert!(other.is_empty());
 }
