@@ -43,7 +43,8 @@ enum CliCommand {
     /// that is installed, on devices like these, in turns with the gateway.
     ///
     /// --latency is the time that the gateway adds at half of the most that it can do, from wire to wire, with the gateway
-    /// on one core and generator and receiver together on another. `own` is the same with nothing in between.
+    /// on one core and generator and receiver together on another. `own` is the same with a core in between that only passes
+    /// frames on.
     ///
     /// --duplex is protect on one core and verify on another, each alone and both at once.
     ///

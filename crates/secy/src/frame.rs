@@ -114,8 +114,9 @@ impl MemFrame {
     /// A frame in the given pieces.
     pub fn scattered<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut pieces = pieces.into_iter().map(Segment::new);
-        let head = pieces.next().unwrap_or_default();
-        MemFrame { head, tail: pieces.collect(), ..MemFrame::default() }
+        let mut frame = MemFrame { head: pieces.next().unwrap_or_default(), ..MemFrame::default() };
+        frame.tail.extend(pieces);
+        frame
     }
 
     /// All octets, copied together.
