@@ -29,18 +29,6 @@ pub(crate) struct Work<F: FrameBuf> {
 }
 
 impl<F: FrameBuf> Work<F> {
-    /// Begins anew.
-    pub(crate) fn begin_sealing(&mut self) -> (&mut Plan<F>, &mut tx::Found) {
-        (self.seal, self.begun) = (true, true);
-        (&mut self.plan, &mut self.sent)
-    }
-
-    /// Begins anew.
-    pub(crate) fn begin_opening(&mut self) -> (&mut Plan<F>, &mut rx::Found) {
-        (self.seal, self.begun) = (false, true);
-        (&mut self.plan, &mut self.received)
-    }
-
     /// Hands out the frames that it began with. `false` where it never began, or in the other half.
     #[inline(always)]
     pub(crate) fn end(&mut self, frames: &mut Burst<F>, seal: bool) -> bool {
@@ -66,10 +54,34 @@ impl<F: FrameBuf> Batch<F> {
 
     /// The frames: to be filled before it begins, to be taken when it is finished. In between this undoes the beginning.
     pub fn frames_mut(&mut self) -> &mut Burst<F> {
+        self.forget();
+        &mut self.frames
+    }
+
+    /// It never began.
+    fn forget(&mut self) {
         self.work.plan.give_back(&mut self.frames);
         self.work.begun = false;
         self.work.plan.clear();
-        &mut self.frames
+    }
+
+    /// Begins anew.
+    fn begin(&mut self, seal: bool) -> (&mut Burst<F>, &mut Work<F>) {
+        self.forget();
+        (self.work.seal, self.work.begun) = (seal, true);
+        (&mut self.frames, &mut self.work)
+    }
+
+    /// Begins anew: its frames, and what becomes of them.
+    pub(crate) fn begin_sealing(&mut self) -> (&mut Burst<F>, &mut Plan<F>, &mut tx::Found) {
+        let (frames, Work { plan, sent, .. }) = self.begin(true);
+        (frames, plan, sent)
+    }
+
+    /// The same on receive.
+    pub(crate) fn begin_opening(&mut self) -> (&mut Burst<F>, &mut Plan<F>, &mut rx::Found) {
+        let (frames, Work { plan, received, .. }) = self.begin(false);
+        (frames, plan, received)
     }
 
     /// How many frames there are.
@@ -94,7 +106,7 @@ impl<F: FrameBuf> Batch<F> {
 
     /// Lets keys go, which it otherwise keeps until it has others, in case it has the same again. Undoes its beginning.
     pub fn let_keys_go(&mut self) {
-        self.frames_mut();
+        self.forget();
         self.work.plan.let_keys_go();
     }
 }

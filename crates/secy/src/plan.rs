@@ -222,7 +222,7 @@ impl<F: FrameBuf> Default for Plan<F> {
 }
 
 impl<F: FrameBuf> Plan<F> {
-    /// Takes the frames whose operations were written down.
+    /// Takes all frames of the burst whose operations were written down.
     #[inline(always)]
     pub(crate) fn take(&mut self, frames: &mut Burst<F>) {
         let mut operations = self.operations.iter().peekable();
@@ -282,7 +282,8 @@ impl<F: FrameBuf> Plan<F> {
         self.verdicts
     }
 
-    /// The octets of all operations' frames, in the order in which operations came. `None` where some are in pieces.
+    /// The octets of all operations' frames, in the order in which operations came. `None` where some could not
+    /// be located.
     #[inline(always)]
     pub(crate) fn all_octets(&mut self) -> Option<impl Iterator<Item = &mut [u8]>> {
         let all = self.located.len() == self.operations.len();

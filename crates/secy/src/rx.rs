@@ -373,10 +373,8 @@ impl RxSecY {
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
     /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
-        batch.frames_mut();
-        let Batch { frames, work, .. } = batch;
         let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
-        let (mut plan, found) = work.begin_opening();
+        let (frames, mut plan, found) = batch.begin_opening();
         found.clear();
         self.first_pass(frames, &mut plan, &mut rooms, found);
         plan.take(frames);

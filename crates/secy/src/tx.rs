@@ -189,9 +189,7 @@ impl TxSecY {
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
     /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
-        batch.frames_mut();
-        let Batch { frames, work, .. } = batch;
-        let (mut plan, found) = work.begin_sealing();
+        let (frames, mut plan, found) = batch.begin_sealing();
         found.clear();
         if let Some(an) = self.admit(frames) {
             self.first_pass(an, frames, &mut plan, found);

@@ -452,10 +452,12 @@ impl Bench for Latency {
 
     const TITLE: &'static str = "Latency that the gateway adds at half load";
     const ABOUT: &'static str = "Nanoseconds from right before a frame is put on one wire until it is taken from the other, \
-        with the gateway in between at half of the most that it can do, which is found anew before each slice. Wires are rings in memory; octets count with FCS. \
+        with the gateway in between at half of the most that it can do, which is found anew before each slice. Wires are \
+        rings in memory; octets count with FCS. \
         own is the same at the same rate with a core in between that passes frames on and does nothing else: what the \
         rig and the machine have of it, whose timers and other work interrupt cores. Frames on their way while generator \
-        and receiver, which share a core, were interrupted are left out.";
+        and receiver, which share a core, were interrupted are left out. max is the longest of all, and as a rule the \
+        machine's doing.";
 
     fn heading(&self) -> String {
         let where_to = match self.other {
@@ -549,7 +551,13 @@ mod tests {
         kept: VecDeque<(u64, Buffer)>,
     }
 
-    impl Delay<'_> {
+    impl<'a> Delay<'a> {
+        /// Between the two ends that it is reached by.
+        fn new(clock: &'a Looks, ticks: u64) -> (MemoryTx<Buffer>, Self, MemoryRx<Buffer>) {
+            let ((near, rx), (tx, far)) = (memory_wire(FRAMES), memory_wire(FRAMES));
+            (near, Delay { clock, ticks, rx, tx, kept: VecDeque::new() }, far)
+        }
+
         fn turn(&mut self) {
             let now = self.clock.now();
             let mut burst = Burst::new();
@@ -566,9 +574,7 @@ mod tests {
     fn a_delay_is_found() {
         for ticks in [0, 5_000, 200_000] {
             let clock = Looks::default();
-            let (near, rx) = memory_wire(FRAMES);
-            let (tx, far) = memory_wire(FRAMES);
-            let mut delay = Delay { clock: &clock, ticks, rx, tx, kept: VecDeque::new() };
+            let (near, mut delay, far) = Delay::new(&clock, ticks);
             let frames = [vec![0; 60]];
             let mut rig = Rig::new(&clock, near, far, &frames, true);
             let mut ages = histogram();
@@ -587,9 +593,7 @@ mod tests {
     #[test]
     fn each_slice_has_its_own_load_and_the_first_does_not_count() {
         let clock = Looks::default();
-        let (near, rx) = memory_wire(FRAMES);
-        let (tx, far) = memory_wire(FRAMES);
-        let mut delay = Delay { clock: &clock, ticks: 1_000, rx, tx, kept: VecDeque::new() };
+        let (near, mut delay, far) = Delay::new(&clock, 1_000);
         let frames = [vec![0; 60]];
         let mut rig = Rig::new(&clock, near, far, &frames, true);
         let mut loads = [5e6, 1e6, 3e6, 2e6].into_iter();
@@ -610,9 +614,7 @@ mod tests {
     fn what_the_rig_itself_is_held_up_for_is_left_out() {
         for apart in [false, true] {
             let clock = Looks::default();
-            let (near, rx) = memory_wire(FRAMES);
-            let (tx, far) = memory_wire(FRAMES);
-            let mut delay = Delay { clock: &clock, ticks: 1_000, rx, tx, kept: VecDeque::new() };
+            let (near, mut delay, far) = Delay::new(&clock, 1_000);
             let frames = [vec![0; 60]];
             let mut rig = Rig::new(&clock, near, far, &frames, true);
             rig.apart = apart;
