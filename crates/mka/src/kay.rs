@@ -465,6 +465,7 @@ impl Kay {
         }
         let (_, last) = self.key_server.joined.get_or_insert((now, now));
         *last = now;
+        self.expect_key();
         self.want_key(Reason::Members);
         self.hello_soon(now);
     }
@@ -498,6 +499,7 @@ impl Kay {
             }
         }
         self.out.actions.push_back(Action::RemoveRxSc(sci));
+        self.expect_key();
         self.want_key(Reason::Members);
         self.hello_soon(now);
     }
@@ -528,13 +530,17 @@ impl Kay {
     }
 
     /// Some key servers hand out nothing to a station that comes up right after they have handed something out, and never
-    /// think of it again. Such a station leaves for as long as it takes to be forgotten, and for the key server to be
-    /// ready for the next.
+    /// think of it again; some hand a SAK out once, and not again to one that lost the frame. Such a station leaves for as
+    /// long as it takes to be forgotten, and for the key server to be ready for the next.
     fn mind_being_left_out(&mut self, now: Time) {
         let times = &self.config.times;
         let sci = match self.server {
             // What was refused is given.
-            Some(Server::Peer { sci, .. }) if self.cp.is_idle() && self.refused.is_none() => sci,
+            Some(Server::Peer { sci, mi })
+                if self.refused.is_none() && (self.cp.is_idle() || self.has_outdated_key(mi)) =>
+            {
+                sci
+            }
             _ => {
                 self.timers.stop(Timer::LeftOut);
                 return;
@@ -548,6 +554,20 @@ impl Kay {
         } else if self.timers.get(Timer::LeftOut).is_none() {
             self.timers.set(Timer::LeftOut, now + 2 * times.life);
         }
+    }
+
+    /// The group is another one now. Its key server makes a key for it, and first may wait for it to be complete; what it
+    /// made before it no longer hands out.
+    fn expect_key(&mut self) {
+        if !self.cp.is_idle() {
+            self.timers.stop(Timer::LeftOut);
+        }
+    }
+
+    /// The key server has gone over to a key that has not come here.
+    fn has_outdated_key(&self, server: MemberId) -> bool {
+        let server = self.live().find(|peer| peer.mi == server);
+        server.and_then(Peer::transmit_key).is_some_and(|key| !self.cp.has(key))
     }
 
     /// Everything that follows from what has changed.

@@ -41,6 +41,14 @@ impl Peer {
         self.uses(key).is_some_and(|(_, transmits)| transmits)
     }
 
+    /// What it said that it transmits under.
+    pub(crate) fn transmit_key(&self) -> Option<KeyIdentifier> {
+        let said = self.sak_use.as_ref()?;
+        let slots = [(&said.latest, said.latest_tx), (&said.old, said.old_tx)];
+        let (used, _) = slots.into_iter().find(|(_, transmits)| *transmits)?;
+        Some(KeyIdentifier { mi: used.mi, kn: used.kn })
+    }
+
     fn uses(&self, key: KeyIdentifier) -> Option<(bool, bool)> {
         let said = self.sak_use.as_ref()?;
         let is = |used: &wire::KeyUse| used.mi == key.mi && used.kn == key.kn;

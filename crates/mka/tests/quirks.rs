@@ -105,6 +105,36 @@ fn a_station_that_is_given_no_key_comes_back_as_a_new_one() {
     lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
 }
 
+/// Some key servers hand a SAK out in one MKPDU: who lost it would go on with the one before, which nobody else uses.
+#[test]
+fn a_station_that_lost_its_next_key_comes_back_as_a_new_one() {
+    let mut lan = Lan::new(3);
+    for number in 1..=3 {
+        let mut config = Lan::config(number);
+        config.suites = vec![CipherSuite::GcmAes128];
+        let number = lan.add(config);
+        lan.start(number);
+    }
+    lan.run(20 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    lan.lose_from(0, 1, 100);
+    lan.rekey();
+    lan.run(Time::from_millis(100)).unwrap();
+    lan.lose_from(0, 1, 0);
+    lan.stations[0].quirk = Some(Quirk::WithholdsKey(before.kn + 1));
+    // The key server waits until its transmit delay is over, and then the other one for two life times.
+    lan.run(17 * SECOND).unwrap();
+    let transmits: Vec<_> =
+        lan.stations.iter().map(|station| station.transmits().unwrap().kn - before.kn).collect();
+    assert_eq!(transmits, [1, 0, 1], "{}", lan.tale());
+    assert!(!lan.tale().contains("LeftOut"), "it has patience");
+    lan.run(4 * SECOND).unwrap();
+    assert!(lan.tale().contains("LeftOut"), "{}", lan.tale());
+    lan.run(20 * SECOND).unwrap();
+    let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+    assert!(after.mi == before.mi && after.kn > before.kn + 1, "{after}");
+}
+
 /// Two of them around a key server of ours: each may hear the other speak of a SAK before that knows it, and begin anew,
 /// and be heard of as another station then. This must not go on and on.
 #[test]

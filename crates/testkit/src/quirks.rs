@@ -26,6 +26,8 @@ pub enum Quirk {
     NamesGcmAes128Otherwise,
     /// It hands out nothing.
     Withholds,
+    /// It hands out nothing of the SAK with this number: it did once, and the frame was lost.
+    WithholdsKey(u32),
     /// It hands out permission to send in the clear, in place of SAKs.
     PlainText,
     /// It gives all stations of an XPN SAK one SSCI: the live list is that of one station, again and again.
@@ -181,6 +183,13 @@ impl Quirk {
                     writer.distributed_sak(&DistributedSak { an, confidentiality_offset, form }).unwrap();
                 }
                 (Quirk::Withholds, ParameterSet::DistributedSak(_)) => {}
+                (
+                    Quirk::WithholdsKey(withheld),
+                    ParameterSet::DistributedSak(DistributedSak {
+                        form: DistributedSakForm::GcmAes128 { kn, .. } | DistributedSakForm::Suite { kn, .. },
+                        ..
+                    }),
+                ) if kn == withheld => {}
                 (Quirk::PlainText, ParameterSet::DistributedSak(sak)) => {
                     let form = DistributedSakForm::PlainText;
                     writer.distributed_sak(&DistributedSak { form, ..sak }).unwrap();
