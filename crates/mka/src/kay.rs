@@ -20,6 +20,9 @@ use wire::{
 /// MKPDUs in quick succession after the start, so that others hear soon (milliseconds between them).
 const RAMP: [u64; 4] = [100, 200, 400, 800];
 
+/// Hellos come sooner than they have to by a random octet of so many: by an eighth at most.
+const SOONER: f64 = 8.0 * 256.0;
+
 /// One station's side of MKA on one link.
 #[derive(Debug)]
 pub struct Kay {
@@ -254,7 +257,12 @@ impl Kay {
             None => self.config.times.hello,
         };
         self.ramp += 1;
-        self.timers.set(Timer::Hello, now + interval.min(self.config.times.hello));
+        // Never long in step with another station. What two write at one time lists each by the MKPDU before, and some that
+        // read both take that for the newer one, and list it so themselves: in time nobody has a recent number, and all
+        // count as gone.
+        let [sooner] = self.random.octets();
+        let interval = interval.min(self.config.times.hello).mul_f64(1.0 - f64::from(sooner) / SOONER);
+        self.timers.set(Timer::Hello, now + interval);
         self.last_sent = Some(now);
         // A number is never used twice.
         let Some(mn) = self.mn.checked_add(1) else {

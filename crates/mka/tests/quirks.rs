@@ -167,6 +167,28 @@ fn touchy_peers_come_to_rest() {
     assert!(late <= LANS / 10, "{late} LANs took long");
 }
 
+/// Such stations list one by a number that is old, again and again, if it speaks at one time with one of them.
+#[test]
+fn what_is_listed_by_hearsay_is_live() {
+    for seed in 0..300 {
+        let mut lan = Lan::new(seed);
+        lan.set_faults(Faults { delay: Time::from_millis(40), ..Faults::NONE });
+        lan.in_order = true;
+        for number in 0..3 {
+            let mut config = Lan::config(number + 1);
+            config.suites = vec![CipherSuite::GcmAes128];
+            let number = lan.add(config);
+            lan.stations[number].quirk = (number != 1).then_some(Quirk::Hearsay);
+            lan.start(number);
+            let pause = lan.random().u64(0..2000);
+            lan.run(Time::from_millis(pause)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        }
+        lan.run(120 * SECOND).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        lan.agreed().unwrap_or_else(|why| panic!("seed {seed}: {why}\n{}", lan.tale()));
+        assert!(!lan.tale().contains("PeerLost"), "seed {seed}:\n{}", lan.tale());
+    }
+}
+
 /// More in the clear than was asked for is not for the key server to decide.
 #[test]
 fn a_greater_offset_than_ones_own_is_refused() {

@@ -443,6 +443,9 @@ impl Lan {
                 let station = &mut self.stations[to];
                 let kay = station.kay.as_mut().filter(|_| station.life == life)?;
                 let Config { cak, ckn, .. } = &station.config;
+                if station.quirk == Some(Quirk::Hearsay) {
+                    station.sent.hear(&octets);
+                }
                 let touched = match station.quirk {
                     Some(Quirk::Touchy) => station.sent.touch(now, &octets, &kay.status(now), cak, ckn),
                     _ => Touched::Takes,
@@ -719,7 +722,7 @@ impl Lan {
             None => self.transmit(from, frame),
             Some(Quirk::Touchy) if !sent.sends(frame, now) => {}
             Some(quirk) => {
-                let frame = quirk.rewrite(frame, &config.cak, &config.ckn);
+                let frame = quirk.rewrite(frame, sent, &config.cak, &config.ckn);
                 self.transmit(from, &frame);
             }
         }

@@ -32,13 +32,16 @@ pub enum Quirk {
     PlainText,
     /// It gives all stations of an XPN SAK one SSCI: the live list is that of one station, again and again.
     SharesSsci,
-    /// It speaks every two seconds and when it gets a key, and at no other time; takes a new member identifier when one
+    /// It speaks with every regular hello and when it gets a key, and at no other time; takes a new member identifier when one
     /// that is not live to it, and does not list it by a recent number, speaks of a SAK; and ignores those who do the same
     /// for three seconds.
     Touchy,
+    /// It lists stations by the numbers that it read last, be it in their own MKPDUs or in the lists of others, which may
+    /// have been written before theirs came.
+    Hearsay,
 }
 
-/// What a touchy station last sent.
+/// What an odd station last sent and heard.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// When the next is due.
@@ -49,6 +52,8 @@ pub(crate) struct Sent {
     ignored: HashMap<Sci, mka::Time>,
     /// What the last said of SAKs.
     used: Option<[bool; 4]>,
+    /// The number of everybody's last MKPDU, by hearsay.
+    mns_of: HashMap<MemberId, u32>,
 }
 
 /// What a touchy station does about an MKPDU.
@@ -79,7 +84,7 @@ impl Sent {
         if !news && now < self.next {
             return false;
         }
-        (self.next, self.used) = (now + mka::Time::from_millis(1900), used);
+        (self.next, self.used) = (now + mka::Time::from_millis(1700), used);
         self.mns = [self.mns[1], pdu.basic().mn];
         true
     }
@@ -133,9 +138,22 @@ impl Sent {
     }
 }
 
+impl Sent {
+    /// Remembers the numbers that an MKPDU names.
+    pub(crate) fn hear(&mut self, frame: &[u8]) {
+        let Ok(pdu) = Mkpdu::new_checked(frame) else { return };
+        self.mns_of.insert(pdu.basic().mi, pdu.basic().mn);
+        for set in pdu.sets() {
+            if let ParameterSet::LivePeerList(list) = set {
+                self.mns_of.extend(list.iter());
+            }
+        }
+    }
+}
+
 impl Quirk {
     /// An MKPDU of a station with this CAK as it sends it.
-    pub(crate) fn rewrite(self, frame: &[u8], cak: &Cak, ckn: &Ckn) -> Vec<u8> {
+    pub(crate) fn rewrite(self, frame: &[u8], sent: &Sent, cak: &Cak, ckn: &Ckn) -> Vec<u8> {
         let pdu = Mkpdu::new_checked(frame).unwrap();
         let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
         let mut writer =
@@ -160,6 +178,10 @@ impl Quirk {
                 (Quirk::XpnUnsaid, ParameterSet::Xpn(_)) => {}
                 (Quirk::XpnUnsaid, ParameterSet::LivePeerList(list)) => {
                     writer.live_peers(0, list.iter()).unwrap();
+                }
+                (Quirk::Hearsay, ParameterSet::LivePeerList(list)) => {
+                    let heard = |(mi, mn)| (mi, sent.mns_of.get(&mi).copied().unwrap_or(mn));
+                    writer.live_peers(list.key_server_ssci(), list.iter().map(heard)).unwrap();
                 }
                 (Quirk::Announces, ParameterSet::Xpn(_)) => writer.xpn(&XpnRepr::default()).unwrap(),
                 (Quirk::SharesSsci, ParameterSet::LivePeerList(list)) if list.key_server_ssci() != 0 => {
