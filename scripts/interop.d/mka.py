@@ -64,7 +64,8 @@ class Agreement:
                 self._gateway.stop()
         finally:
             for guest in self._guests:
-                log = self._outcome.logs[f"supplicant of {guest.ip}"] = supplicant.log(guest)
+                log = supplicant.log(guest)
+                self._outcome.logs[f"supplicant of {guest.ip}"] = supplicant.gist(log)
                 (self._directory / f"supplicant-{guest.ip}.log").write_text(log)
                 supplicant.kill(guest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from cases import MkaCase
@@ -12,6 +13,11 @@ from testbed import MACSEC_OVERHEAD, QUEUE
 SUPPLICANT = "/tools/wpa_supplicant"
 CLI = "/tools/wpa_cli"
 LOG = "supplicant.log"
+HAPPENED = re.compile(r"KaY: |CP: ")
+ROUTINE = re.compile(
+    r"hexdump|RX EAPOL|Decode received|Encode and send|Ethernet header|Common EAPOL|Participant timer"
+    r"|Peer's version|i_in_peerlist|My MI - received"
+)
 
 
 def start(guest: Guest, case: MkaCase, association: Association, priority: int) -> None:
@@ -51,6 +57,11 @@ def status(guest: Guest) -> dict[str, str]:
 
 def log(guest: Guest) -> str:
     return guest.run(f"tail -n 5000 {LOG} || true")
+
+
+def gist(log: str) -> str:
+    """Of a supplicant's log, what happened to it; not what was in the MKPDUs, nor that there was one."""
+    return "\n".join(line for line in log.splitlines() if HAPPENED.search(line) and not ROUTINE.search(line))
 
 
 def _configuration(guest: Guest, case: MkaCase, association: Association, priority: int) -> list[str]:
