@@ -24,8 +24,8 @@ const PATIENCE: Time = Time::from_secs(45);
 /// And for those whose keys are just changing.
 const MORE_PATIENCE: u32 = 20;
 /// Runs, and at least so many hours in them.
-const RUNS: u64 = 2500;
-const HOURS: u64 = 6_000;
+const RUNS: u64 = 1700;
+const HOURS: u64 = 4_000;
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
