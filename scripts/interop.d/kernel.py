@@ -7,7 +7,7 @@ import json
 from cases import Case
 from guest import IP, Guest
 from secy import Channel, Counters, counters_only, total
-from testbed import MACSEC_OVERHEAD, QUEUE, flatten_statistics
+from testbed import MACSEC_OVERHEAD, QUEUE, Failure, flatten_statistics
 
 OF_TX_SC = ("OutPktsProtected", "OutPktsEncrypted", "OutOctets")
 
@@ -55,7 +55,11 @@ def associations(guest: Guest) -> int:
 
 def counters(guest: Guest, sci: str = "") -> Counters:
     """The kernel's own verdict on every frame, or on those from this SCI: `ip -s macsec show`."""
-    (secy,) = json.loads(guest.run(f"{IP} -s -j macsec show"))
+    shown = guest.run(f"{IP} -s -j macsec show")
+    try:
+        (secy,) = json.loads(shown)
+    except ValueError as error:
+        raise Failure(f"`ip macsec show` in the guest: not one device, but {shown!r}") from error
     # iproute2 prints the counters of the SecY and of its transmit SC side by side.
     both = counters_only(secy)
     tx_sc = {name: both.pop(name) for name in list(both) if name.startswith(OF_TX_SC)}

@@ -55,8 +55,9 @@ def status(guest: Guest) -> dict[str, str]:
     return dict(line.strip().split("=", 1) for line in shown.splitlines() if "=" in line)
 
 
-def log(guest: Guest) -> str:
-    return guest.run(f"tail -n 5000 {LOG} || true")
+def take_log(guest: Guest) -> str:
+    """What it wrote since this was last called; its memory is the guest's."""
+    return guest.run(f"cat {LOG} || true; rm -f {LOG}")
 
 
 def gist(log: str) -> str:
