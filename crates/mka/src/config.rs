@@ -74,7 +74,7 @@ impl Config {
 /// The protocol's times (802.1X table 9-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// Between MKPDUs.
+    /// Between MKPDUs, at most: they come up to an eighth sooner, by chance.
     pub hello: Time,
     /// The same, with delay protection.
     pub bounded_hello: Time,
