@@ -72,8 +72,8 @@ impl Story {
                 self.warning(
                     now,
                     format!(
-                        "the key server {sci} hands out no SAK to this side, which keeps silent for {leave} s now and \
-                         comes back as a new station"
+                        "the key server {sci} has given no SAK to this side, or not the one that it uses; this side \
+                         keeps silent for {leave} s now and comes back as a new station"
                     ),
                 );
             }

@@ -212,7 +212,8 @@ pub enum Event {
     Retired(KeyIdentifier),
     /// Nobody is left to talk to: nothing is transmitted, and all SAs are gone.
     Disconnected,
-    /// The key server gives this station no SAK. It leaves, for so long, to come back as a new one.
+    /// The key server gives this station no SAK, or not the one that it uses. It leaves, for so long, to come back as a
+    /// new one.
     LeftOut {
         /// The key server.
         sci: Sci,

@@ -106,7 +106,12 @@ impl Cp {
 
     /// Whether this key is here already, or was.
     pub(crate) fn has(&self, key: KeyIdentifier) -> bool {
-        [&self.next, &self.latest, &self.old].into_iter().flatten().any(|k| k.identifier == key)
+        self.all().any(|k| k.identifier == key)
+    }
+
+    /// All that are here, and what waits.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &SharedKey> {
+        [&self.next, &self.latest, &self.old].into_iter().flatten()
     }
 
     /// Receives under the latest, and transmits under it.

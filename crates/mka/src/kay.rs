@@ -51,6 +51,8 @@ pub struct Kay {
     last_sent: Option<Time>,
     /// Until then it says nothing, so that others forget it.
     silent_until: Option<Time>,
+    /// Since when it is not given the key that the key server uses, or none.
+    left_out: Option<Time>,
     /// What was last said of keys that did not do, and of whose.
     pub(crate) refused: Option<(MemberId, Refused)>,
     /// When it last took a new MI to be given another key.
@@ -86,6 +88,7 @@ impl Kay {
             gone: Vec::new(),
             last_sent: None,
             silent_until: None,
+            left_out: None,
             refused: None,
             came_anew: None,
             told_of_pn: false,
@@ -413,6 +416,10 @@ impl Kay {
                     self.out.events.push_back(Event::SakReceived { key: key.identifier, an: key.an });
                     self.key_server.take(key.identifier);
                     self.cp.offer(key);
+                    if self.silent_until.take().is_some() {
+                        // Nobody has forgotten it.
+                        self.hello_soon(now);
+                    }
                 }
                 Ok(None) => {}
                 Err(refused) => {
@@ -473,7 +480,7 @@ impl Kay {
         }
         let (_, last) = self.key_server.joined.get_or_insert((now, now));
         *last = now;
-        self.expect_key();
+        self.expect_key(now);
         self.want_key(Reason::Members);
         self.hello_soon(now);
     }
@@ -507,7 +514,7 @@ impl Kay {
             }
         }
         self.out.actions.push_back(Action::RemoveRxSc(sci));
-        self.expect_key();
+        self.expect_key(now);
         self.want_key(Reason::Members);
         self.hello_soon(now);
     }
@@ -543,39 +550,49 @@ impl Kay {
     fn mind_being_left_out(&mut self, now: Time) {
         let times = &self.config.times;
         let sci = match self.server {
-            // What was refused is given.
-            Some(Server::Peer { sci, mi })
-                if self.refused.is_none() && (self.cp.is_idle() || self.has_outdated_key(mi)) =>
-            {
-                sci
-            }
+            Some(Server::Peer { sci, mi }) if !self.refuses(mi) && self.lacks_key(mi) => sci,
             _ => {
+                self.left_out = None;
                 self.timers.stop(Timer::LeftOut);
                 return;
             }
         };
         if self.timers.is_due(Timer::LeftOut, now) {
+            self.left_out = None;
             self.timers.stop(Timer::LeftOut);
             let leave = times.life + times.transmit_delay + times.hello;
             self.silent_until = Some(now + leave);
             self.out.events.push_back(Event::LeftOut { sci, leave });
-        } else if self.timers.get(Timer::LeftOut).is_none() {
+        } else if self.left_out.is_none() {
+            self.left_out = Some(now);
             self.timers.set(Timer::LeftOut, now + 2 * times.life);
         }
     }
 
-    /// The group is another one now. Its key server makes a key for it, and first may wait for it to be complete; what it
-    /// made before it no longer hands out.
-    fn expect_key(&mut self) {
-        if !self.cp.is_idle() {
-            self.timers.stop(Timer::LeftOut);
-        }
+    /// What this key server gives is not taken, so that it may well give what is wanted. A station that is not known yet is
+    /// no such reason: the SAK is taken when it is.
+    fn refuses(&self, server: MemberId) -> bool {
+        self.refused.is_some_and(|(mi, why)| mi == server && why != Refused::UnknownStation)
     }
 
-    /// The key server has gone over to a key that has not come here.
-    fn has_outdated_key(&self, server: MemberId) -> bool {
-        let server = self.live().find(|peer| peer.mi == server);
-        server.and_then(Peer::transmit_key).is_some_and(|key| !self.cp.has(key))
+    /// There is no key, or the key server transmits under one that has not come here; and none on its way that is newer.
+    fn lacks_key(&self, server: MemberId) -> bool {
+        if self.cp.is_idle() {
+            return true;
+        }
+        let peer = self.live().find(|peer| peer.mi == server);
+        let Some(used) = peer.and_then(Peer::transmit_key) else { return false };
+        let newer = |key: KeyIdentifier| key.mi == server && (used.mi != server || key.kn > used.kn);
+        !self.cp.all().any(|key| key.identifier == used || newer(key.identifier))
+    }
+
+    /// The group is another one now. Its key server makes a key for it, and first may wait for it to be complete; what it
+    /// made before it no longer hands out. Who goes on with a key of its own meanwhile waits for that, but not for ever.
+    fn expect_key(&mut self, now: Time) {
+        let life = self.config.times.life;
+        if let Some(since) = self.left_out.filter(|_| !self.cp.is_idle()) {
+            self.timers.set(Timer::LeftOut, (now + 2 * life).min(since + 5 * life));
+        }
     }
 
     /// Everything that follows from what has changed.

@@ -105,16 +105,10 @@ fn a_station_that_is_given_no_key_comes_back_as_a_new_one() {
     lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
 }
 
-/// Some key servers hand a SAK out in one MKPDU: who lost it would go on with the one before, which nobody else uses.
-#[test]
-fn a_station_that_lost_its_next_key_comes_back_as_a_new_one() {
-    let mut lan = Lan::new(3);
-    for number in 1..=3 {
-        let mut config = Lan::config(number);
-        config.suites = vec![CipherSuite::GcmAes128];
-        let number = lan.add(config);
-        lan.start(number);
-    }
+/// Three stations, of which the second lost the frame with the next SAK; the key server goes on as one that hands a SAK out
+/// once, until its transmit delay is over and the other has had two life times of patience.
+fn lan_with_a_lost_key() -> (Lan, mka::KeyIdentifier) {
+    let mut lan = lan_of(3);
     lan.run(20 * SECOND).unwrap();
     let before = lan.agreed().unwrap();
     lan.lose_from(0, 1, 100);
@@ -122,7 +116,6 @@ fn a_station_that_lost_its_next_key_comes_back_as_a_new_one() {
     lan.run(Time::from_millis(100)).unwrap();
     lan.lose_from(0, 1, 0);
     lan.stations[0].quirk = Some(Quirk::WithholdsKey(before.kn + 1));
-    // The key server waits until its transmit delay is over, and then the other one for two life times.
     lan.run(17 * SECOND).unwrap();
     let transmits: Vec<_> =
         lan.stations.iter().map(|station| station.transmits().unwrap().kn - before.kn).collect();
@@ -130,9 +123,90 @@ fn a_station_that_lost_its_next_key_comes_back_as_a_new_one() {
     assert!(!lan.tale().contains("LeftOut"), "it has patience");
     lan.run(4 * SECOND).unwrap();
     assert!(lan.tale().contains("LeftOut"), "{}", lan.tale());
+    (lan, before)
+}
+
+/// So many stations that take GCM-AES-128, all of them started.
+fn lan_of(stations: u16) -> Lan {
+    let mut lan = Lan::new(3);
+    for number in 1..=stations {
+        let mut config = Lan::config(number);
+        config.suites = vec![CipherSuite::GcmAes128];
+        let number = lan.add(config);
+        lan.start(number);
+    }
+    lan
+}
+
+/// It would go on with the one before, which nobody else uses.
+#[test]
+fn a_station_that_lost_its_next_key_comes_back_as_a_new_one() {
+    let (mut lan, before) = lan_with_a_lost_key();
     lan.run(20 * SECOND).unwrap();
     let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
     assert!(after.mi == before.mi && after.kn > before.kn + 1, "{after}");
+}
+
+#[test]
+fn a_station_that_is_given_its_key_while_it_is_silent_stays() {
+    let (mut lan, before) = lan_with_a_lost_key();
+    lan.stations[0].quirk = None;
+    lan.run(3 * SECOND).unwrap();
+    let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+    assert!(after.mi == before.mi && after.kn == before.kn + 1, "{after}\n{}", lan.tale());
+}
+
+/// A newcomer has its key in hand while the key server still transmits under the one before, for as long as somebody does
+/// not say that it receives.
+#[test]
+fn a_station_whose_key_is_not_in_use_yet_is_not_left_out() {
+    let mut lan = lan_of(2);
+    lan.run(20 * SECOND).unwrap();
+    lan.agreed().unwrap();
+    let mut config = Lan::config(3);
+    config.suites = vec![CipherSuite::GcmAes128];
+    let new = lan.add(config);
+    lan.stations[1].mute = true;
+    // Of which the key server waits for a life time that they hear each other.
+    lan.lose_from(1, new, 100);
+    lan.lose_from(new, 1, 100);
+    lan.start(new);
+    lan.run(30 * SECOND).unwrap();
+    assert!(!lan.tale().contains("LeftOut"), "{}", lan.tale());
+    assert_eq!(lan.stations[new].transmits(), lan.stations[0].transmits(), "{}", lan.tale());
+}
+
+/// Where two groups become one, the better key server may wait for long until all know each other; those of the other
+/// group have a key that it does not use, and go on with it until then.
+#[test]
+fn groups_that_become_one_leave_nobody_out() {
+    let mut lan = lan_of(3);
+    lan.move_to(1, 1);
+    lan.move_to(2, 1);
+    let more: Vec<usize> = (4..=6)
+        .map(|number| {
+            let mut config = Lan::config(number);
+            config.suites = vec![CipherSuite::GcmAes128];
+            let number = lan.add(config);
+            lan.move_to(number, 0);
+            number
+        })
+        .collect();
+    lan.start(more[0]);
+    lan.run(20 * SECOND).unwrap();
+    lan.move_to(1, 0);
+    lan.move_to(2, 0);
+    for (a, b) in [(1, more[0]), (more[0], more[1]), (more[1], more[2])] {
+        lan.lose_from(a, b, 100);
+        lan.lose_from(b, a, 100);
+    }
+    lan.run(4 * SECOND).unwrap();
+    for number in &more[1..] {
+        lan.start(*number);
+        lan.run(5 * SECOND).unwrap();
+    }
+    lan.run(6 * SECOND).unwrap();
+    assert!(!lan.tale().contains("LeftOut"), "{}", lan.tale());
 }
 
 /// Two of them around a key server of ours: each may hear the other speak of a SAK before that knows it, and begin anew,
