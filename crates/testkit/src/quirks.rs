@@ -32,9 +32,9 @@ pub enum Quirk {
     PlainText,
     /// It gives all stations of an XPN SAK one SSCI: the live list is that of one station, again and again.
     SharesSsci,
-    /// It speaks with every regular hello and when it gets a key, and at no other time; takes a new member identifier when one
-    /// that is not live to it, and does not list it by a recent number, speaks of a SAK; and ignores those who do the same
-    /// for three seconds.
+    /// It speaks with every regular hello and when it gets a key, and at no other time; takes a new member identifier when
+    /// one that is not live to it, and does not list it by a recent number, speaks of a SAK; and ignores those who do the
+    /// same for three seconds.
     Touchy,
     /// It lists stations by the numbers that it read last, be it in their own MKPDUs or in the lists of others, which may
     /// have been written before theirs came.
@@ -69,6 +69,17 @@ impl Sent {
     /// Nothing before this time.
     pub(crate) fn from(next: mka::Time) -> Self {
         Sent { next, ..Sent::default() }
+    }
+
+    /// Remembers the numbers that an MKPDU names.
+    pub(crate) fn hear(&mut self, frame: &[u8]) {
+        let Ok(pdu) = Mkpdu::new_checked(frame) else { return };
+        self.mns_of.insert(pdu.basic().mi, pdu.basic().mn);
+        for set in pdu.sets() {
+            if let ParameterSet::LivePeerList(list) = set {
+                self.mns_of.extend(list.iter());
+            }
+        }
     }
 
     /// Whether a touchy station sends this.
@@ -135,19 +146,6 @@ impl Sent {
             MkpduWriter::new(&mut buffer, pdu.source(), pdu.destination(), pdu.eapol_version(), &basic);
         let ick = cak.ick(ckn);
         Touched::Instead(writer.unwrap().finish(false, |parts| ick.icv(&parts)).to_vec())
-    }
-}
-
-impl Sent {
-    /// Remembers the numbers that an MKPDU names.
-    pub(crate) fn hear(&mut self, frame: &[u8]) {
-        let Ok(pdu) = Mkpdu::new_checked(frame) else { return };
-        self.mns_of.insert(pdu.basic().mi, pdu.basic().mn);
-        for set in pdu.sets() {
-            if let ParameterSet::LivePeerList(list) = set {
-                self.mns_of.extend(list.iter());
-            }
-        }
     }
 }
 
