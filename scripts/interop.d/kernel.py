@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from cases import Case
 from guest import IP, Guest
 from secy import Channel, Counters, counters_only, total
 from testbed import MACSEC_OVERHEAD, QUEUE, Failure, flatten_statistics
 
+INTERRUPTED = "Dump was interrupted"
+SHOWN_AGAIN = 20  # times at most
 OF_TX_SC = ("OutPktsProtected", "OutPktsEncrypted", "OutOctets")
 
 
@@ -41,25 +44,41 @@ def _sa(case: Case, channel: Channel) -> str:
     return f"{number} on key 00 {channel.sak}"
 
 
+def _show(guest: Guest, what: str) -> list[dict[str, Any]]:
+    """What `ip` shows of the guest's devices.
+
+    # Raises
+    `Failure` when that is not JSON.
+    """
+    # The kernel counts what changes in all guests together, and a change in between may spoil what it shows.
+    for _ in range(SHOWN_AGAIN):
+        shown = guest.run(f"{IP} {what} show")
+        if INTERRUPTED not in shown:
+            break
+    try:
+        return json.loads(shown)
+    except ValueError as error:
+        raise Failure(f"`ip {what} show` in the guest says {shown!r}") from error
+
+
 def statistics(guest: Guest) -> dict[str, dict[str, int]]:
     """Frames and errors of the guest's two devices, as `Testbed.statistics` has them."""
-    shown = json.loads(guest.run(f"{IP} -s -j link show"))
+    shown = _show(guest, "-s -j link")
     return {device["ifname"]: flatten_statistics(device) for device in shown if device["ifname"] in ("eth0", "macsec0")}
 
 
 def associations(guest: Guest) -> int:
     """How many SAs there are, both ways together."""
-    shown = json.loads(guest.run(f"{IP} -j macsec show"))
+    shown = _show(guest, "-j macsec")
     return sum(len(channel["sa_list"]) for secy in shown for channel in (secy, *secy["rx_sc"]))
 
 
 def counters(guest: Guest, sci: str = "") -> Counters:
     """The kernel's own verdict on every frame, or on those from this SCI: `ip -s macsec show`."""
-    shown = guest.run(f"{IP} -s -j macsec show")
-    try:
-        (secy,) = json.loads(shown)
-    except ValueError as error:
-        raise Failure(f"`ip macsec show` in the guest: not one device, but {shown!r}") from error
+    shown = _show(guest, "-s -j macsec")
+    if len(shown) != 1:
+        raise Failure(f"the guest has not one MACsec device, but {[secy['ifname'] for secy in shown]}")
+    (secy,) = shown
     # iproute2 prints the counters of the SecY and of its transmit SC side by side.
     both = counters_only(secy)
     tx_sc = {name: both.pop(name) for name in list(both) if name.startswith(OF_TX_SC)}
