@@ -126,14 +126,32 @@ fn lan_with_a_lost_key() -> (Lan, mka::KeyIdentifier) {
     (lan, before)
 }
 
-/// So many stations that take GCM-AES-128, all of them started.
+/// What a station that takes GCM-AES-128 alone is told.
+fn gcm_aes_128(number: u16) -> mka::Config {
+    mka::Config { suites: vec![CipherSuite::GcmAes128], ..Lan::config(number) }
+}
+
+/// So many of these, all of them started.
 fn lan_of(stations: u16) -> Lan {
     let mut lan = Lan::new(3);
     for number in 1..=stations {
-        let mut config = Lan::config(number);
-        config.suites = vec![CipherSuite::GcmAes128];
-        let number = lan.add(config);
+        let number = lan.add(gcm_aes_128(number));
         lan.start(number);
+    }
+    lan
+}
+
+/// Three of these that start one after the other, with pauses up to so many milliseconds; frames take so many at most.
+fn three_in_turn(seed: u64, delay: u64, pause: u64, quirk: impl Fn(usize) -> Option<Quirk>) -> Lan {
+    let mut lan = Lan::new(seed);
+    lan.set_faults(Faults { delay: Time::from_millis(delay), ..Faults::NONE });
+    lan.in_order = true;
+    for number in 1..=3 {
+        let number = lan.add(gcm_aes_128(number));
+        lan.stations[number].quirk = quirk(number);
+        lan.start(number);
+        let pause = lan.random().u64(0..pause);
+        lan.run(Time::from_millis(pause)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
     lan
 }
@@ -163,9 +181,7 @@ fn a_station_whose_key_is_not_in_use_yet_is_not_left_out() {
     let mut lan = lan_of(2);
     lan.run(20 * SECOND).unwrap();
     lan.agreed().unwrap();
-    let mut config = Lan::config(3);
-    config.suites = vec![CipherSuite::GcmAes128];
-    let new = lan.add(config);
+    let new = lan.add(gcm_aes_128(3));
     lan.stations[1].mute = true;
     // Of which the key server waits for a life time that they hear each other.
     lan.lose_from(1, new, 100);
@@ -185,9 +201,7 @@ fn groups_that_become_one_leave_nobody_out() {
     lan.move_to(2, 1);
     let more: Vec<usize> = (4..=6)
         .map(|number| {
-            let mut config = Lan::config(number);
-            config.suites = vec![CipherSuite::GcmAes128];
-            let number = lan.add(config);
+            let number = lan.add(gcm_aes_128(number));
             lan.move_to(number, 0);
             number
         })
@@ -216,19 +230,8 @@ fn touchy_peers_come_to_rest() {
     const LANS: u64 = 500;
     let mut late = 0;
     for seed in 0..LANS {
-        let mut lan = Lan::new(seed);
         // They take their time to read.
-        lan.set_faults(Faults { delay: Time::from_millis(30), ..Faults::NONE });
-        lan.in_order = true;
-        for number in 0..3 {
-            let mut config = Lan::config(number + 1);
-            config.suites = vec![CipherSuite::GcmAes128];
-            let number = lan.add(config);
-            lan.stations[number].quirk = (number > 0).then_some(Quirk::Touchy);
-            lan.start(number);
-            let pause = lan.random().u64(0..3000);
-            lan.run(Time::from_millis(pause)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        }
+        let mut lan = three_in_turn(seed, 30, 3000, |number| (number > 0).then_some(Quirk::Touchy));
         let started = lan.now();
         while let Err(why) = lan.agreed() {
             assert!(lan.now() < started + 60 * SECOND, "seed {seed}: {why}\n{}", lan.tale());
@@ -245,18 +248,7 @@ fn touchy_peers_come_to_rest() {
 #[test]
 fn what_is_listed_by_hearsay_is_live() {
     for seed in 0..300 {
-        let mut lan = Lan::new(seed);
-        lan.set_faults(Faults { delay: Time::from_millis(40), ..Faults::NONE });
-        lan.in_order = true;
-        for number in 0..3 {
-            let mut config = Lan::config(number + 1);
-            config.suites = vec![CipherSuite::GcmAes128];
-            let number = lan.add(config);
-            lan.stations[number].quirk = (number != 1).then_some(Quirk::Hearsay);
-            lan.start(number);
-            let pause = lan.random().u64(0..2000);
-            lan.run(Time::from_millis(pause)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        }
+        let mut lan = three_in_turn(seed, 40, 2000, |number| (number != 1).then_some(Quirk::Hearsay));
         lan.run(120 * SECOND).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         lan.agreed().unwrap_or_else(|why| panic!("seed {seed}: {why}\n{}", lan.tale()));
         assert!(!lan.tale().contains("PeerLost"), "seed {seed}:\n{}", lan.tale());
