@@ -121,7 +121,7 @@ fn lan_with_a_lost_key() -> (Lan, mka::KeyIdentifier) {
         lan.stations.iter().map(|station| station.transmits().unwrap().kn - before.kn).collect();
     assert_eq!(transmits, [1, 0, 1], "{}", lan.tale());
     assert!(!lan.tale().contains("LeftOut"), "it has patience");
-    lan.run(4 * SECOND).unwrap();
+    lan.run(2 * SECOND).unwrap();
     assert!(lan.tale().contains("LeftOut"), "{}", lan.tale());
     (lan, before)
 }
