@@ -169,7 +169,8 @@ fn a_station_that_lost_its_next_key_comes_back_as_a_new_one() {
 fn a_station_that_is_given_its_key_while_it_is_silent_stays() {
     let (mut lan, before) = lan_with_a_lost_key();
     lan.stations[0].quirk = None;
-    lan.run(3 * SECOND).unwrap();
+    // Longer than it would have been silent.
+    lan.run(20 * SECOND).unwrap();
     let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
     assert!(after.mi == before.mi && after.kn == before.kn + 1, "{after}\n{}", lan.tale());
 }
