@@ -71,7 +71,7 @@ impl Buffer {
 
     /// Has what is known of the frame come near, to be changed.
     #[inline(always)]
-    pub(crate) fn expect(&self) {
+    pub(crate) fn take_over(&self) {
         gcm::prefetch_to_write(&self.0.meta);
     }
 

@@ -18,6 +18,8 @@ const IN_PORTS: usize = 2;
 /// Frames at least, of usual ones and of long ones: more than a core's own caches hold, whoever does the crypto, so that
 /// all take them from where a NIC leaves them.
 const BUFFERS: [usize; 2] = [8192, 2048];
+/// The same for path verify, which has to write them again once they are used up: for a longer time until then.
+const WRITTEN: [usize; 2] = [16384, 4096];
 /// Frames after which the source begins again: as many mixes as make whole bursts only after many bursts, so that one
 /// burst in another's place has other numbers. Long frames are fewer, for the caches.
 const SCRIPT: [usize; 2] = [12 * 13, 12 * 5];
@@ -106,7 +108,8 @@ impl Case {
         let plain = self.plain();
         let longest = plain.iter().map(Vec::len).max().unwrap_or(0) + PROTECTION;
         let on_their_way = self.way.owners() * bursts_on_their_way(most);
-        let least = BUFFERS[usize::from(self.size.mean() >= LONG)];
+        let least = if self.way == Way::Verify { WRITTEN } else { BUFFERS };
+        let least = least[usize::from(self.size.mean() >= LONG)];
         let buffers = least.max((on_their_way + IN_PORTS) * MAX_BURST);
         let payload = Numbers::Payload(plain.len() as u32);
         match self.way {
@@ -118,7 +121,7 @@ impl Case {
                 Ok(Direction { owner: Box::new(protect), lanes, tally })
             }
             Way::Verify => {
-                // All of a frame: it was decrypted where it lies.
+                // All of a frame, beforehand: it is decrypted where it lies.
                 let script = Script { frames: protected(&keying, &plain)?, refill: Refill::Whole };
                 let (source, sink, tally) = ports(script, payload, buffers, longest);
                 // The same packet numbers come again and again.

@@ -7,6 +7,7 @@
 use crate::gateway_bench::Buffer;
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, wire_of};
 use secy::{Burst, FrameBuf, MAX_BURST};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use wire::EtherType;
@@ -77,6 +78,7 @@ pub(super) struct Tally {
     given: Count,
     taken: Count,
     open: AtomicBool,
+    written: AtomicU64,
     fault: OnceLock<Fault>,
 }
 
@@ -84,6 +86,12 @@ impl Tally {
     /// Lets the source give frames, or no more.
     pub(super) fn open(&self, open: bool) {
         self.open.store(open, Relaxed);
+    }
+
+    /// Frames that the source had written when it was opened, where it gives no others; 0 where there is no end to them.
+    #[inline(always)]
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
     }
 
     /// Frames that the source has given.
@@ -109,7 +117,8 @@ impl Tally {
 pub(super) enum Refill {
     /// Gives it the length of the frame whose turn it is. What octets it has is no matter.
     Length,
-    /// Writes that frame.
+    /// Writes that frame, once the source is closed: when it is opened the next time, into all that are home. Of these most
+    /// are then where a NIC would leave them, in the last-level cache. Beyond them the source gives nothing.
     Whole,
     /// Nothing: what comes out is what went in.
     Nothing,
@@ -122,12 +131,15 @@ pub(super) struct Script {
     pub(super) refill: Refill,
 }
 
-/// A receive queue that is never empty while there are buffers.
+/// A receive queue that is never empty while there are buffers, of those that it has written where it writes.
 #[derive(Debug)]
 pub(super) struct Source {
     home: MemoryRx<Buffer>,
     script: Script,
     next: usize,
+    /// What was written, in turn.
+    written: VecDeque<Buffer>,
+    was_open: bool,
     tally: Arc<Tally>,
 }
 
@@ -157,9 +169,35 @@ pub(super) fn ports(
         burst.push(buffer);
         tx.tx_burst(&mut burst);
     }
-    let source = Source { home: rx, script, next: 0, tally: tally.clone() };
+    let written = VecDeque::with_capacity(if script.refill == Refill::Whole { buffers } else { 0 });
+    let source = Source { home: rx, script, next: 0, written, was_open: false, tally: tally.clone() };
     let sink = Sink { home: tx, numbers, due: 0, tally: tally.clone() };
     (source, sink, tally)
+}
+
+impl Source {
+    /// Writes frames into all buffers that are home.
+    #[cold]
+    fn write(&mut self) {
+        let mut burst = Burst::new();
+        loop {
+            self.home.rx_burst(&mut burst);
+            if burst.is_empty() {
+                break;
+            }
+            for mut buffer in burst.drain(..) {
+                buffer.fill(&self.script.frames[self.next]);
+                self.turn();
+                self.written.push_back(buffer);
+            }
+        }
+        self.tally.written.store(self.written.len() as u64, Relaxed);
+    }
+
+    #[inline(always)]
+    fn turn(&mut self) {
+        self.next = if self.next + 1 == self.script.frames.len() { 0 } else { self.next + 1 };
+    }
 }
 
 impl FrameRx for Source {
@@ -167,26 +205,35 @@ impl FrameRx for Source {
 
     #[inline]
     fn rx_burst(&mut self, frames: &mut Burst<Buffer>) {
-        let Source { home, script, next, tally } = self;
-        if !tally.open.load(Relaxed) {
+        let is_open = self.tally.open.load(Relaxed);
+        let was_open = std::mem::replace(&mut self.was_open, is_open);
+        if !is_open {
             return;
         }
         let before = frames.len();
-        home.rx_burst(frames);
-        let given = &mut frames[before..];
-        for (buffer, stamp) in given.iter_mut().zip(tally.given()..) {
-            buffer.set_stamp(stamp);
-            let frame = &script.frames[*next];
-            match script.refill {
-                Refill::Length => buffer.reset(frame.len()),
-                Refill::Whole => buffer.fill(frame),
-                Refill::Nothing => {}
+        if self.script.refill == Refill::Whole {
+            if !was_open {
+                self.write();
             }
-            *next = if *next + 1 == script.frames.len() { 0 } else { *next + 1 };
+            let count = self.written.len().min(frames.remaining_capacity());
+            frames.extend(self.written.drain(..count));
+        } else {
+            self.home.rx_burst(frames);
         }
-        tally.given.0.store(tally.given() + given.len() as u64, Relaxed);
-        // A crypto worker had them last. Until the next round there is time.
-        home.look_ahead(MAX_BURST, Buffer::expect);
+        let given = &mut frames[before..];
+        for (buffer, stamp) in given.iter_mut().zip(self.tally.given()..) {
+            buffer.set_stamp(stamp);
+            if self.script.refill == Refill::Length {
+                buffer.reset(self.script.frames[self.next].len());
+                self.turn();
+            }
+        }
+        self.tally.given.0.store(self.tally.given() + given.len() as u64, Relaxed);
+        // Another core had them last. Until the next round there is time.
+        match self.script.refill {
+            Refill::Whole => self.written.iter().take(MAX_BURST).for_each(Buffer::take_over),
+            Refill::Length | Refill::Nothing => self.home.look_ahead(MAX_BURST, Buffer::take_over),
+        }
     }
 }
 

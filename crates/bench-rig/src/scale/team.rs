@@ -20,6 +20,8 @@ const REST: Duration = Duration::from_micros(100);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long what left this owner may take to come out, in nanoseconds.
 const WAIT: f64 = 5e9;
+/// The part of frames written beforehand that does not count, as a divisor: more than can be on their way.
+const UNCOUNTED: u64 = 4;
 /// How long a slice may take longer than it should: threads that have no core of their own wait for each other.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -50,7 +52,8 @@ pub(super) enum SliceError {
     Stuck { way: Way, workers: usize },
 }
 
-/// What a slice is: first so many ticks that do not count, then so many that do.
+/// What a slice is: first so many ticks that do not count, then so many that do. Where the source is spent before, it is
+/// opened again, and so on; of each such pass some frames do not count, and those that come out behind its end.
 #[derive(Clone, Copy, Debug)]
 struct Order {
     direction: usize,
@@ -73,19 +76,34 @@ struct Outcome {
 enum Phase {
     Before {
         until: u64,
-        ticks: u64,
     },
     Counting {
         from: u64,
         frames: u64,
-        until: u64,
     },
     /// The source is closed, and what is on its way comes out.
     After {
-        frames: u64,
-        ticks: u64,
         since: u64,
     },
+}
+
+/// Whether a slice is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    GoesOn,
+    Over,
+}
+
+/// A slice that runs.
+#[derive(Clone, Copy, Debug)]
+struct Slice {
+    order: Order,
+    phase: Phase,
+    /// Frames that had been given when the source was opened last.
+    first: u64,
+    /// Frames and ticks that count, of passes that are over.
+    frames: u64,
+    ticks: u64,
 }
 
 /// The owner's task.
@@ -95,50 +113,82 @@ struct Owner {
     clock: Arc<Clock>,
     orders: Receiver<Order>,
     outcomes: Sender<Outcome>,
-    running: Option<Phase>,
+    running: Option<Slice>,
     /// For what is on its way beyond this owner, in ticks.
     patience: u64,
 }
 
 impl Owner {
-    fn begin(&mut self) -> Option<Phase> {
-        let Order { direction, before, ticks } = self.orders.try_recv().ok()?;
-        self.active.store(direction, Relaxed);
-        self.directions.get(direction)?.1.open(true);
-        Some(Phase::Before { until: self.clock.now() + before, ticks })
+    fn begin(&mut self) -> Option<Slice> {
+        let order = self.orders.try_recv().ok()?;
+        self.active.store(order.direction, Relaxed);
+        let (_, tally) = self.directions.get(order.direction)?;
+        Some(Slice::begin(order, tally, self.clock.now()))
+    }
+}
+
+impl Slice {
+    fn begin(order: Order, tally: &Tally, now: u64) -> Self {
+        tally.open(true);
+        let phase = Phase::Before { until: now + order.before };
+        Slice { order, phase, first: tally.given(), frames: 0, ticks: 0 }
+    }
+
+    /// Goes on, after a poll that found so many frames, to what comes next.
+    fn advance(&mut self, tally: &Tally, now: u64, patience: u64, polled: usize) -> Progress {
+        let wrong = tally.fault().is_some();
+        let (given, written) = (tally.given() - self.first, tally.written());
+        match self.phase {
+            Phase::Before { until } => {
+                let is_warm = if written > 0 { given >= written / UNCOUNTED } else { now >= until };
+                if is_warm || wrong {
+                    self.phase = Phase::Counting { from: now, frames: tally.taken() };
+                }
+            }
+            Phase::Counting { from, frames } => {
+                let is_spent = written > 0 && given >= written;
+                if is_spent || wrong || self.ticks + (now - from) >= self.order.ticks {
+                    tally.open(false);
+                    self.frames += tally.taken() - frames;
+                    self.ticks += now - from;
+                    self.phase = Phase::After { since: now };
+                }
+            }
+            // Nothing is on its way any more, also behind the next owner; or it is lost.
+            Phase::After { since } if polled == 0 => {
+                let is_lost = wrong || now - since > patience;
+                if is_lost || tally.given() == tally.taken() {
+                    if is_lost || self.ticks >= self.order.ticks {
+                        return Progress::Over;
+                    }
+                    *self = Slice {
+                        frames: self.frames,
+                        ticks: self.ticks,
+                        ..Slice::begin(self.order, tally, now)
+                    };
+                }
+            }
+            Phase::After { .. } => {}
+        }
+        Progress::GoesOn
     }
 }
 
 impl Task for Owner {
     fn poll(&mut self, engine: &mut Engine) -> usize {
-        let Some(phase) = self.running else {
+        let Some(slice) = &mut self.running else {
             self.running = self.begin();
             return usize::from(self.running.is_some());
         };
-        let Some((task, tally)) = self.directions.get_mut(self.active.load(Relaxed)) else { return 0 };
+        let Some((task, tally)) = self.directions.get_mut(slice.order.direction) else { return 0 };
         let frames = task.poll(engine);
-        let now = self.clock.now();
-        let wrong = tally.fault().is_some();
-        self.running = match phase {
-            Phase::Before { until, ticks } if now >= until || wrong => {
-                Some(Phase::Counting { from: now, frames: tally.taken(), until: now + ticks })
-            }
-            Phase::Counting { from, frames, until } if now >= until || wrong => {
-                tally.open(false);
-                Some(Phase::After { frames: tally.taken() - frames, ticks: now - from, since: now })
-            }
-            // Nothing is on its way any more, also behind the next owner; or it is lost.
-            Phase::After { frames: counted, ticks, since }
-                if frames == 0
-                    && (tally.given() == tally.taken() || wrong || now - since > self.patience) =>
-            {
-                let (given, taken, fault) = (tally.given(), tally.taken(), tally.fault());
-                // Nobody waits for it any more where the run ends.
-                let _ = self.outcomes.send(Outcome { frames: counted, ticks, given, taken, fault });
-                None
-            }
-            going_on => Some(going_on),
-        };
+        if slice.advance(tally, self.clock.now(), self.patience, frames) == Progress::Over {
+            let (given, taken, fault) = (tally.given(), tally.taken(), tally.fault());
+            // Nobody waits for it any more where the run ends.
+            let _ =
+                self.outcomes.send(Outcome { frames: slice.frames, ticks: slice.ticks, given, taken, fault });
+            self.running = None;
+        }
         // The worker does not take it for idle, also where it has to wait.
         frames.max(1)
     }

@@ -1,7 +1,7 @@
 //! Short runs on threads without cores of their own, and sinks that are fed what they should not see.
 
 use super::case::{Case, Way};
-use super::ports::{Fault, Numbers, PAYLOAD, Refill, Script, Tally, ports};
+use super::ports::{Fault, Numbers, PAYLOAD, Refill, Script, Sink, Source, Tally, ports};
 use super::report::rows;
 use super::team::{SliceError, Team};
 use super::{page, report};
@@ -84,6 +84,23 @@ fn an_interruption_ends_a_slice() {
     assert!(matches!(error, SliceError::Interrupted), "{error}");
 }
 
+#[test]
+fn a_slice_goes_on_over_what_is_written_again() {
+    let case = case(Way::Verify, FrameSize::Octets(64));
+    let clock = Arc::new(Clock::new());
+    let direction = case.direction(0, 0).unwrap();
+    let tally = direction.tally.clone();
+    let team = Team::start(case.way, vec![direction], &[], IdlePolicy::Adaptive, &clock).unwrap();
+    // More than any CPU has done once.
+    let mut length = 1e6;
+    while tally.given() <= 2 * tally.written() {
+        let rate = team.slice(0, 0.0, length, &AtomicBool::new(false)).unwrap();
+        assert!(rate.is_finite() && rate > 0.0, "{rate}");
+        assert_eq!((tally.given(), tally.fault()), (tally.taken(), None));
+        length *= 2.0;
+    }
+}
+
 /// Frames with these stamps and payloads that are numbers, and what the sink says of them, handed to it in this order.
 fn fed(count: u32, stamps: &[u64], number: impl Fn(u64) -> u32) -> (Arc<Tally>, Option<Fault>) {
     let script = Script { frames: vec![vec![0; 60]], refill: Refill::Whole };
@@ -158,11 +175,14 @@ fn bursts_in_each_others_places_have_other_numbers() {
     }
 }
 
+/// Three frames that tell each other apart by what they consist of and how long they are.
+fn three(refill: Refill) -> Script {
+    Script { frames: (0..3_u8).map(|n| vec![n; 60 + usize::from(n)]).collect(), refill }
+}
+
 #[test]
 fn a_source_gives_what_is_to_be_given_while_it_is_open() {
-    let frames: Vec<Vec<u8>> = (0..3_u8).map(|n| vec![n; 60 + usize::from(n)]).collect();
-    let script = Script { frames, refill: Refill::Whole };
-    let (mut source, mut sink, tally) = ports(script, Numbers::Packet, 4, 80);
+    let (mut source, mut sink, tally) = ports(three(Refill::Length), Numbers::Packet, 4, 80);
     let mut burst = Burst::new();
     source.rx_burst(&mut burst);
     assert!(burst.is_empty());
@@ -179,6 +199,45 @@ fn a_source_gives_what_is_to_be_given_while_it_is_open() {
     sink.tx_burst(&mut burst);
     source.rx_burst(&mut more);
     assert_eq!((more.len(), more[0].len(), tally.taken()), (4, 61, 4));
+    assert_eq!(tally.written(), 0);
+}
+
+#[test]
+fn a_source_that_writes_gives_each_buffer_once_before_it_writes_again() {
+    let (mut source, mut sink, tally) = ports(three(Refill::Whole), Numbers::Payload(3), 4, 80);
+    let round = |source: &mut Source, sink: &mut Sink, first: u8| {
+        tally.open(true);
+        let mut burst = Burst::new();
+        source.rx_burst(&mut burst);
+        let due = |n: u8| (first + n) % 3;
+        let seen: Vec<(usize, u8)> = burst.iter().map(|f| (f.len(), f.head()[13])).collect();
+        assert_eq!(seen, [0, 1, 2, 3].map(|n| (60 + usize::from(due(n)), due(n))));
+        assert_eq!(tally.written(), 4);
+        // As who decrypts in place would.
+        burst.iter_mut().for_each(|frame| frame.head_mut().fill(9));
+        let back = burst.len();
+        sink.tx_burst(&mut burst);
+        source.rx_burst(&mut burst);
+        assert_eq!((back, burst.len()), (4, 0));
+        tally.open(false);
+        source.rx_burst(&mut burst);
+        assert!(burst.is_empty());
+    };
+    round(&mut source, &mut sink, 0);
+    round(&mut source, &mut sink, 1);
+    // What was written and not given is given next, before what was written later.
+    tally.open(true);
+    let mut few = Burst::new();
+    few.extend((0..MAX_BURST - 1).map(|_| Buffer::new(80)));
+    source.rx_burst(&mut few);
+    assert_eq!((few.len(), few[MAX_BURST - 1].len(), tally.written()), (MAX_BURST, 62, 4));
+    tally.open(false);
+    source.rx_burst(&mut Burst::new());
+    let mut one: Burst<Buffer> = few.drain(MAX_BURST - 1..).collect();
+    sink.tx_burst(&mut one);
+    tally.open(true);
+    source.rx_burst(&mut one);
+    assert!(one.iter().map(FrameBuf::len).eq([60, 61, 62, 60]) && tally.written() == 4);
 }
 
 #[test]
