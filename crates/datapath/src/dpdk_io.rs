@@ -112,6 +112,11 @@ impl FrameBuf for DpdkFrame {
     }
 
     #[inline(always)]
+    fn expect(&self) {
+        self.0.expect();
+    }
+
+    #[inline(always)]
     fn locate(self) -> Result<LocatedDpdkFrame, Self> {
         self.0.locate().map(LocatedDpdkFrame).map_err(DpdkFrame)
     }

@@ -470,6 +470,17 @@ pub struct Located {
 const _: () = assert!(size_of::<Option<Located>>() == 16, "four in a cache line");
 
 impl Mbuf {
+    /// Asks the CPU to have what says where the octets are near soon. No more than a hint.
+    #[inline(always)]
+    pub fn expect(&self) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: SSE is part of x86-64, and a prefetch of any address is harmless.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().cast()) };
+        }
+    }
+
     /// Notes where the octets are. The frame comes back as it is where it is in several segments, or its octets are not
     /// within 4 GiB behind the mbuf, as they are in a buffer of its own.
     #[inline(always)]

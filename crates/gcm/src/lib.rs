@@ -92,17 +92,17 @@ impl Engine {
     }
 }
 
-/// Asks the CPU to have the beginning of these octets near soon. No more than a hint.
+/// Asks the CPU to have the beginning of this near soon. No more than a hint.
 #[inline(always)]
-pub fn prefetch(octets: &[u8]) {
+pub fn prefetch<T: ?Sized>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: SSE is part of x86-64, and a prefetch of any address is harmless.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(octets.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = octets;
+    let _ = value;
 }
 
 /// Asks the CPU to have all of this to itself soon, to be written: what another core had last takes long to come, and one

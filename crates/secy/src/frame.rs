@@ -61,6 +61,10 @@ pub trait FrameBuf: Sized {
     /// Cuts the frame to `len` octets; no effect when it is not longer.
     fn truncate(&mut self, len: usize);
 
+    /// Asks for what is known of the frame beside its octets to be near soon, as far as it is kept apart. No more than a
+    /// hint.
+    fn expect(&self);
+
     /// Notes where the octets of a frame in one piece are. A frame whose octets cannot be had so comes back as it is.
     fn locate(self) -> Result<Self::Located, Self>;
 }
@@ -225,6 +229,8 @@ impl FrameBuf for MemFrame {
         }
         self.tail.retain(|s| !s.data().is_empty());
     }
+
+    fn expect(&self) {}
 
     fn locate(self) -> Result<WholeMemFrame, MemFrame> {
         #[cfg(test)]

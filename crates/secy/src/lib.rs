@@ -37,8 +37,11 @@ pub use gcm::Engine;
 /// Frames that one call protects or verifies at most.
 pub const MAX_BURST: usize = gcm::MAX_BURST;
 
-/// How many frames ahead of the one that is parsed headers are asked for.
+/// How many frames ahead of the one that is worked on octets are asked for.
 const PREFETCH: usize = 6;
+
+/// The same of one that is only parsed, so that the next one's turn comes soon.
+const PREFETCH_TO_PARSE: usize = 20;
 
 /// A burst of frames, in order.
 pub type Burst<F> = arrayvec::ArrayVec<F, MAX_BURST>;

@@ -241,7 +241,12 @@ impl<F: FrameBuf> Plan<F> {
         // As many will be written there again, if the next burst is like this one; another core had a look at them.
         gcm::prefetch_to_write(&self.operations[..]);
         gcm::prefetch_to_write(&self.located[..]);
-        let mut located = self.located.drain(..).map(Into::into);
+        let mut located = self.located.drain(..).map(|located| {
+            let frame: F = located.into();
+            // It has been a while since this core had a look at it.
+            frame.expect();
+            frame
+        });
         for (number, frame) in self.others.drain(..) {
             frames.extend(located.by_ref().take(usize::from(number).saturating_sub(frames.len())));
             frames.push(frame);

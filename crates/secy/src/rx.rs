@@ -5,7 +5,7 @@ use crate::counters::{RxScCounters, RxSecYCounters};
 use crate::plan::{Gather, IcvRoom, Now, Place, Plan};
 use crate::pn::recover_xpn;
 use crate::sa::RxSa;
-use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, Pass};
+use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, PREFETCH_TO_PARSE, Pass};
 use arrayvec::ArrayVec;
 use gcm::{Engine, Verdicts};
 use rustc_hash::FxBuildHasher;
@@ -401,14 +401,17 @@ impl RxSecY {
     }
 
     #[inline(always)]
-    fn first_pass<'f, F: FrameBuf>(
+    fn first_pass<'f, F: FrameBuf, G: Gather<'f, F>>(
         &'f self,
         frames: &'f mut [F],
-        gather: &mut impl Gather<'f, F>,
+        gather: &mut G,
         rooms: &'f mut [IcvRoom; MAX_BURST],
         found: &mut Found,
     ) {
         let all = frames.len();
+        if !G::HERE {
+            frames.iter().take(PREFETCH_TO_PARSE).for_each(|soon| gcm::prefetch(soon.head()));
+        }
         let mut frames = frames.iter_mut();
         let mut rooms = rooms.iter_mut();
         let mut known: Option<Known<'f>> = None;
@@ -447,7 +450,8 @@ impl RxSecY {
         {
             let number = (all - frames.len()) as u8;
             let Some(frame) = frames.next() else { break };
-            if let Some(later) = frames.as_slice().get(PREFETCH) {
+            let ahead = if G::HERE { PREFETCH } else { PREFETCH_TO_PARSE };
+            if let Some(later) = frames.as_slice().get(ahead) {
                 gcm::prefetch(later.head());
             }
             let clear = if ALL { 0 } else { most_clear.min(user_data) };

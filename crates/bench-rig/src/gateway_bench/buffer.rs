@@ -210,6 +210,11 @@ impl FrameBuf for Buffer {
     }
 
     #[inline(always)]
+    fn expect(&self) {
+        gcm::prefetch(&self.0.meta);
+    }
+
+    #[inline(always)]
     fn locate(self) -> Result<Located, Self> {
         let Meta { start, len, .. } = self.0.meta;
         Ok(Located { buffer: self, start, len })
