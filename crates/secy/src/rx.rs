@@ -116,11 +116,57 @@ impl Form {
     const USUAL: Form = Form { header_len: ADDRESSES as u8, tag_len: (WITH_SCI - ADDRESSES) as u8 };
 }
 
-/// A frame whose operation was gathered.
-#[derive(Clone, Copy)]
+/// Frames whose operations were gathered. Numbers of one kind lie side by side, to be looked at several at once.
 struct Pending {
-    pn: u64,
-    user_data: u32,
+    count: usize,
+    pns: [u64; MAX_BURST],
+    /// Octets of user data.
+    user_data: [u32; MAX_BURST],
+}
+
+/// Some of them.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    pns: &'a [u64],
+    user_data: &'a [u32],
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Pending { count: 0, pns: [0; MAX_BURST], user_data: [0; MAX_BURST] }
+    }
+}
+
+impl Pending {
+    /// Adds a frame. There is room: a burst has no more frames.
+    #[inline(always)]
+    fn push(&mut self, pn: u64, user_data: u32) {
+        if let (Some(to), Some(octets)) = (self.pns.get_mut(self.count), self.user_data.get_mut(self.count)) {
+            (*to, *octets) = (pn, user_data);
+            self.count += 1;
+        }
+    }
+
+    /// So many from `first` on.
+    #[inline(always)]
+    fn get(&self, first: usize, count: usize) -> Option<Part<'_>> {
+        let all = first..first + count;
+        (all.end <= self.count).then_some(())?;
+        Some(Part { pns: self.pns.get(all.clone())?, user_data: self.user_data.get(all)? })
+    }
+}
+
+impl Part<'_> {
+    /// Whether each packet number is greater than the one before. `false` may also mean that there are some of 2^63 or
+    /// more.
+    #[inline(always)]
+    fn ascend(&self) -> bool {
+        // Without branches, and by signs: what any CPU can do with several at once.
+        let all = self.pns.iter().fold(0, |all, pn| all | pn);
+        let differences = self.pns.iter().zip(self.pns.iter().skip(1));
+        let falls = differences.fold(0, |falls, (one, next)| falls | next.wrapping_sub(*one).wrapping_sub(1));
+        (all | falls) >> 63 == 0
+    }
 }
 
 /// Frames in a row, of one SA and form, encrypted all or none.
@@ -154,7 +200,7 @@ pub(crate) struct Found {
     longest: usize,
     /// Addresses stand where they are to stand when the SecTAG is gone: in all pending frames.
     moved: bool,
-    pending: ArrayVec<Pending, MAX_BURST>,
+    pending: Pending,
     runs: ArrayVec<Run, MAX_BURST>,
     clear_vlans: ArrayVec<ClearVlan, MAX_BURST>,
 }
@@ -163,7 +209,7 @@ impl Found {
     fn clear(&mut self) {
         (self.deliver, self.set_aside, self.longest) = (0, 0, 0);
         self.moved = false;
-        self.pending.clear();
+        self.pending.count = 0;
         self.runs.clear();
         self.clear_vlans.clear();
     }
@@ -171,7 +217,7 @@ impl Found {
     /// Moves the addresses of all pending frames to where they are to stand, if all are as they should be: done by who has
     /// their octets anyway. Otherwise that is left to the third pass.
     pub(crate) fn move_addresses<F: FrameBuf>(&mut self, plan: &mut Plan<F>) {
-        let all = 0..self.pending.len();
+        let all = 0..self.pending.count;
         let usual = self.runs.iter().all(|run| run.usual) && plan.verdicts().are_authentic(all);
         if !usual || self.moved {
             return;
@@ -443,7 +489,7 @@ impl RxSecY {
     ) {
         let Known { sa, most_clear, .. } = *known;
         let Some(key) = gather.key(&sa.key) else { return };
-        let (base, before) = (sa.nonce, found.pending.len());
+        let (base, before) = (sa.nonce, found.pending.count);
         while let Some(frame) = frames.as_slice().first()
             && frame.is_contiguous()
             && let Some((user_data, pn)) = known.parse(frame.head())
@@ -461,10 +507,10 @@ impl RxSecY {
                 self.counters.in_pkts_overrun.inc();
                 break;
             }
-            found.pending.push(Pending { pn, user_data: user_data as u32 });
+            found.pending.push(pn, user_data as u32);
         }
         if let Some(run) = found.runs.last_mut() {
-            run.count += found.pending.len() - before;
+            run.count += found.pending.count - before;
         }
     }
 
@@ -514,8 +560,7 @@ impl RxSecY {
             self.counters.in_pkts_overrun.inc();
             return None;
         }
-        let user_data = user_data as u32;
-        found.pending.push(Pending { pn, user_data });
+        found.pending.push(pn, user_data as u32);
         found.runs.push(Run { usual, first: number, ..run });
         known.flatten()
     }
@@ -641,7 +686,7 @@ impl RxSecY {
         }
         let mut place = 0;
         for run in runs {
-            let Some(pending) = pending.get(place..place + run.count) else { continue };
+            let Some(pending) = pending.get(place, run.count) else { continue };
             let (stripped, len) = self.judge(run, pending, place, verdicts, frames, *moved);
             *deliver |= stripped;
             *longest = len.max(*longest);
@@ -665,7 +710,7 @@ impl RxSecY {
     fn judge<F: FrameBuf>(
         &mut self,
         run: &Run,
-        pending: &[Pending],
+        pending: Part<'_>,
         first: usize,
         verdicts: Verdicts,
         frames: &mut [F],
@@ -673,42 +718,53 @@ impl RxSecY {
     ) -> (u64, usize) {
         let RxConfig { replay_protect, replay_window, validate_frames, .. } = self.config;
         let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
-        let row = frames.get_mut(run.first..run.first + pending.len());
-        let (Some(sa), Some(frames)) = (sa, row) else { return (0, 0) };
+        let count = pending.pns.len();
+        let row = frames.get_mut(run.first..run.first + count);
+        let (Some(sa), Some(frames), Some(first_pn), Some(last_pn)) =
+            (sa, row, pending.pns.first(), pending.pns.last())
+        else {
+            return (0, 0);
+        };
         let mut replay = sa.replay(replay_window);
-        let (mut late, mut octets, mut longest) = (0, 0, 0);
-        for p in pending {
-            late += u64::from(p.pn < replay.lowest_pn());
-            replay.advance(p.pn);
-            octets += u64::from(p.user_data);
-            longest = p.user_data.max(longest);
+        let mut late = 0;
+        if *first_pn >= replay.lowest_pn() && pending.ascend() {
+            // As they were sent: nothing that an earlier one of them moves can make a later one late.
+            replay.advance(*last_pn);
+        } else {
+            for &pn in pending.pns {
+                late += u64::from(pn < replay.lowest_pn());
+                replay.advance(pn);
+            }
         }
+        let mut octets: u64 = pending.user_data.iter().map(|octets| u64::from(*octets)).sum();
+        let longest = pending.user_data.iter().fold(0, |longest, octets| longest.max(*octets));
         let mut deliver = 0u64;
-        let all_authentic = verdicts.are_authentic(first..first + pending.len());
+        let all_authentic = verdicts.are_authentic(first..first + count);
         if run.usual && all_authentic && (late == 0 || !replay_protect) {
             // As it should be, and worth code of its own.
-            deliver = u64::MAX >> (MAX_BURST - pending.len());
-            for (frame, p) in frames.iter_mut().zip(pending) {
-                let octets = cut_usual(frame, p.user_data as usize);
+            deliver = u64::MAX >> (MAX_BURST - count);
+            for (frame, user_data) in frames.iter_mut().zip(pending.user_data) {
+                let octets = cut_usual(frame, *user_data as usize);
                 if !moved {
                     move_addresses(octets);
                 }
             }
-            sa.counters.in_pkts_ok.add(pending.len() as u64 - late);
+            sa.counters.in_pkts_ok.add(count as u64 - late);
             sa.counters.in_pkts_delayed.add(late);
         } else {
             (replay, octets) = (sa.replay(replay_window), 0);
-            for (i, (frame, p)) in frames.iter_mut().zip(pending).enumerate() {
-                let is_late = p.pn < replay.lowest_pn();
+            let frames = frames.iter_mut().zip(pending.pns.iter().zip(pending.user_data));
+            for (i, (frame, (&pn, &user_data))) in frames.enumerate() {
+                let is_late = pn < replay.lowest_pn();
                 if is_late && replay_protect {
                     sa.counters.in_pkts_late.inc();
                     continue;
                 }
-                octets += u64::from(p.user_data);
+                octets += u64::from(user_data);
                 if verdicts.is_authentic(first + i) {
                     sa.counters.in_pkts_ok.add(u64::from(!is_late));
                     sa.counters.in_pkts_delayed.add(u64::from(is_late));
-                    replay.advance(p.pn);
+                    replay.advance(pn);
                 } else if run.encrypted || validate_frames == ValidateFrames::Strict {
                     sa.counters.in_pkts_not_valid.inc();
                     continue;
@@ -716,9 +772,9 @@ impl RxSecY {
                     sa.counters.in_pkts_invalid.inc();
                 }
                 if moved {
-                    cut_usual(frame, p.user_data as usize);
+                    cut_usual(frame, user_data as usize);
                 } else {
-                    strip(frame, Tagged { form: run.form, user_data: p.user_data });
+                    strip(frame, Tagged { form: run.form, user_data });
                 }
                 deliver |= 1 << i;
             }

@@ -111,7 +111,7 @@ impl Lab {
         let (mut protect, mut verify) = (None, None);
         let transmit_half = keying.transmit_half(path != Path::Clear)?;
         // On path verify the same packet numbers come again and again.
-        let receive_half = keying.receive_half(path == Path::Both)?;
+        let receive_half = keying.receive_half(path != Path::Both)?;
         match path {
             Path::Clear | Path::Protect => protect = Some(Protect::new(first, transmit_half, last)),
             Path::Verify => verify = Some(Verify::new(first, receive_half, last, usize::MAX)),
@@ -145,7 +145,7 @@ impl Lab {
             return Ok(());
         }
         ensure!(outcome.iter().zip(plain).all(|(o, p)| o.len() == p.len() + 32), "path {path}: lengths");
-        let mut half = keying.receive_half(true)?;
+        let mut half = keying.receive_half(false)?;
         let mut engine = Engine::new();
         for (sealed, plain) in outcome.chunks(MAX_BURST).zip(plain.chunks(MAX_BURST)) {
             let mut burst: Burst<Buffer> = sealed.iter().map(|f| Buffer::from(&f[..])).collect();

@@ -250,7 +250,7 @@ fn tasks(
 ) -> Result<(Tasks, Done)> {
     let (transmit_half, sent) = keying.watched_transmit_half(path != Path::Clear)?;
     // On path verify the same packet numbers come again and again.
-    let (receive_half, received) = keying.watched_receive_half(path == Path::Both)?;
+    let (receive_half, received) = keying.watched_receive_half(path != Path::Both)?;
     Ok(match path {
         Path::Clear | Path::Protect => (vec![Box::new(Protect::new(first, transmit_half, last))], sent),
         Path::Verify => (vec![Box::new(Verify::new(first, receive_half, last, usize::MAX))], received),

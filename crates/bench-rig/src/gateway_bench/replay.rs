@@ -100,7 +100,7 @@ impl Replay {
         let sink = self.ports.open_virtual(&format!("net_null{number},no-rx=1"), octets, SINK_BUFFERS)?;
         let (direction, counters, done) = if path == Path::Verify {
             // Packet numbers come again with the capture.
-            let (half, done) = keying.watched_receive_half(false)?;
+            let (half, done) = keying.watched_receive_half(true)?;
             let verify = Verify::new(source.rx, half, sink.tx, usize::MAX);
             let counters = verify.counters();
             (Direction::Verify(verify.into()), counters, done)

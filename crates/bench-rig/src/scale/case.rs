@@ -125,7 +125,7 @@ impl Case {
                 let script = Script { frames: protected(&keying, &plain)?, refill: Refill::Whole };
                 let (source, sink, tally) = ports(script, payload, buffers, longest);
                 // The same packet numbers come again and again.
-                let verify = Verify::new(source, keying.receive_half(false)?, sink, usize::MAX);
+                let verify = Verify::new(source, keying.receive_half(true)?, sink, usize::MAX);
                 let (verify, lanes) = verify.with_crypto_workers(workers);
                 Ok(Direction { owner: Box::new(verify), lanes, tally })
             }
@@ -137,7 +137,7 @@ impl Case {
                 let (line_tx, line_rx) = wire_of(buffers);
                 let protect = Protect::new(source, keying.transmit_half(true)?, line_tx);
                 let (protect, sealing) = protect.with_crypto_workers(workers);
-                let verify = Verify::new(line_rx, keying.receive_half(true)?, sink, usize::MAX);
+                let verify = Verify::new(line_rx, keying.receive_half(false)?, sink, usize::MAX);
                 let (verify, opening) = verify.with_crypto_workers(workers);
                 let mut lanes: Vec<Box<dyn Task>> = vec![Box::new(verify)];
                 lanes.extend(sealing.into_iter().zip(opening).flat_map(|(seal, open)| [seal, open]));
