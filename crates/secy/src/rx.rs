@@ -117,11 +117,11 @@ impl Form {
 }
 
 /// Frames whose operations were gathered. Numbers of one kind lie side by side, to be looked at several at once.
+#[derive(Default)]
 struct Pending {
-    count: usize,
-    pns: [u64; MAX_BURST],
+    pns: ArrayVec<u64, MAX_BURST>,
     /// Octets of user data.
-    user_data: [u32; MAX_BURST],
+    user_data: ArrayVec<u32, MAX_BURST>,
 }
 
 /// Some of them.
@@ -131,27 +131,27 @@ struct Part<'a> {
     user_data: &'a [u32],
 }
 
-impl Default for Pending {
-    fn default() -> Self {
-        Pending { count: 0, pns: [0; MAX_BURST], user_data: [0; MAX_BURST] }
-    }
-}
-
 impl Pending {
-    /// Adds a frame. There is room: a burst has no more frames.
     #[inline(always)]
-    fn push(&mut self, pn: u64, user_data: u32) {
-        if let (Some(to), Some(octets)) = (self.pns.get_mut(self.count), self.user_data.get_mut(self.count)) {
-            (*to, *octets) = (pn, user_data);
-            self.count += 1;
-        }
+    fn len(&self) -> usize {
+        self.pns.len()
+    }
+
+    #[inline(always)]
+    fn push(&mut self, pn: u64, user_data: usize) {
+        self.pns.push(pn);
+        self.user_data.push(user_data as u32);
+    }
+
+    fn clear(&mut self) {
+        self.pns.clear();
+        self.user_data.clear();
     }
 
     /// So many from `first` on.
     #[inline(always)]
     fn get(&self, first: usize, count: usize) -> Option<Part<'_>> {
         let all = first..first + count;
-        (all.end <= self.count).then_some(())?;
         Some(Part { pns: self.pns.get(all.clone())?, user_data: self.user_data.get(all)? })
     }
 }
@@ -209,7 +209,7 @@ impl Found {
     fn clear(&mut self) {
         (self.deliver, self.set_aside, self.longest) = (0, 0, 0);
         self.moved = false;
-        self.pending.count = 0;
+        self.pending.clear();
         self.runs.clear();
         self.clear_vlans.clear();
     }
@@ -217,7 +217,7 @@ impl Found {
     /// Moves the addresses of all pending frames to where they are to stand, if all are as they should be: done by who has
     /// their octets anyway. Otherwise that is left to the third pass.
     pub(crate) fn move_addresses<F: FrameBuf>(&mut self, plan: &mut Plan<F>) {
-        let all = 0..self.pending.count;
+        let all = 0..self.pending.len();
         let usual = self.runs.iter().all(|run| run.usual) && plan.verdicts().are_authentic(all);
         if !usual || self.moved {
             return;
@@ -489,7 +489,7 @@ impl RxSecY {
     ) {
         let Known { sa, most_clear, .. } = *known;
         let Some(key) = gather.key(&sa.key) else { return };
-        let (base, before) = (sa.nonce, found.pending.count);
+        let (base, before) = (sa.nonce, found.pending.len());
         while let Some(frame) = frames.as_slice().first()
             && frame.is_contiguous()
             && let Some((user_data, pn)) = known.parse(frame.head())
@@ -507,10 +507,10 @@ impl RxSecY {
                 self.counters.in_pkts_overrun.inc();
                 break;
             }
-            found.pending.push(pn, user_data as u32);
+            found.pending.push(pn, user_data);
         }
         if let Some(run) = found.runs.last_mut() {
-            run.count += found.pending.count - before;
+            run.count += found.pending.len() - before;
         }
     }
 
@@ -560,7 +560,7 @@ impl RxSecY {
             self.counters.in_pkts_overrun.inc();
             return None;
         }
-        found.pending.push(pn, user_data as u32);
+        found.pending.push(pn, user_data);
         found.runs.push(Run { usual, first: number, ..run });
         known.flatten()
     }
