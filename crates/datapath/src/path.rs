@@ -13,7 +13,7 @@ pub trait Task: Send {
 
     /// Whether nothing is on its way through crypto workers. Where something is, brings what comes back to its end, and
     /// receives nothing.
-    fn settle(&mut self) -> bool {
+    fn settle(&mut self, _: &mut Engine) -> bool {
         true
     }
 
@@ -184,7 +184,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
         sent + received
     }
 
-    fn settle(&mut self) -> bool {
+    fn settle(&mut self, _: &mut Engine) -> bool {
         self.collect();
         self.fan_out.as_ref().is_none_or(|fan_out| fan_out.on_their_way() == 0)
     }
@@ -248,7 +248,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     /// many frames there were, and counts bursts that are on their way.
     #[inline(never)]
     fn poll_fanned_out(&mut self, engine: &mut Engine) -> usize {
-        let collected = self.collect();
+        let collected = self.collect(engine);
         let Self { fan_out: Some(fan_out), rx, secy, counters, .. } = self else { return collected };
         let received = fan_out.take_in(rx, engine, |batch| secy.begin(batch));
         counters.rx_frames.add(received as u64);
@@ -256,11 +256,11 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     }
 
     /// Brings out what crypto workers are done with.
-    fn collect(&mut self) -> usize {
+    fn collect(&mut self, engine: &mut Engine) -> usize {
         let mut frames = 0;
         while let Some(mut batch) = self.fan_out.as_mut().and_then(FanOut::receive) {
             frames += batch.len();
-            let longest = self.secy.finish(&mut batch, &mut self.eapol);
+            let longest = self.secy.finish(engine, &mut batch, &mut self.eapol);
             if !self.eapol.is_empty() {
                 self.hand_over_eapol();
             }
@@ -327,8 +327,8 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
         received
     }
 
-    fn settle(&mut self) -> bool {
-        self.collect();
+    fn settle(&mut self, engine: &mut Engine) -> bool {
+        self.collect(engine);
         self.fan_out.as_ref().is_none_or(|fan_out| fan_out.on_their_way() == 0)
     }
 

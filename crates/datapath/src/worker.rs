@@ -236,7 +236,7 @@ impl Worker {
     fn apply_commands(&mut self) -> Option<TaskId> {
         while let Some(TaskCommand { task, command }) = self.held.take().or_else(|| self.commands.pop().ok())
         {
-            if !self.tasks.get_mut(task).is_none_or(|t| t.settle()) {
+            if !self.tasks.get_mut(task).is_none_or(|t| t.settle(&mut self.engine)) {
                 self.held = Some(TaskCommand { task, command });
                 return Some(task);
             }

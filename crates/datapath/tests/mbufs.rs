@@ -131,7 +131,7 @@ impl Passes {
                 batch.frames_mut().extend(burst.drain(..));
                 rx.begin(&mut batch);
                 batch.crypt(engine);
-                rx.finish(&mut batch, set_aside);
+                rx.finish(engine, &mut batch, set_aside);
                 burst.extend(batch.frames_mut().drain(..));
             }
         }

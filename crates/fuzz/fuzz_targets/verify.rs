@@ -36,7 +36,7 @@ fuzz_target!(|octets: &[u8]| {
         rx.verify(&mut engine, &mut burst, &mut set_aside);
         apart.begin(&mut batch);
         batch.crypt(&mut engine);
-        apart.finish(&mut batch, &mut apart_set_aside);
+        apart.finish(&mut engine, &mut batch, &mut apart_set_aside);
         assert!(burst.iter().map(MemFrame::to_vec).eq(batch.frames_mut().iter().map(MemFrame::to_vec)));
         assert_eq!(set_aside.len(), apart_set_aside.len());
         assert_eq!(Received::of(&apart), Received::of(&rx));

@@ -10,8 +10,8 @@ use wire::ICV_LEN;
 ///
 /// The owner of a half begins it and finishes it ([`TxSecY::begin`](crate::TxSecY::begin),
 /// [`RxSecY::begin`](crate::RxSecY::begin)); in between anybody may have it and [`crypt`](Self::crypt). Made once and used
-/// again and again, it allocates nothing on its way. Of a batch that was not begun, carried out once and finished with the
-/// frames that it began with, nothing is sent or delivered.
+/// again and again, it allocates nothing on its way. Of a batch that was not begun and finished with the frames that it
+/// began with nothing is sent or delivered, and of one that was not carried out nothing but what its owner itself verified.
 pub struct Batch<F: FrameBuf> {
     pub(crate) frames: Burst<F>,
     pub(crate) work: Work<F>,
@@ -25,6 +25,8 @@ pub(crate) struct Work<F: FrameBuf> {
     begun: bool,
     pub(crate) sent: tx::Found,
     pub(crate) received: rx::Found,
+    /// Its frames are still to be read, and should be like this.
+    pub(crate) unread: rx::Unread,
     rooms: [IcvRoom; MAX_BURST],
 }
 
@@ -40,13 +42,14 @@ impl<F: FrameBuf> Work<F> {
 impl<F: FrameBuf> Batch<F> {
     /// An empty one.
     pub fn new() -> Self {
-        let (sent, received) = Default::default();
+        let (sent, received, unread) = Default::default();
         let work = Work {
             plan: Plan::default(),
             seal: false,
             begun: false,
             sent,
             received,
+            unread,
             rooms: [[0; ICV_LEN]; MAX_BURST],
         };
         Batch { frames: Burst::new(), work }
@@ -63,25 +66,25 @@ impl<F: FrameBuf> Batch<F> {
         self.work.plan.give_back(&mut self.frames);
         self.work.begun = false;
         self.work.plan.clear();
+        self.work.unread.clear();
     }
 
     /// Begins anew.
-    fn begin(&mut self, seal: bool) -> (&mut Burst<F>, &mut Work<F>) {
+    fn begin(&mut self, seal: bool) -> &mut Self {
         self.forget();
         (self.work.seal, self.work.begun) = (seal, true);
-        (&mut self.frames, &mut self.work)
+        self
     }
 
     /// Begins anew: its frames, and what becomes of them.
     pub(crate) fn begin_sealing(&mut self) -> (&mut Burst<F>, &mut Plan<F>, &mut tx::Found) {
-        let (frames, Work { plan, sent, .. }) = self.begin(true);
+        let Batch { frames, work: Work { plan, sent, .. } } = self.begin(true);
         (frames, plan, sent)
     }
 
     /// The same on receive.
-    pub(crate) fn begin_opening(&mut self) -> (&mut Burst<F>, &mut Plan<F>, &mut rx::Found) {
-        let (frames, Work { plan, received, .. }) = self.begin(false);
-        (frames, plan, received)
+    pub(crate) fn begin_opening(&mut self) -> &mut Self {
+        self.begin(false)
     }
 
     /// How many frames there are.
@@ -97,7 +100,11 @@ impl<F: FrameBuf> Batch<F> {
     /// The second pass, wherever that is. Again it does nothing: a nonce would be used again, and what was encrypted
     /// would be in the clear.
     pub fn crypt(&mut self, engine: &mut Engine) {
-        let Work { plan, seal, rooms, received, .. } = &mut self.work;
+        let Work { plan, seal, rooms, received, unread, .. } = &mut self.work;
+        if !unread.is_empty() {
+            received.read(unread, plan, engine);
+            return;
+        }
         plan.carry_out(engine, rooms, *seal);
         if !*seal && plan.is_carried_out() {
             received.move_addresses(plan);

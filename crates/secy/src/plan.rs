@@ -1,6 +1,6 @@
 //! Operations that the first pass finds: carried out at once in place, or written down for another core.
 
-use crate::{Burst, FrameBuf, MAX_BURST, PREFETCH, scatter};
+use crate::{Burst, FrameBuf, MAX_BURST, PREFETCH, PREFETCH_TO_PARSE, scatter};
 use arrayvec::ArrayVec;
 use gcm::{Engine, Key, NONCE_LEN, Verdicts};
 use std::sync::Arc;
@@ -185,7 +185,7 @@ impl Later {
 }
 
 /// Keys that are kept for the next burst at most. A link has one or two in use.
-const KEYS_KEPT: usize = 4;
+pub(crate) const KEYS_KEPT: usize = 4;
 
 /// Operations of a burst that are carried out elsewhere, with its frames.
 pub(crate) struct Plan<F: FrameBuf> {
@@ -233,6 +233,77 @@ impl<F: FrameBuf> Plan<F> {
                 Err(frame) => self.others.push((number, frame)),
             }
         }
+    }
+
+    /// Takes all frames of a burst whose operations are still to be found, each of which can be located. `false` where it
+    /// takes none.
+    #[inline(always)]
+    pub(crate) fn take_whole(&mut self, frames: &mut Burst<F>) -> bool {
+        for (number, frame) in (0..).zip(frames.drain(..)) {
+            match frame.locate() {
+                Ok(located) => self.located.push(located),
+                Err(frame) => self.others.push((number, frame)),
+            }
+        }
+        let all = self.others.is_empty();
+        if !all {
+            self.give_back(frames);
+        }
+        all
+    }
+
+    /// Gets to know the keys of all operations that come, a few, by their places.
+    #[inline(always)]
+    pub(crate) fn have_keys<'k>(&mut self, keys: impl Iterator<Item = &'k Arc<Key>> + Clone) {
+        // Mostly those of the last burst.
+        if !self.keys.iter().zip(keys.clone()).all(|(have, key)| Arc::ptr_eq(have, key))
+            || self.keys.len() != keys.clone().count()
+        {
+            self.keys.clear();
+            self.keys.extend(keys.take(KEYS_KEPT).cloned());
+        }
+    }
+
+    /// Finds operations on the frames that were taken as a [whole](Self::take_whole), and opens them, once. `read` says,
+    /// of the number of a frame and its octets, which key is to be taken, how many octets there are to work on, and how
+    /// many of these are AAD; and the nonce.
+    #[inline(always)]
+    pub(crate) fn open_as_read(
+        &mut self,
+        engine: &mut Engine,
+        mut read: impl FnMut(usize, &[u8]) -> Option<(usize, usize, usize, Nonce)>,
+    ) {
+        let Plan { located, keys, verdicts, state, .. } = self;
+        if *state != State::Made {
+            return;
+        }
+        *state = State::Failed;
+        // Another core had them last.
+        located.iter().take(PREFETCH_TO_PARSE).for_each(|soon| gcm::prefetch(soon.as_ref()));
+        let mut now = Now(gcm::Burst::new());
+        let mut located = located.iter_mut();
+        let mut number = 0;
+        while let Some(frame) = located.next() {
+            if let Some(soon) = located.as_slice().get(PREFETCH_TO_PARSE) {
+                gcm::prefetch(soon.as_ref());
+            }
+            if let Some((key, len, aad, nonce)) = read(number, frame.as_ref()) {
+                let (Some(octets), Some(key)) = (frame.as_mut().get_mut(..len), keys.get(key)) else {
+                    return;
+                };
+                if !now.push(octets, aad, key, nonce) {
+                    return;
+                }
+            }
+            number += 1;
+        }
+        *verdicts = engine.open(&mut now.0);
+        *state = State::Done;
+    }
+
+    /// The octets of frames that were taken as a whole.
+    pub(crate) fn octets_mut(&mut self, of: std::ops::Range<usize>) -> impl Iterator<Item = &mut [u8]> {
+        self.located.get_mut(of).into_iter().flatten().map(F::Located::as_mut)
     }
 
     /// Hands the frames that it has out again, in their order.

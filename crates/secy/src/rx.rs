@@ -3,7 +3,7 @@
 use crate::command::{Command, Event, Retired};
 use crate::counters::{RxScCounters, RxSecYCounters};
 use crate::plan::{Gather, IcvRoom, Now, Place, Plan};
-use crate::pn::recover_xpn;
+use crate::pn::{NonceBase, recover_xpn};
 use crate::sa::RxSa;
 use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, PREFETCH_TO_PARSE, Pass};
 use arrayvec::ArrayVec;
@@ -15,6 +15,11 @@ use wire::{
     An, CipherSuite, EtherType, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci, SecTag, ShortLength,
     VLAN_TAG_LEN,
 };
+
+mod unread;
+
+pub(crate) use unread::Unread;
+use unread::Usual;
 
 /// Receive SCs that one half has at most.
 pub const MAX_RECEIVE_SCS: usize = 1024;
@@ -86,6 +91,8 @@ pub struct RxSecY {
     counters: Arc<RxSecYCounters>,
     /// Where ICVs that lie across segments are brought together. Away only while a burst is verified.
     rooms: Option<Box<[IcvRoom; MAX_BURST]>>,
+    /// What frames were like lately, where nearly all were alike.
+    usual: Option<Usual>,
 }
 
 /// What becomes of a frame.
@@ -178,6 +185,8 @@ struct Run {
     form: Form,
     /// That form is [`Form::USUAL`], and they are in one piece.
     usual: bool,
+    /// Ethertype, TCI and AN, where they are.
+    kind: u32,
     /// The place of the first, and how many there are.
     first: usize,
     count: usize,
@@ -189,15 +198,50 @@ struct ClearVlan {
     octets: ArrayVec<u8, { ADDRESSES + MAX_VLAN_TAGS * VLAN_TAG_LEN }>,
 }
 
-/// What the first pass finds of a burst.
-#[derive(Default)]
-pub(crate) struct Found {
+/// What becomes of a burst.
+#[derive(Clone, Copy, Default)]
+struct Fates {
     /// Frames that are to be delivered, a bit each. All others are not, whatever else happens.
     deliver: u64,
     /// EAPOL frames, a bit each.
     set_aside: u64,
-    /// Octets of the longest frame that may be delivered.
+    /// Octets of the longest frame that may be delivered, at most.
     longest: usize,
+}
+
+impl Fates {
+    #[inline(always)]
+    fn add(&mut self, more: Fates) {
+        self.deliver |= more.deliver;
+        self.set_aside |= more.set_aside;
+        self.longest = self.longest.max(more.longest);
+    }
+
+    /// Of frames that have so many before them.
+    fn behind(self, frames: usize) -> Self {
+        Fates { deliver: self.deliver << frames, set_aside: self.set_aside << frames, ..self }
+    }
+
+    /// Leaves what is to be delivered, and sets aside what is to be set aside, while there is room.
+    #[inline(always)]
+    fn apply<F>(&self, frames: &mut Burst<F>, set_aside: &mut Burst<F>) {
+        if self.deliver.count_ones() as usize == frames.len() {
+            return;
+        }
+        for (number, frame) in std::mem::take(frames).into_iter().enumerate() {
+            if self.deliver >> number & 1 == 1 {
+                frames.push(frame);
+            } else if self.set_aside >> number & 1 == 1 {
+                drop(set_aside.try_push(frame));
+            }
+        }
+    }
+}
+
+/// What the first pass finds of a burst.
+#[derive(Default)]
+pub(crate) struct Found {
+    fates: Fates,
     /// Addresses stand where they are to stand when the SecTAG is gone: in all pending frames.
     moved: bool,
     pending: Pending,
@@ -207,7 +251,7 @@ pub(crate) struct Found {
 
 impl Found {
     fn clear(&mut self) {
-        (self.deliver, self.set_aside, self.longest) = (0, 0, 0);
+        self.fates = Fates::default();
         self.moved = false;
         self.pending.clear();
         self.runs.clear();
@@ -232,12 +276,9 @@ impl Found {
     #[inline(always)]
     fn decide(&mut self, frame: usize, fate: Fate, len: usize) {
         match fate {
-            Fate::Deliver => {
-                self.deliver |= 1 << frame;
-                self.longest = self.longest.max(len);
-            }
+            Fate::Deliver => self.fates.add(Fates { deliver: 1 << frame, set_aside: 0, longest: len }),
             Fate::Drop => {}
-            Fate::SetAside => self.set_aside |= 1 << frame,
+            Fate::SetAside => self.fates.set_aside |= 1 << frame,
         }
     }
 }
@@ -259,13 +300,13 @@ enum Parsed {
     },
 }
 
-/// What frames have in common with one before, so that only the rest is looked at.
+/// What frames of an SA have in common, so that only the rest is looked at.
 #[derive(Clone, Copy)]
-struct Known<'a> {
+struct Likeness {
     /// Ethertype, TCI and AN.
     kind: u32,
     sci: u64,
-    sa: &'a RxSa,
+    nonce: NonceBase,
     /// Octets in the clear beyond the SecTAG.
     most_clear: usize,
     /// No packet number below this one is acceptable.
@@ -274,17 +315,16 @@ struct Known<'a> {
     recover_from: Option<u64>,
 }
 
-impl<'a> Known<'a> {
-    /// Of a frame with its SCI right behind its addresses, whose SA is `sa`.
+impl Likeness {
+    /// Of frames with their SCI right behind their addresses.
     #[inline(always)]
-    fn new(config: &RxConfig, sa: &'a RxSa, head: &[u8], most_clear: usize) -> Option<Self> {
-        let (kind, _, _, sci) = fields(head.first_chunk()?);
+    fn new(config: &RxConfig, sa: &RxSa, kind: u32, sci: u64, encrypted: bool) -> Self {
         let RxConfig { suite, replay_protect, replay_window, .. } = *config;
         // 0 is no packet number of 32 bits.
         let least = u64::from(!suite.is_xpn());
         let lowest = if replay_protect { sa.lowest_pn(replay_window).max(least) } else { least };
         let recover_from = sa.recover_from(replay_protect, replay_window);
-        Some(Known { kind, sci, sa, most_clear, lowest, recover_from })
+        Likeness { kind, sci, nonce: sa.nonce, most_clear: sa.most_clear(encrypted), lowest, recover_from }
     }
 
     /// Octets of user data and packet number of a frame that is like it. `None` where it is not, or is not to be
@@ -305,6 +345,13 @@ impl<'a> Known<'a> {
     }
 }
 
+/// What frames have in common with one before.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    like: Likeness,
+    sa: &'a RxSa,
+}
+
 impl RxSecY {
     /// A receive half without channels.
     pub fn new(config: RxConfig) -> Self {
@@ -315,6 +362,7 @@ impl RxSecY {
             places: HashMap::with_capacity_and_hasher(2 * MAX_RECEIVE_SCS, FxBuildHasher),
             counters: Arc::default(),
             rooms: Some(Box::new([[0; ICV_LEN]; MAX_BURST])),
+            usual: None,
         }
     }
 
@@ -335,6 +383,7 @@ impl RxSecY {
 
     /// Carries out a command. Commands for a transmit half are refused.
     pub fn apply(&mut self, command: Command) -> Option<Event> {
+        self.usual = None;
         match command {
             Command::AddRxSc(sc) if self.can_add(sc.sci) => {
                 self.places.insert(sc.sci, self.scs.len() as u16);
@@ -401,6 +450,20 @@ impl RxSecY {
         set_aside: &mut Burst<F>,
         mut over: impl FnMut(Pass),
     ) -> usize {
+        let fates = self.all_passes(engine, frames, &mut over);
+        fates.apply(frames, set_aside);
+        over(Pass::Third);
+        fates.longest
+    }
+
+    /// All passes over some frames in a row: what becomes of them.
+    #[inline(always)]
+    fn all_passes<F: FrameBuf>(
+        &mut self,
+        engine: &mut Engine,
+        frames: &mut [F],
+        over: &mut impl FnMut(Pass),
+    ) -> Fates {
         let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
         let mut found = Found::default();
         let verdicts = {
@@ -411,39 +474,63 @@ impl RxSecY {
         };
         over(Pass::Crypto);
         self.rooms = Some(rooms);
-        self.third_pass(frames, set_aside, &mut found, verdicts);
-        over(Pass::Third);
-        found.longest
+        self.third_pass(frames, &mut found, verdicts);
+        found.fates
     }
 
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
     /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
+    ///
+    /// Where frames were all alike lately, this one does not even look at them: who has their octets for the crypto
+    /// anyway is told what they should be like.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
+        let Batch { frames, work } = batch.begin_opening();
+        work.received.clear();
+        if let Some(usual) = self.usual {
+            self.expect(usual, work);
+            if !work.unread.is_empty() && work.plan.take_whole(frames) {
+                return;
+            }
+            work.unread.clear();
+        }
         let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
-        let (frames, mut plan, found) = batch.begin_opening();
-        found.clear();
-        self.first_pass(frames, &mut plan, &mut rooms, found);
-        plan.take(frames);
+        self.first_pass(frames, &mut &mut work.plan, &mut rooms, &mut work.received);
         self.rooms = Some(rooms);
+        self.usual = Usual::of(&work.received, frames.len());
+        work.plan.take(frames);
     }
 
-    /// The third pass. The batch has the frames that are to be delivered; EAPOL frames go to `set_aside` while it has
-    /// room. Says how many octets the longest of the former has at most.
-    pub fn finish<F: FrameBuf>(&mut self, batch: &mut Batch<F>, set_aside: &mut Burst<F>) -> usize {
-        let Batch { frames, work, .. } = batch;
+    /// The third pass, and all passes over frames that nobody has looked at. The batch has the frames that are to be
+    /// delivered; EAPOL frames go to `set_aside` while it has room. Says how many octets the longest of the former has at
+    /// most.
+    pub fn finish<F: FrameBuf>(
+        &mut self,
+        engine: &mut Engine,
+        batch: &mut Batch<F>,
+        set_aside: &mut Burst<F>,
+    ) -> usize {
+        let Batch { frames, work } = batch;
         if !work.end(frames, false) {
             frames.clear();
             return 0;
         }
         let verdicts = work.plan.verdicts();
-        self.third_pass(frames, set_aside, &mut work.received, verdicts);
-        if !work.plan.is_carried_out() {
+        let is_unread = !work.unread.is_empty();
+        if is_unread {
+            self.finish_unread(engine, frames, &mut work.received, verdicts);
+        } else {
+            self.third_pass(frames, &mut work.received, verdicts);
+        }
+        let fates = work.received.fates;
+        fates.apply(frames, set_aside);
+        if !is_unread && !work.plan.is_carried_out() {
             // They are counted; but whoever is to have frames that are not valid, too, is not to have these, of which
             // nobody knows anything.
             frames.clear();
         }
         work.plan.clear();
-        work.received.longest
+        work.unread.clear();
+        fates.longest
     }
 
     #[inline(always)]
@@ -463,7 +550,7 @@ impl RxSecY {
         let mut known: Option<Known<'f>> = None;
         loop {
             match &known {
-                Some(known) if known.most_clear == 0 => {
+                Some(known) if known.like.most_clear == 0 => {
                     self.go_on::<F, _, true>(known, all, &mut frames, gather, found);
                 }
                 Some(known) => self.go_on::<F, _, false>(known, all, &mut frames, gather, found),
@@ -487,12 +574,12 @@ impl RxSecY {
         gather: &mut G,
         found: &mut Found,
     ) {
-        let Known { sa, most_clear, .. } = *known;
+        let Known { like, sa } = known;
         let Some(key) = gather.key(&sa.key) else { return };
-        let (base, before) = (sa.nonce, found.pending.len());
+        let (base, before) = (like.nonce, found.pending.len());
         while let Some(frame) = frames.as_slice().first()
             && frame.is_contiguous()
-            && let Some((user_data, pn)) = known.parse(frame.head())
+            && let Some((user_data, pn)) = like.parse(frame.head())
         {
             let number = (all - frames.len()) as u8;
             let Some(frame) = frames.next() else { break };
@@ -500,7 +587,7 @@ impl RxSecY {
             if let Some(later) = frames.as_slice().get(ahead) {
                 gcm::prefetch(later.head());
             }
-            let clear = if ALL { 0 } else { most_clear.min(user_data) };
+            let clear = if ALL { 0 } else { like.most_clear.min(user_data) };
             let len = WITH_SCI + user_data + ICV_LEN;
             if !gather.whole(number, frame, len, WITH_SCI + clear, key, base.open(pn)) {
                 // Which ends the run.
@@ -547,12 +634,13 @@ impl RxSecY {
             // The AAD is addresses and SecTAG in one run; VLAN tags between them are put back in pass 3.
             frame.head_mut().copy_within(..ADDRESSES, vlan_len);
         }
-        let most_clear = if encrypted { sa.offset.octets() } else { usize::MAX };
-        let clear = most_clear.min(user_data);
+        let clear = sa.most_clear(encrypted).min(user_data);
         let aad = ADDRESSES + usize::from(form.tag_len) + clear;
         let place = Place { skip: vlan_len, aad, payload: user_data - clear };
         let usual = form == Form::USUAL && frame.is_contiguous();
-        let known = usual.then(|| Known::new(&self.config, sa, frame.head(), most_clear));
+        let (kind, _, _, sci) =
+            frame.head().first_chunk().filter(|_| usual).map_or_else(Default::default, fields);
+        let known = usual.then(|| Known { like: Likeness::new(&self.config, sa, kind, sci, encrypted), sa });
         let key = gather.key(&sa.key);
         let gathered = key
             .is_some_and(|key| gather.pieces(number as u8, frame, key, sa.nonce.open(pn), place, Some(room)));
@@ -561,8 +649,8 @@ impl RxSecY {
             return None;
         }
         found.pending.push(pn, user_data);
-        found.runs.push(Run { usual, first: number, ..run });
-        known.flatten()
+        found.runs.push(Run { usual, kind, first: number, ..run });
+        known
     }
 
     /// Pass 1: everything that can be said before the ICV is checked.
@@ -627,7 +715,16 @@ impl RxSecY {
         }
         let Tagged { form, user_data } = tagged;
         Parsed::Open {
-            run: Run { place, an, encrypted: tag.tci().encrypted(), form, usual: false, first: 0, count: 1 },
+            run: Run {
+                place,
+                an,
+                encrypted: tag.tci().encrypted(),
+                form,
+                usual: false,
+                kind: 0,
+                first: 0,
+                count: 1,
+            },
             user_data,
             pn,
         }
@@ -671,14 +768,8 @@ impl RxSecY {
     }
 
     #[inline(always)]
-    fn third_pass<F: FrameBuf>(
-        &mut self,
-        frames: &mut Burst<F>,
-        set_aside: &mut Burst<F>,
-        found: &mut Found,
-        verdicts: Verdicts,
-    ) {
-        let Found { deliver, set_aside: eapol, longest, moved, pending, runs, clear_vlans } = found;
+    fn third_pass<F: FrameBuf>(&mut self, frames: &mut [F], found: &mut Found, verdicts: Verdicts) {
+        let Found { fates, moved, pending, runs, clear_vlans } = found;
         for vlan in clear_vlans.iter() {
             // Back where they were; what was put there are the addresses, which come first again.
             let head = frames[usize::from(vlan.frame)].head_mut();
@@ -687,25 +778,13 @@ impl RxSecY {
         let mut place = 0;
         for run in runs {
             let Some(pending) = pending.get(place, run.count) else { continue };
-            let (stripped, len) = self.judge(run, pending, place, verdicts, frames, *moved);
-            *deliver |= stripped;
-            *longest = len.max(*longest);
+            fates.add(self.judge(run, pending, place, verdicts, frames, *moved));
             place += run.count;
-        }
-        if deliver.count_ones() as usize != frames.len() {
-            for (number, frame) in std::mem::take(frames).into_iter().enumerate() {
-                if *deliver >> number & 1 == 1 {
-                    frames.push(frame);
-                } else if *eapol >> number & 1 == 1 {
-                    drop(set_aside.try_push(frame));
-                }
-            }
         }
     }
 
     /// The verdicts on frames of one SA, with replay checked again now that earlier frames of the burst have moved the
-    /// PN. Strips those that are to be delivered, and says which these are, a bit each, and how many octets the longest
-    /// has at most.
+    /// PN. Strips those that are to be delivered.
     #[inline(always)]
     fn judge<F: FrameBuf>(
         &mut self,
@@ -715,7 +794,7 @@ impl RxSecY {
         verdicts: Verdicts,
         frames: &mut [F],
         moved: bool,
-    ) -> (u64, usize) {
+    ) -> Fates {
         let RxConfig { replay_protect, replay_window, validate_frames, .. } = self.config;
         let sa = self.scs.get_mut(run.place).and_then(|sc| sc.sas[run.an.index()].as_deref_mut());
         let count = pending.pns.len();
@@ -723,7 +802,7 @@ impl RxSecY {
         let (Some(sa), Some(frames), Some(first_pn), Some(last_pn)) =
             (sa, row, pending.pns.first(), pending.pns.last())
         else {
-            return (0, 0);
+            return Fates::default();
         };
         let mut replay = sa.replay(replay_window);
         let mut late = 0;
@@ -785,7 +864,8 @@ impl RxSecY {
         } else {
             sa.counters.in_octets_validated.add(octets);
         }
-        (deliver << run.first, usize::from(run.form.header_len) + longest as usize)
+        let longest = usize::from(run.form.header_len) + longest as usize;
+        Fates { deliver: deliver << run.first, set_aside: 0, longest }
     }
 }
 

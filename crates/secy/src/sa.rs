@@ -237,6 +237,12 @@ impl RxSa {
         self.counters.clone()
     }
 
+    /// Octets of user data that stay in the clear, at most, in a frame that is encrypted or not.
+    #[inline(always)]
+    pub(crate) fn most_clear(&self, encrypted: bool) -> usize {
+        if encrypted { self.offset.octets() } else { usize::MAX }
+    }
+
     /// The lowest acceptable PN under a replay window of `window` packet numbers (802.1AE clause 10.6.2).
     #[inline(always)]
     pub(crate) fn lowest_pn(&self, window: u64) -> u64 {

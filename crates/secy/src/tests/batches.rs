@@ -38,7 +38,7 @@ fn through<S>(
     secy: &mut S,
     bursts: Vec<Box<Batch<MemFrame>>>,
     begin: impl Fn(&mut S, &mut Batch<MemFrame>),
-    finish: impl Fn(&mut S, &mut Batch<MemFrame>),
+    finish: impl Fn(&mut S, &mut Engine, &mut Batch<MemFrame>),
 ) -> Vec<Vec<u8>> {
     let mut engine = Engine::new();
     let mut out = Vec::new();
@@ -56,10 +56,14 @@ fn through<S>(
         }
         under_way.iter_mut().rev().for_each(|batch| batch.crypt(&mut engine));
         for mut batch in under_way.drain(..) {
-            finish(secy, &mut batch);
+            finish(secy, &mut engine, &mut batch);
             out.extend(batch.frames_mut().iter().map(MemFrame::to_vec));
         }
     }
+}
+
+fn finish_tx(tx: &mut TxSecY, _: &mut Engine, batch: &mut Batch<MemFrame>) {
+    tx.finish(batch);
 }
 
 /// A transmit half, and what its counters and packet numbers say.
@@ -106,6 +110,30 @@ fn mishap() -> impl Strategy<Value = Mishap> {
     ]
 }
 
+/// Of a line where there are many, or hardly any.
+fn mishaps() -> impl Strategy<Value = Vec<Mishap>> {
+    let seldom = prop_oneof![40 => Just(Mishap::None), 1 => mishap()];
+    prop_oneof![proptest::collection::vec(mishap(), 120), proptest::collection::vec(seldom, 120)]
+}
+
+/// Has a key for the AN after that of `setup`, too.
+fn with_next(setup: &Setup) -> (Setup, TxSecY, [RxSecY; 2]) {
+    let next = Setup {
+        an: An::ALL[1],
+        sak: Sak::from_octets(&vec![0x5b; setup.suite.sak_len()]).unwrap(),
+        ..setup.clone()
+    };
+    let mut tx = setup.tx();
+    assert!(tx.apply(Command::InstallTxSa { an: next.an, sa: next.tx_sa() }).is_none());
+    let rx = [(); 2].map(|()| {
+        let mut rx = setup.rx();
+        let (sci, an, sa) = (next.sci, next.an, next.rx_sa());
+        assert!(rx.apply(Command::InstallRxSa { sci, an, sa }).is_none());
+        rx
+    });
+    (next, tx, rx)
+}
+
 fn setup(suite: usize, encrypt: bool, offset: usize, mode: usize, clear_vlan_tags: usize) -> Setup {
     use ConfidentialityOffset::{None, Octets30, Octets50};
     let sci_mode = [SciMode::Explicit, SciMode::Implicit, SciMode::EndStation][mode];
@@ -127,7 +155,7 @@ proptest! {
         let (mut apart, counts_apart) = watched(&setup);
         let wanted: Vec<_> = frames.chunks(size).flat_map(|f| super::protect(&mut at_once, f)).collect();
         let bursts = frames.chunks(size).map(|f| batch(f, &forms)).collect();
-        let found = through(&mut apart, bursts, TxSecY::begin, TxSecY::finish);
+        let found = through(&mut apart, bursts, TxSecY::begin, finish_tx);
         prop_assert_eq!(&found, &wanted);
         prop_assert_eq!(counts_apart(), counts_at_once());
     }
@@ -135,7 +163,8 @@ proptest! {
     #[test]
     fn verify(
         frames in frames(),
-        mishaps in proptest::collection::vec(mishap(), 120),
+        mishaps in mishaps(),
+        change in 0usize..150,
         size in 1usize..=64,
         forms in forms(),
         window in 0u64..4,
@@ -146,10 +175,13 @@ proptest! {
         let (suite, encrypt, offset, mode, tags) = choices;
         let validate_frames = [Strict, Check, Disabled][how.0];
         let setup = Setup { validate_frames, replay_protect: how.1, replay_window: window, ..setup(suite, encrypt, offset, mode, tags) };
-        let mut tx = setup.tx();
+        let (changed, mut tx, [mut at_once, mut apart]) = with_next(&setup);
         let mut line = Vec::new();
-        for (frame, mishap) in frames.chunks(64).flat_map(|f| super::protect(&mut tx, f)).zip(mishaps) {
-            let mut frame = frame;
+        for ((number, frame), mishap) in frames.iter().enumerate().zip(mishaps) {
+            if number == change {
+                tx.apply(Command::EncodeWith(Some(changed.an)));
+            }
+            let Some(mut frame) = super::protect(&mut tx, std::slice::from_ref(frame)).pop() else { continue };
             let len = frame.len();
             match mishap {
                 Mishap::None => {}
@@ -164,7 +196,6 @@ proptest! {
             }
             line.push(frame);
         }
-        let (mut at_once, mut apart) = (setup.rx(), setup.rx());
         let bursts = line.chunks(size).map(|f| batch(f, &forms)).collect();
         let (mut engine, mut wanted_aside, found_aside) = (Engine::new(), Vec::new(), RefCell::new(Vec::new()));
         let mut wanted = Vec::new();
@@ -174,9 +205,9 @@ proptest! {
             wanted.extend(frames.iter().map(MemFrame::to_vec));
             wanted_aside.extend(aside.iter().map(MemFrame::to_vec));
         }
-        let finish = |rx: &mut RxSecY, batch: &mut Batch<MemFrame>| {
+        let finish = |rx: &mut RxSecY, engine: &mut Engine, batch: &mut Batch<MemFrame>| {
             let mut aside = Burst::new();
-            let longest = rx.finish(batch, &mut aside);
+            let longest = rx.finish(engine, batch, &mut aside);
             found_aside.borrow_mut().extend(aside.iter().map(MemFrame::to_vec));
             assert!(batch.frames_mut().iter().all(|f| f.len() <= longest), "none is longer");
         };
@@ -186,7 +217,7 @@ proptest! {
         prop_assert_eq!(moved(&apart), moved(&at_once));
         let octets = |rx: &RxSecY| -> Vec<_> { rx.all_sa_counters().iter().map(|c| c.in_octets_decrypted.get() + c.in_octets_validated.get()).collect() };
         prop_assert_eq!(octets(&apart), octets(&at_once));
-        let next = |rx: &RxSecY| rx.channels()[0].sa(setup.an).unwrap().progress().next_pn();
+        let next = |rx: &RxSecY| [setup.an, changed.an].map(|an| rx.channels()[0].sa(an).unwrap().progress().next_pn());
         prop_assert_eq!(next(&apart), next(&at_once));
     }
 }
@@ -194,15 +225,11 @@ proptest! {
 #[test]
 fn without_keys_or_protection_a_batch_comes_to_the_same_end() {
     let mut tx = TxSecY::new(TxConfig { protect_frames: false, ..Setup::default().tx().config().clone() });
-    let out = through(
-        &mut tx,
-        vec![batch(&[frame(60), frame(9700), frame(70)], &[0])],
-        TxSecY::begin,
-        TxSecY::finish,
-    );
+    let out =
+        through(&mut tx, vec![batch(&[frame(60), frame(9700), frame(70)], &[0])], TxSecY::begin, finish_tx);
     assert_eq!(out, [frame(60), frame(70)]);
     let mut tx = TxSecY::new(Setup::default().tx().config().clone());
-    let out = through(&mut tx, vec![batch(&[frame(60)], &[0])], TxSecY::begin, TxSecY::finish);
+    let out = through(&mut tx, vec![batch(&[frame(60)], &[0])], TxSecY::begin, finish_tx);
     assert!(out.is_empty());
     assert_eq!(tx.counters().out_pkts_no_sa.get(), 1);
 }
@@ -227,7 +254,7 @@ fn a_batch_that_was_never_carried_out_is_dropped() {
         let mut rx = setup.rx();
         let mut batch = batch(&sealed, &[0]);
         rx.begin(&mut batch);
-        rx.finish(&mut batch, &mut Burst::new());
+        rx.finish(&mut Engine::new(), &mut batch, &mut Burst::new());
         assert!(batch.is_empty(), "{encrypt} {validate_frames:?}");
         assert_eq!(moved(&rx), [(counter, 2)]);
     }
@@ -258,7 +285,7 @@ fn a_batch_that_was_meddled_with_is_dropped() {
     tx.finish(&mut never);
     assert!(never.is_empty());
     let mut never = batch(&super::protect(&mut setup.tx(), &[frame(60)]), &[0]);
-    rx.finish(&mut never, &mut Burst::new());
+    rx.finish(&mut engine, &mut never, &mut Burst::new());
     assert!(never.is_empty());
     for after_crypt in [false, true] {
         let mut stuffed = batch(&[frame(60)], &[0]);
@@ -282,11 +309,85 @@ fn a_batch_that_was_meddled_with_is_dropped() {
     let mut other = batch(&[frame(60)], &[0]);
     tx.begin(&mut other);
     other.crypt(&mut engine);
-    rx.finish(&mut other, &mut Burst::new());
+    rx.finish(&mut engine, &mut other, &mut Burst::new());
     assert!(other.is_empty());
     let mut other = batch(&super::protect(&mut setup.tx(), &[frame(60)]), &[0]);
     rx.begin(&mut other);
     other.crypt(&mut engine);
     tx.finish(&mut other);
     assert!(other.is_empty());
+}
+
+/// Bursts of an SA that goes on are read by who opens them, a change of SAs and a few others among them included; their
+/// owner reads them where the last ones were unlike each other.
+#[test]
+fn an_owner_leaves_to_others_what_is_as_usual() {
+    let (next, mut tx, [mut rx, _]) = with_next(&Setup::default());
+    let (mut engine, mut batch) = (Engine::new(), Batch::new());
+    let mut out = |rx: &mut RxSecY, frames: &[Vec<u8>], read_elsewhere: bool, delivered: &[Vec<u8>]| {
+        batch.frames_mut().clear();
+        batch.frames_mut().extend(frames.iter().map(|f| MemFrame::new(f)));
+        rx.begin(&mut batch);
+        assert_eq!(!batch.work.unread.is_empty(), read_elsewhere);
+        batch.crypt(&mut engine);
+        // Again it does nothing.
+        batch.crypt(&mut engine);
+        let mut aside = Burst::new();
+        rx.finish(&mut engine, &mut batch, &mut aside);
+        let found: Vec<_> = batch.frames_mut().iter().map(MemFrame::to_vec).collect();
+        assert_eq!(found, delivered);
+        aside.len()
+    };
+    let plain: Vec<_> = (60..90).map(frame).collect();
+    let eapol = [&frame(12)[..], &[0x88, 0x8e, 3, 0, 0, 0]].concat();
+    out(&mut rx, &super::protect(&mut tx, &plain), false, &plain);
+    out(&mut rx, &super::protect(&mut tx, &plain), true, &plain);
+    // Another SA, one that came before and one that is spoilt.
+    let mut line = super::protect(&mut tx, &plain[..10]);
+    tx.apply(Command::EncodeWith(Some(next.an)));
+    line.extend(super::protect(&mut tx, &plain[10..]));
+    line.insert(20, line[3].clone());
+    line[25][40] ^= 1;
+    line.insert(27, eapol.clone());
+    let wanted = [&plain[..24], &plain[25..]].concat();
+    assert_eq!(out(&mut rx, &line, true, &wanted), 1);
+    assert_eq!(moved(&rx), [("InPktsEapol", 1), ("InPktsOK", 89), ("InPktsLate", 1), ("InPktsNotValid", 1)]);
+    // Too many that nobody expected.
+    let mut line = super::protect(&mut tx, &plain);
+    (0..10).for_each(|n| line.insert(n * 2, eapol.clone()));
+    assert_eq!(out(&mut rx, &line, true, &plain), 10);
+    assert_eq!(out(&mut rx, &line, false, &[]), 10);
+    out(&mut rx, &super::protect(&mut tx, &plain), false, &plain);
+    out(&mut rx, &super::protect(&mut tx, &plain), true, &plain);
+    // Another key for the SA that is not in use now.
+    let last = Setup { an: An::ALL[0], sak: Sak::from_octets(&[0x5c; 16]).unwrap(), ..next.clone() };
+    rx.apply(Command::InstallRxSa { sci: last.sci, an: last.an, sa: last.rx_sa() });
+    out(&mut rx, &super::protect(&mut tx, &plain), false, &plain);
+    let line = super::protect(&mut tx, &plain[..10]);
+    tx.apply(Command::InstallTxSa { an: last.an, sa: last.tx_sa() });
+    tx.apply(Command::EncodeWith(Some(last.an)));
+    out(&mut rx, &[line, super::protect(&mut tx, &plain[10..])].concat(), true, &plain);
+    // A command may have changed everything.
+    rx.apply(Command::RemoveRxSa { sci: last.sci, an: last.an });
+    out(&mut rx, &super::protect(&mut tx, &plain), false, &[]);
+}
+
+/// What nobody opened its owner does.
+#[test]
+fn frames_are_not_lost_with_who_was_to_read_them() {
+    let setup = Setup::default();
+    let (mut tx, mut rx, mut engine) = (setup.tx(), setup.rx(), Engine::new());
+    let plain = [frame(60), frame(80)];
+    for carried_out in [true, false, true] {
+        let mut batch = batch(&super::protect(&mut tx, &plain), &[0]);
+        rx.begin(&mut batch);
+        if carried_out {
+            batch.crypt(&mut engine);
+        } else {
+            assert!(!batch.work.unread.is_empty());
+        }
+        rx.finish(&mut engine, &mut batch, &mut Burst::new());
+        assert!(batch.frames_mut().iter().map(MemFrame::to_vec).eq(plain.clone()));
+    }
+    assert_eq!(moved(&rx), [("InPktsOK", 6)]);
 }
