@@ -24,6 +24,8 @@ pub(crate) struct Work<F: FrameBuf> {
     /// It began, and nobody had its frames since.
     begun: bool,
     pub(crate) sent: tx::Found,
+    /// SecTAGs are still to be written to its frames.
+    pub(crate) unwritten: Option<tx::Unwritten>,
     pub(crate) received: rx::Found,
     /// Its frames are still to be read, and should be like this.
     pub(crate) unread: rx::Unread,
@@ -42,12 +44,13 @@ impl<F: FrameBuf> Work<F> {
 impl<F: FrameBuf> Batch<F> {
     /// An empty one.
     pub fn new() -> Self {
-        let (sent, received, unread) = Default::default();
+        let (sent, unwritten, received, unread) = Default::default();
         let work = Work {
             plan: Plan::default(),
             seal: false,
             begun: false,
             sent,
+            unwritten,
             received,
             unread,
             rooms: [[0; ICV_LEN]; MAX_BURST],
@@ -66,25 +69,15 @@ impl<F: FrameBuf> Batch<F> {
         self.work.plan.give_back(&mut self.frames);
         self.work.begun = false;
         self.work.plan.clear();
+        self.work.unwritten = None;
         self.work.unread.clear();
     }
 
-    /// Begins anew.
-    fn begin(&mut self, seal: bool) -> &mut Self {
+    /// Begins anew, to be sealed or opened.
+    pub(crate) fn begin(&mut self, seal: bool) -> &mut Self {
         self.forget();
         (self.work.seal, self.work.begun) = (seal, true);
         self
-    }
-
-    /// Begins anew: its frames, and what becomes of them.
-    pub(crate) fn begin_sealing(&mut self) -> (&mut Burst<F>, &mut Plan<F>, &mut tx::Found) {
-        let Batch { frames, work: Work { plan, sent, .. } } = self.begin(true);
-        (frames, plan, sent)
-    }
-
-    /// The same on receive.
-    pub(crate) fn begin_opening(&mut self) -> &mut Self {
-        self.begin(false)
     }
 
     /// How many frames there are.
@@ -100,14 +93,19 @@ impl<F: FrameBuf> Batch<F> {
     /// The second pass, wherever that is. Again it does nothing: a nonce would be used again, and what was encrypted
     /// would be in the clear.
     pub fn crypt(&mut self, engine: &mut Engine) {
-        let Work { plan, seal, rooms, received, unread, .. } = &mut self.work;
-        if !unread.is_empty() {
+        let Work { plan, seal, rooms, received, unwritten, unread, .. } = &mut self.work;
+        if *seal {
+            match unwritten.take() {
+                Some(unwritten) => unwritten.write(plan, engine),
+                None => plan.carry_out(engine, rooms, true),
+            }
+        } else if unread.is_empty() {
+            plan.carry_out(engine, rooms, false);
+            if plan.is_carried_out() {
+                received.move_addresses(plan);
+            }
+        } else {
             received.read(unread, plan, engine);
-            return;
-        }
-        plan.carry_out(engine, rooms, *seal);
-        if !*seal && plan.is_carried_out() {
-            received.move_addresses(plan);
         }
     }
 

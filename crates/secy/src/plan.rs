@@ -34,7 +34,8 @@ impl UsualTag {
     /// Moves the addresses to the front of a frame that grew by the `TAG` octets of the SecTAG, and writes that behind
     /// them. `false` where the frame is too short, which does not happen.
     #[inline(always)]
-    fn write<const TAG: usize>(self, octets: &mut [u8]) -> bool {
+    pub(crate) fn write<const TAG: usize>(self, octets: &mut [u8]) -> bool {
+        const { assert!(TAG == 8 || TAG == 16) };
         if octets.len() < ADDRESSES + TAG {
             return false;
         }
@@ -46,16 +47,6 @@ impl UsualTag {
             octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(&self.sci);
         }
         true
-    }
-
-    /// The same of a SecTAG of so many octets. There may be none.
-    #[inline(always)]
-    fn write_any(self, len: u8, octets: &mut [u8]) -> bool {
-        match len {
-            0 => true,
-            8 => self.write::<8>(octets),
-            _ => self.write::<16>(octets),
-        }
     }
 }
 
@@ -164,19 +155,13 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
 /// An operation that was written down. Small, since it goes from one core's cache to another's.
 #[derive(Clone, Copy, Debug)]
 struct Later {
-    /// The SecTAG to write, where there is one: its first octets.
-    tag: u64,
     nonce: Nonce,
     aad: u32,
     payload: u32,
     frame: u8,
     key: u8,
     skip: u8,
-    /// Octets of the SecTAG to write; 0 for none.
-    tag_len: u8,
 }
-
-const _: () = assert!(size_of::<Later>() == 32, "two in a cache line");
 
 impl Later {
     fn place(&self) -> Place {
@@ -197,8 +182,6 @@ pub(crate) struct Plan<F: FrameBuf> {
     /// Those of the operations, or of the last ones that there were: mostly the next burst has the same, and whoever
     /// counted its references anew would have it away from all crypto workers' caches.
     keys: ArrayVec<Arc<Key>, { MAX_BURST + KEYS_KEPT }>,
-    /// The SCI of all SecTAGs to write.
-    sci: [u8; 8],
     verdicts: Verdicts,
     state: State,
 }
@@ -217,7 +200,7 @@ enum State {
 impl<F: FrameBuf> Default for Plan<F> {
     fn default() -> Self {
         let (operations, located, others, keys, verdicts, state) = Default::default();
-        Plan { operations, located, others, keys, sci: [0; 8], verdicts, state }
+        Plan { operations, located, others, keys, verdicts, state }
     }
 }
 
@@ -235,16 +218,20 @@ impl<F: FrameBuf> Plan<F> {
         }
     }
 
-    /// Takes all frames of a burst whose operations are still to be found, each of which can be located. `false` where it
-    /// takes none.
+    /// Takes a frame whose operation is still to be found, behind all that it has.
+    #[inline(always)]
+    pub(crate) fn take_one(&mut self, frame: F) {
+        let number = self.len() as u8;
+        match frame.locate() {
+            Ok(located) => self.located.push(located),
+            Err(frame) => self.others.push((number, frame)),
+        }
+    }
+
+    /// Takes all frames of a burst so, each of which can be located. `false` where it takes none.
     #[inline(always)]
     pub(crate) fn take_whole(&mut self, frames: &mut Burst<F>) -> bool {
-        for (number, frame) in (0..).zip(frames.drain(..)) {
-            match frame.locate() {
-                Ok(located) => self.located.push(located),
-                Err(frame) => self.others.push((number, frame)),
-            }
-        }
+        frames.drain(..).for_each(|frame| self.take_one(frame));
         let all = self.others.is_empty();
         if !all {
             self.give_back(frames);
@@ -298,6 +285,44 @@ impl<F: FrameBuf> Plan<F> {
             number += 1;
         }
         *verdicts = engine.open(&mut now.0);
+        *state = State::Done;
+    }
+
+    /// Seals all frames, which were taken one by one, under the first key, once. `write` makes what is to be sealed of a
+    /// frame's octets, and says how many of these are AAD; and the nonce.
+    #[inline(always)]
+    pub(crate) fn seal_as_written(
+        &mut self,
+        engine: &mut Engine,
+        mut write: impl FnMut(&mut [u8]) -> Option<(usize, Nonce)>,
+    ) {
+        let Plan { located, others, keys, state, .. } = self;
+        if *state != State::Made {
+            return;
+        }
+        *state = State::Failed;
+        let Some(key) = keys.first() else { return };
+        let all = located.len() + others.len();
+        let (mut located, mut others) = (located.iter_mut(), others.iter_mut().peekable());
+        let mut now = Now(gcm::Burst::new());
+        for number in 0..all {
+            // Another core had them last.
+            if let Some(soon) = located.as_slice().get(PREFETCH) {
+                gcm::prefetch(soon.as_ref());
+            }
+            let octets = match others.next_if(|(other, _)| usize::from(*other) == number) {
+                Some((_, frame)) => frame.head_mut(),
+                None => match located.next() {
+                    Some(located) => located.as_mut(),
+                    None => return,
+                },
+            };
+            let Some((aad, nonce)) = write(octets) else { return };
+            if !now.push(octets, aad, key, nonce) {
+                return;
+            }
+        }
+        engine.seal(&mut now.0);
         *state = State::Done;
     }
 
@@ -367,19 +392,19 @@ impl<F: FrameBuf> Plan<F> {
     }
 
     #[inline(always)]
-    fn note(&mut self, frame: u8, key: u8, nonce: Nonce, place: Place, (tag, tag_len): (u64, u8)) -> bool {
+    fn note(&mut self, frame: u8, key: u8, nonce: Nonce, place: Place) -> bool {
         let Place { skip, aad, payload } = place;
         // No frame comes near; a longer one could not be told from a shorter one.
         let (Ok(skip), Ok(aad), Ok(payload)) = (skip.try_into(), aad.try_into(), payload.try_into()) else {
             return false;
         };
-        self.operations.try_push(Later { tag, nonce, aad, payload, frame, key, skip, tag_len }).is_ok()
+        self.operations.try_push(Later { nonce, aad, payload, frame, key, skip }).is_ok()
     }
 
     /// Carries the operations out on the frames that were taken, once.
     #[inline(always)]
     pub(crate) fn carry_out(&mut self, engine: &mut Engine, rooms: &mut [IcvRoom; MAX_BURST], seal: bool) {
-        let Plan { operations, located, others, keys, sci, verdicts, state } = self;
+        let Plan { operations, located, others, keys, verdicts, state } = self;
         if *state != State::Made {
             return;
         }
@@ -388,24 +413,22 @@ impl<F: FrameBuf> Plan<F> {
         let mut located = located.iter_mut();
         let mut others = others.iter_mut().peekable();
         for (later, room) in operations.iter().zip(rooms) {
-            let Later { tag, nonce, frame, key, tag_len, .. } = *later;
+            let Later { nonce, frame, key, .. } = *later;
             // Another core had them last.
             if let Some(soon) = located.as_slice().get(PREFETCH) {
                 gcm::prefetch(soon.as_ref());
             }
             let Some(key) = keys.get(usize::from(key)) else { return };
-            let (tag, place) = (UsualTag { start: tag, sci: *sci }, later.place());
+            let place = later.place();
             while others.next_if(|(number, _)| *number < frame).is_some() {}
             // Checked when it was written down.
             let taken = match others.next_if(|(number, _)| *number == frame) {
                 Some((_, frame)) => {
-                    let room = (!seal).then_some(room);
-                    tag.write_any(tag_len, frame.head_mut())
-                        && push_pieces(&mut burst, frame, key, nonce, place, room)
+                    push_pieces(&mut burst, frame, key, nonce, place, (!seal).then_some(room))
                 }
-                None => located.next().map(F::Located::as_mut).is_some_and(|octets| {
-                    tag.write_any(tag_len, octets) && push_whole(&mut burst, octets, key, nonce, place)
-                }),
+                None => located
+                    .next()
+                    .is_some_and(|located| push_whole(&mut burst, located.as_mut(), key, nonce, place)),
             };
             if !taken {
                 return;
@@ -423,9 +446,6 @@ impl<F: FrameBuf> Plan<F> {
         *state = State::Done;
     }
 }
-
-/// There is no SecTAG to write.
-const NO_TAG: (u64, u8) = (0, 0);
 
 impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
     type Key = u8;
@@ -446,7 +466,6 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
         Some((self.keys.len() - 1) as u8)
     }
 
-    /// Has the SecTAG written by who has the frame for its octets anyway.
     #[inline(always)]
     fn tagged<const TAG: usize>(
         &mut self,
@@ -457,18 +476,16 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
         key: u8,
         nonce: Nonce,
     ) -> bool {
-        const { assert!(TAG == 8 || TAG == 16) };
-        let len = frame.grow(TAG, ICV_LEN).len();
-        let Some(payload) = len.checked_sub(aad + ICV_LEN) else { return false };
-        self.sci = tag.sci;
-        self.note(number, key, nonce, Place { skip: 0, aad, payload }, (tag.start, TAG as u8))
+        let octets = frame.grow(TAG, ICV_LEN);
+        let Some(payload) = octets.len().checked_sub(aad + ICV_LEN) else { return false };
+        tag.write::<TAG>(octets) && self.note(number, key, nonce, Place { skip: 0, aad, payload })
     }
 
     #[inline(always)]
     fn whole(&mut self, number: u8, frame: &'f mut F, len: usize, aad: usize, key: u8, nonce: Nonce) -> bool {
         let Some(payload) = len.checked_sub(aad + ICV_LEN) else { return false };
         let place = Place { skip: 0, aad, payload };
-        fits(frame.len(), place) && self.note(number, key, nonce, place, NO_TAG)
+        fits(frame.len(), place) && self.note(number, key, nonce, place)
     }
 
     #[inline(always)]
@@ -489,7 +506,7 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
             false => scatter::cut(frame.segments_mut(), skip, aad, payload)
                 .is_some_and(|cut| !icv_in_one || cut.icv.len() == 1),
         };
-        cut && self.note(number, key, nonce, place, NO_TAG)
+        cut && self.note(number, key, nonce, place)
     }
 }
 

@@ -111,6 +111,18 @@ impl PnSource {
         Numbers { next, end: self.next }
     }
 
+    /// Hands numbers for so many frames out for good, or none.
+    #[inline(always)]
+    pub(crate) fn give_away(&mut self, frames: usize) -> Option<Numbers> {
+        let numbers = self.begin_burst(frames);
+        if numbers.end - numbers.next < frames as u64 {
+            self.end_burst(numbers);
+            return None;
+        }
+        self.gate.next.store(self.next, Ordering::Release);
+        Some(numbers)
+    }
+
     /// Takes back what the burst did not need, and tells the gate what is used up. Once a burst.
     #[inline(always)]
     #[allow(clippy::needless_pass_by_value)]
@@ -244,6 +256,21 @@ mod tests {
         assert_eq!([take(&mut numbers), take(&mut numbers)], [Some(12), None]);
         source.end_burst(kept);
         assert_eq!(take(&mut source.begin_burst(1)), Some(13), "too late to be given back");
+    }
+
+    #[test]
+    fn numbers_are_given_away_as_a_whole_and_for_good() {
+        let mut source = PnSource::new(false, 1, 10);
+        let mut away = source.give_away(6).unwrap();
+        assert_eq!((source.gate().next(), take(&mut away)), (7, Some(1)));
+        assert!(source.give_away(4).is_none(), "7 to 9 are left");
+        assert_eq!(source.gate().next(), 7);
+        let mut rest = source.give_away(3).unwrap();
+        let four = [take(&mut rest), take(&mut rest), take(&mut rest), take(&mut rest)];
+        assert_eq!(four, [Some(7), Some(8), Some(9), None]);
+        drop(away);
+        assert_eq!(source.gate().next(), 10);
+        assert!(source.give_away(1).is_none());
     }
 
     #[test]

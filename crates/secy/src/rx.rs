@@ -484,7 +484,7 @@ impl RxSecY {
     /// Where frames were all alike lately, this one does not even look at them: who has their octets for the crypto
     /// anyway is told what they should be like.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
-        let Batch { frames, work } = batch.begin_opening();
+        let Batch { frames, work } = batch.begin(false);
         work.received.clear();
         if let Some(usual) = self.usual {
             self.expect(usual, work);
@@ -529,7 +529,6 @@ impl RxSecY {
             frames.clear();
         }
         work.plan.clear();
-        work.unread.clear();
         fates.longest
     }
 

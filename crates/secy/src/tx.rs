@@ -3,16 +3,21 @@
 use crate::command::{Command, Event, Retired};
 use crate::counters::{TxScCounters, TxSecYCounters};
 use crate::plan::{Gather, Now, Place, UsualTag};
-use crate::pn::{NonceBase, Numbers};
+use crate::pn::{FreshPn, NonceBase, Numbers};
 use crate::sa::TxSa;
 use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, Pass};
 use arrayvec::ArrayVec;
 use gcm::Engine;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use wire::{
     An, ConfidentialityOffset, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci, SecTagRepr, ShortLength, Tci,
     VLAN_TAG_LEN,
 };
+
+mod unwritten;
+
+pub(crate) use unwritten::Unwritten;
 
 /// How a receiver learns the SCI (802.1AE clause 9.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -188,13 +193,19 @@ impl TxSecY {
 
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
     /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
+    ///
+    /// Where all frames are as usual, they are given packet numbers only: their octets are left to who has them for the
+    /// crypto anyway.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
-        let (frames, mut plan, found) = batch.begin_sealing();
-        found.clear();
+        let Batch { frames, work } = batch.begin(true);
+        work.sent.clear();
         if let Some(an) = self.admit(frames) {
-            self.first_pass(an, frames, &mut plan, found);
+            if self.leave_unwritten(an, frames, work) {
+                return;
+            }
+            self.first_pass(an, frames, &mut &mut work.plan, &mut work.sent);
         }
-        plan.take(frames);
+        work.plan.take(frames);
     }
 
     /// The third pass. The batch has the frames that may leave.
@@ -322,6 +333,41 @@ fn sci_field(config: &TxConfig, head: &[u8]) -> (Tci, Option<Sci>) {
     }
 }
 
+/// What frames of a burst have in common whose SecTAG comes right behind their addresses.
+#[derive(Clone, Copy)]
+struct Usual {
+    /// The SecTAG of frames that are not short, with no packet number.
+    tag: UsualTag,
+    /// Octets of user data that stay in the clear, at most.
+    most_clear: usize,
+}
+
+impl Usual {
+    #[inline(always)]
+    fn new(config: &TxConfig, an: An, offset: ConfidentialityOffset) -> Self {
+        let (tci, sci) = sci_field(config, &[]);
+        let short_length = ShortLength::for_user_data(usize::MAX);
+        let tag = SecTagRepr { tci, an, short_length, pn: 0, sci }.to_octets();
+        let (start, sci) = tag.split_at(8);
+        let start = u64::from_be_bytes(start.try_into().unwrap_or_default());
+        let tag = UsualTag { start, sci: sci.try_into().unwrap_or_default() };
+        Usual { tag, most_clear: if config.encrypt { offset.octets() } else { usize::MAX } }
+    }
+
+    #[inline(always)]
+    fn tag(&self, user_data: usize, pn: &FreshPn) -> UsualTag {
+        let short_length = ShortLength::for_user_data(user_data).as_u8();
+        let start = self.tag.start | u64::from(short_length) << 32 | u64::from(pn.low32());
+        UsualTag { start, ..self.tag }
+    }
+}
+
+/// Octets of frames that get a SecTAG of so many octets without more ado.
+#[inline(always)]
+fn usual_lengths(config: &TxConfig, tag_len: usize) -> RangeInclusive<usize> {
+    ADDRESSES + 2..=config.max_frame.saturating_sub(tag_len + ICV_LEN)
+}
+
 /// The first pass over a burst, whose SA's key is `key` to whoever gathers.
 #[derive(Clone, Copy)]
 struct FirstPass<'p, K> {
@@ -347,16 +393,9 @@ impl<K: Copy> FirstPass<'_, K> {
         gather: &mut G,
         found: &mut Found,
     ) -> Numbers {
-        const SHORTEST: usize = ADDRESSES + 2;
         let FirstPass { config, key, nonce, .. } = *self;
-        let longest = config.max_frame.saturating_sub(TAG + ICV_LEN);
-        let most_clear = if config.encrypt { self.offset.octets() } else { usize::MAX };
-        let (tci, sci) = sci_field(config, &[]);
-        let none = ShortLength::for_user_data(usize::MAX);
-        let tag = SecTagRepr { tci, an: self.an, short_length: none, pn: 0, sci }.to_octets();
-        let (fixed, sci) = tag.split_at(8);
-        let fixed = u64::from_be_bytes(fixed.try_into().unwrap_or_default());
-        let sci = sci.try_into().unwrap_or_default();
+        let usual = Usual::new(config, self.an, self.offset);
+        let lengths = usual_lengths(config, TAG);
         let all = frames.len();
         let (mut refused, mut sum) = (0u64, 0);
         let mut frames = frames.iter_mut();
@@ -367,7 +406,7 @@ impl<K: Copy> FirstPass<'_, K> {
                 gcm::prefetch(later.head());
             }
             let len = frame.len();
-            if TAG == ANY || !(SHORTEST..=longest).contains(&len) || !frame.has_room(TAG, ICV_LEN) {
+            if TAG == ANY || !lengths.contains(&len) || !frame.has_room(TAG, ICV_LEN) {
                 let number = all - frames.len() - 1;
                 let prepared;
                 (numbers, prepared) = self.prepare(number, frame, numbers, gather, found);
@@ -384,11 +423,9 @@ impl<K: Copy> FirstPass<'_, K> {
             if let Some(pn) = numbers.allocate() {
                 refusal = Refusal::Malformed;
                 let user_data = len - ADDRESSES;
-                let short_length = ShortLength::for_user_data(user_data).as_u8();
-                let start = fixed | u64::from(short_length) << 32 | u64::from(pn.low32());
-                let aad = ADDRESSES + TAG + if ALL { 0 } else { most_clear.min(user_data) };
+                let aad = ADDRESSES + TAG + if ALL { 0 } else { usual.most_clear.min(user_data) };
                 let number = (all - frames.len() - 1) as u8;
-                let tag = UsualTag { start, sci };
+                let tag = usual.tag(user_data, &pn);
                 let taken = match TAG {
                     8 => gather.tagged::<8>(number, frame, tag, aad, key, nonce.seal(pn)),
                     _ => gather.tagged::<16>(number, frame, tag, aad, key, nonce.seal(pn)),

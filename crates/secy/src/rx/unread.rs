@@ -4,6 +4,7 @@
 use super::{Fates, Form, Found, Likeness, Run, RxSecY, WITH_SCI, move_addresses};
 use crate::batch::Work;
 use crate::plan::Plan;
+use crate::sa::RxSa;
 use crate::{FrameBuf, Pass};
 use arrayvec::ArrayVec;
 use gcm::{Engine, Verdicts};
@@ -68,10 +69,8 @@ impl RxSecY {
         (unread.place, unread.encrypted) = (place, encrypted);
         let sci = u64::from_be_bytes(sc.sci.to_bytes());
         let kind = |of: An| kind - an.index() as u32 + of.index() as u32;
-        unread.likely.clear();
-        unread
-            .likely
-            .extend(sas.map(|(an, sa)| (an, Likeness::new(&self.config, sa, kind(an), sci, encrypted))));
+        let likeness = |sa: &RxSa, an| Likeness::new(&self.config, sa, kind(an), sci, encrypted);
+        unread.likely.extend(sas.map(|(an, sa)| (an, likeness(sa, an))));
     }
 
     /// The third pass over what whoever opened the burst read, and all passes over what it did not: in their order.

@@ -391,3 +391,122 @@ fn frames_are_not_lost_with_who_was_to_read_them() {
     }
     assert_eq!(moved(&rx), [("InPktsOK", 6)]);
 }
+
+/// Frames that are all as usual get their SecTAGs from who seals them; where one is not, or packet numbers do not
+/// suffice, the owner writes all. Both end like what is done in one go.
+#[test]
+fn an_owner_leaves_sectags_to_who_seals() {
+    let mut engine = Engine::new();
+    let usual = [frame(60), frame(14), frame(300)];
+    let with = |other: Vec<u8>| [&usual[..], &[other]].concat();
+    for sci_mode in [SciMode::Explicit, SciMode::Implicit, SciMode::EndStation] {
+        for clear_vlan_tags in [0, 1] {
+            let setup = Setup { sci_mode, clear_vlan_tags, ..Setup::default() };
+            let [mut apart, mut at_once] = [(); 2].map(|()| {
+                let config = TxConfig { max_frame: 332, ..setup.tx().config().clone() };
+                let mut tx = TxSecY::new(config);
+                let sa = Box::new(TxSa::new(&setup.params(1), 14).unwrap());
+                assert!(tx.apply(Command::InstallTxSa { an: setup.an, sa }).is_none());
+                assert!(tx.apply(Command::EncodeWith(Some(setup.an))).is_none());
+                tx
+            });
+            let can_be = clear_vlan_tags == 0 && sci_mode != SciMode::EndStation;
+            let bursts = [
+                (can_be, usual.to_vec(), vec![0]),
+                (can_be, usual.to_vec(), vec![1, 0]),
+                (false, with(frame(317)), vec![0]),
+                (false, with(frame(13)), vec![0]),
+                (false, usual.to_vec(), vec![0, 2]),
+                // Two numbers for three frames are left, and then none.
+                (false, usual.to_vec(), vec![0]),
+                (false, usual.to_vec(), vec![0]),
+            ];
+            for (n, (unwritten, frames, forms)) in bursts.into_iter().enumerate() {
+                let mut batch = batch(&frames, &forms);
+                apart.begin(&mut batch);
+                assert_eq!(batch.work.unwritten.is_some(), unwritten, "{n} {sci_mode:?} {clear_vlan_tags}");
+                batch.crypt(&mut engine);
+                batch.crypt(&mut engine);
+                apart.finish(&mut batch);
+                let found: Vec<_> = batch.frames_mut().iter().map(MemFrame::to_vec).collect();
+                assert_eq!(
+                    found,
+                    super::protect(&mut at_once, &frames),
+                    "{n} {sci_mode:?} {clear_vlan_tags}"
+                );
+            }
+            let counts = |tx: &TxSecY| tx.counters().values().collect::<Vec<_>>();
+            assert_eq!(counts(&apart), counts(&at_once));
+            assert!(apart.counters().out_pkts_no_pn.get() > 0);
+        }
+    }
+}
+
+/// Packet numbers of a batch that comes to nothing are not used again.
+#[test]
+fn packet_numbers_are_lost_with_their_batch() {
+    let setup = Setup::default();
+    let (mut tx, mut engine) = (setup.tx(), Engine::new());
+    let mut batch = batch(&[frame(60), frame(80)], &[0]);
+    tx.begin(&mut batch);
+    // Which takes the frames away again, grown as they are.
+    batch.frames_mut().clear();
+    batch.frames_mut().push(MemFrame::new(&frame(60)));
+    tx.begin(&mut batch);
+    batch.crypt(&mut engine);
+    tx.finish(&mut batch);
+    let sent = batch.frames_mut()[0].to_vec();
+    assert_eq!(sent[16..20], [0, 0, 0, 3]);
+}
+
+/// What a batch was to be, and never became, is forgotten, in both halves, when it begins again.
+#[test]
+fn a_batch_that_begins_again_is_as_new() {
+    let setup = Setup::default();
+    let (mut tx, mut rx, mut engine) = (setup.tx(), setup.rx(), Engine::new());
+    let plain = [frame(60), frame(80)];
+    let mut batch = Batch::new();
+    let fill = |batch: &mut Batch<MemFrame>, frames: &[Vec<u8>], pieces| {
+        batch.frames_mut().clear();
+        batch.frames_mut().extend(frames.iter().map(|f| formed(f, pieces)));
+    };
+    super::verify(&mut rx, &super::protect(&mut tx, &plain));
+    for (first_seals, seals, pieces) in [
+        (true, true, 2),
+        (true, false, 0),
+        (true, false, 2),
+        (false, false, 2),
+        (false, true, 0),
+        (false, true, 2),
+    ] {
+        // The one before, so that this one is as usual.
+        fill(&mut batch, &super::protect(&mut tx, &plain), 0);
+        rx.begin(&mut batch);
+        batch.crypt(&mut engine);
+        rx.finish(&mut engine, &mut batch, &mut Burst::new());
+        if first_seals {
+            fill(&mut batch, &plain, 0);
+            tx.begin(&mut batch);
+            assert!(batch.work.unwritten.is_some());
+        } else {
+            fill(&mut batch, &super::protect(&mut tx, &plain), 0);
+            rx.begin(&mut batch);
+            assert!(!batch.work.unread.is_empty());
+        }
+        let sent = if seals {
+            fill(&mut batch, &plain, pieces);
+            tx.begin(&mut batch);
+            batch.crypt(&mut engine);
+            tx.finish(&mut batch);
+            batch.frames_mut().iter().map(MemFrame::to_vec).collect()
+        } else {
+            super::protect(&mut tx, &plain)
+        };
+        fill(&mut batch, &sent, pieces);
+        rx.begin(&mut batch);
+        batch.crypt(&mut engine);
+        rx.finish(&mut engine, &mut batch, &mut Burst::new());
+        let found: Vec<_> = batch.frames_mut().iter().map(MemFrame::to_vec).collect();
+        assert_eq!(found, plain, "{first_seals} {seals} {pieces}");
+    }
+}
