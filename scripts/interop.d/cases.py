@@ -21,6 +21,7 @@ class Case:
     first_pn: int = 1
     inner_mtu: int = INNER_MTU
     vlan: bool = False  # tagged frames among the others
+    crypto_core: str = ""  # of the gateway, for one direction: "protect" or "verify"
     every_length: bool = True  # of short frames; else some of them, since other cases differ in nothing that matters
 
     @property
@@ -103,6 +104,20 @@ CASES: list[Case] = [
     ),
     Case("jumbo", "inner MTU 9000", "gcm-aes-256", inner_mtu=JUMBO_INNER_MTU, every_length=False),
     Case("vlan", "frames with a VLAN tag, which MACsec protects as it does the rest", "gcm-aes-128", vlan=True),
+    Case(
+        "crypto-core-protect",
+        "another core encrypts",
+        "gcm-aes-xpn-256",
+        crypto_core="protect",
+        every_length=False,
+    ),
+    Case(
+        "crypto-core-verify",
+        "another core decrypts",
+        "gcm-aes-xpn-256",
+        crypto_core="verify",
+        every_length=False,
+    ),
     # First, because it takes longest, and cases with key agreement run side by side.
     MkaCase("mka-rekey", "a key of ours every 10 s, for a minute under ping and iperf3", course=Course.REKEYS),
     MkaCase("mka-server", "MKA with 128-bit CAK and CKN, the gateway is the key server", bulk=True),

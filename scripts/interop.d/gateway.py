@@ -187,6 +187,7 @@ def _configuration(testbed: Testbed, case: Case, keys: Keys, directory: Path) ->
         ring = "framesz=16384,blocksz=16384,framecnt=1024"
     # Past the queueing discipline, as is the driver's default, frames go unseen by any capture.
     ring += ",qdisc_bypass=0"
+    crypto = f"crypto_cores = {{ {case.crypto_core} = [{cpus[0]}] }}\n" if case.crypto_core else ""
     return f"""\
 [gateway]
 worker_cores = [{cpus[-1]}]
@@ -218,7 +219,7 @@ replay_protect = true
 replay_window = {case.replay_window}
 send_sci = {_toml(not case.end_station)}
 end_station = {_toml(case.end_station)}
-{keys.link}"""
+{crypto}{keys.link}"""
 
 
 def _key_file(path: Path, content: str) -> Path:
