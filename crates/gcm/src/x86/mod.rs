@@ -49,6 +49,21 @@ pub(crate) fn prefetch_block_to_write<const BLOCKS: usize>(at: *const u8) {
     }
 }
 
+/// Does so for each number below one that is no more than eight. Unrolled by hand: of loops there would be thousands, on
+/// which the compiler spends minutes, and those that it leaves as loops keep registers in memory.
+macro_rules! each {
+    ($i:ident < $n:expr; $body:expr) => { each!($i < $n; $body; 0 1 2 3 4 5 6 7) };
+    ($i:ident < $n:expr; $body:expr; $($number:literal)*) => {$(
+        {
+            let $i = $number;
+            if $i < $n {
+                $body;
+            }
+        }
+    )*};
+}
+use each;
+
 /// A back end: what it is, the registers it works in, by rounds what code there is, and what the CPU must have for it.
 macro_rules! back_end {
     (

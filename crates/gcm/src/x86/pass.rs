@@ -2,23 +2,9 @@
 
 use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::{ANY, ExpandedKey};
-use super::prefetch_block_to_write;
 use super::shape::BIG;
 use super::vector::{Vector, WIDTH};
-
-/// Does so for each number below one that is no more than [`WIDTH`]. Unrolled by hand: of loops there would be
-/// thousands, on which the compiler spends minutes.
-macro_rules! each {
-    ($i:ident < $n:expr; $body:expr) => { each!($i < $n; $body; 0 1 2 3 4 5 6 7) };
-    ($i:ident < $n:expr; $body:expr; $($number:literal)*) => {$(
-        {
-            let $i = $number;
-            if $i < $n {
-                $body;
-            }
-        }
-    )*};
-}
+use super::{each, prefetch_block_to_write};
 
 /// Consecutive registers of payload.
 pub(super) struct Pass<'k, V> {

@@ -1,10 +1,11 @@
 //! Four short frames of one shape and key, side by side.
 
+use super::each;
 use super::four::{Ends, Four, accumulate_four};
 use super::key::ExpandedKey;
 use super::pass::Pass;
 use super::shape::{Shape, first_counts};
-use super::vector::{Vector, octets};
+use super::vector::{Vector, octets, unforeseen};
 use crate::burst::Op;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
@@ -34,6 +35,10 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
     /// Whether hashing is left for later: others are under way then, and it does not wait for what these become. On open it
     /// waits for nothing in any case, and with more than one register each there would only be more to keep.
     const LATE: bool = REGISTERS == 1 || SEAL && REGISTERS > 0;
+
+    /// Whether what comes out of the rounds is put into memory. There are too few registers for what follows, and left to
+    /// itself the compiler has some of it in memory in each round, too.
+    const ASIDE: bool = V::BLOCKS == 2 && REGISTERS > 1 && !SEAL;
 
     /// Encrypts or decrypts them, side by side.
     #[inline(always)]
@@ -90,15 +95,17 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
                     *state = state.round(round_key);
                 }
             }
+            let aside = states;
+            let states = if Self::ASIDE { &*unforeseen(&raw const aside) } else { &states };
             let round_key = V::load(key.round_key(rounds));
-            for (register, states) in states.into_iter().enumerate() {
-                for i in 0..4 {
+            each!(register < REGISTERS; {
+                each!(i < 4; {
                     let place = at[i].wrapping_add(register * step);
                     let data = match mask(register) {
                         Some(mask) => V::load_part(place, mask),
                         None => V::load(place),
                     };
-                    let out = states[i].last_round(round_key.xor(data));
+                    let out = states[register][i].last_round(round_key.xor(data));
                     match mask(register) {
                         Some(mask) => out.store_part(place, mask),
                         None => out.store(place),
@@ -114,12 +121,12 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
                         hashed = hashed.xor(leads[i]);
                     }
                     registers[register][i] = hashed.reverse();
-                }
+                }; 0 1 2 3);
                 if !Self::LATE {
                     let place = shape.powers + register * V::BLOCKS;
                     accumulate_across(&mut sums, key, place, registers[register]);
                 }
-            }
+            }; 0 1);
             Quad { registers, sums, masks }
         }
     }
