@@ -58,7 +58,8 @@ impl<F: FrameBuf> Batch<F> {
         Batch { frames: Burst::new(), work }
     }
 
-    /// The frames: to be filled before it begins, to be taken when it is finished. In between this undoes the beginning.
+    /// The frames: to be filled before it begins, to be taken when it is finished. In between this undoes the beginning, of
+    /// which frames to be sealed are spoilt: there are none then.
     pub fn frames_mut(&mut self) -> &mut Burst<F> {
         self.forget();
         &mut self.frames
@@ -67,7 +68,10 @@ impl<F: FrameBuf> Batch<F> {
     /// It never began.
     fn forget(&mut self) {
         self.work.plan.give_back(&mut self.frames);
-        self.work.begun = false;
+        if std::mem::take(&mut self.work.begun) && self.work.seal {
+            // They have grown by what nobody wrote. Sealed again, they would take what was there before along.
+            self.frames.clear();
+        }
         self.work.plan.clear();
         self.work.unwritten = None;
         self.work.unread.clear();

@@ -169,8 +169,8 @@ impl Later {
     }
 }
 
-/// Keys that are kept for the next burst at most. A link has one or two in use.
-pub(crate) const KEYS_KEPT: usize = 4;
+/// Keys that are kept for the next burst at most. A link has one or two in use, and a group of stations some more.
+pub(crate) const KEYS_KEPT: usize = 8;
 
 /// Operations of a burst that are carried out elsewhere, with its frames.
 pub(crate) struct Plan<F: FrameBuf> {

@@ -1,6 +1,6 @@
 //! Packet numbers: the only source of nonces.
 //!
-//! On transmit a number exists once. [`PnSource::allocate`] hands it out as a [`FreshPn`], which cannot be
+//! On transmit a number exists once. [`Numbers::allocate`] hands it out as a [`FreshPn`], which cannot be
 //! copied and is used up when [`NonceBase::seal`] makes the nonce. The source never goes back, never passes the
 //! end of the number space, and never passes its [`PnGate`]: numbers beyond the gate are not yet known to
 //! survive a restart.
@@ -32,7 +32,8 @@ pub struct PnGate {
 }
 
 impl PnGate {
-    /// The number that the next frame will get, as of the end of the last burst.
+    /// The number that the next frame will get, as of the last burst: no greater one was used, though some below may be still
+    /// on their way.
     pub fn next(&self) -> u64 {
         self.next.load(Ordering::Acquire)
     }

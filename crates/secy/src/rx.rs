@@ -18,8 +18,8 @@ use wire::{
 
 mod unread;
 
+use unread::Habits;
 pub(crate) use unread::Unread;
-use unread::Usual;
 
 /// Receive SCs that one half has at most.
 pub const MAX_RECEIVE_SCS: usize = 1024;
@@ -91,8 +91,8 @@ pub struct RxSecY {
     counters: Arc<RxSecYCounters>,
     /// Where ICVs that lie across segments are brought together. Away only while a burst is verified.
     rooms: Option<Box<[IcvRoom; MAX_BURST]>>,
-    /// What frames were like lately, where nearly all were alike.
-    usual: Option<Usual>,
+    /// What frames were like lately, for who opens them to read them, too.
+    habits: Habits,
 }
 
 /// What becomes of a frame.
@@ -362,7 +362,7 @@ impl RxSecY {
             places: HashMap::with_capacity_and_hasher(2 * MAX_RECEIVE_SCS, FxBuildHasher),
             counters: Arc::default(),
             rooms: Some(Box::new([[0; ICV_LEN]; MAX_BURST])),
-            usual: None,
+            habits: Habits::default(),
         }
     }
 
@@ -383,7 +383,7 @@ impl RxSecY {
 
     /// Carries out a command. Commands for a transmit half are refused.
     pub fn apply(&mut self, command: Command) -> Option<Event> {
-        self.usual = None;
+        self.habits = Habits::default();
         match command {
             Command::AddRxSc(sc) if self.can_add(sc.sci) => {
                 self.places.insert(sc.sci, self.scs.len() as u16);
@@ -481,22 +481,18 @@ impl RxSecY {
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
     /// back to [`finish`](Self::finish), in the order in which batches were begun. No command may be applied meanwhile.
     ///
-    /// Where frames were all alike lately, this one does not even look at them: who has their octets for the crypto
-    /// anyway is told what they should be like.
+    /// Where frames were as usual lately, this one does not even look at them: who has their octets for the crypto anyway
+    /// is told what they should be like.
     pub fn begin<F: FrameBuf>(&mut self, batch: &mut Batch<F>) {
         let Batch { frames, work } = batch.begin(false);
         work.received.clear();
-        if let Some(usual) = self.usual {
-            self.expect(usual, work);
-            if !work.unread.is_empty() && work.plan.take_whole(frames) {
-                return;
-            }
-            work.unread.clear();
+        if self.leave_unread(frames, work) {
+            return;
         }
         let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
         self.first_pass(frames, &mut &mut work.plan, &mut rooms, &mut work.received);
         self.rooms = Some(rooms);
-        self.usual = Usual::of(&work.received, frames.len());
+        self.habits.learn(&work.received, frames.len());
         work.plan.take(frames);
     }
 

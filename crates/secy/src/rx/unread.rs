@@ -3,43 +3,100 @@
 
 use super::{Fates, Form, Found, Likeness, Run, RxSecY, WITH_SCI, move_addresses};
 use crate::batch::Work;
-use crate::plan::Plan;
-use crate::sa::RxSa;
-use crate::{FrameBuf, Pass};
+use crate::plan::{KEYS_KEPT, Plan};
+use crate::{Burst, FrameBuf, Pass};
 use arrayvec::ArrayVec;
 use gcm::{Engine, Verdicts};
 use wire::{An, ICV_LEN};
 
-/// Of so many frames of a burst one at most may be unlike the others; with more it is dearer that the owner has these to
-/// itself than that it reads all.
+/// Of so many frames of a burst one at most may be unlike what was expected; with more it is dearer that the owner has
+/// these to itself than that it reads all.
 const UNLIKE: usize = 8;
+/// Kinds of frames that are remembered: of stations that send in turns.
+const KINDS: usize = 4;
+/// What is said of a burst at most: of each of these kinds, what comes under some ANs.
+const LIKELY: usize = KEYS_KEPT;
+/// Bursts that the owner reads after one with too many unlike frames, at first and at most. By then it knows new kinds, and
+/// whatever else was expected too soon has come back.
+const READS: [u32; 2] = [64, 1 << 16];
 
-/// What frames were like lately: in one piece with a SecTAG with SCI right behind their addresses, and of this channel.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Usual {
+/// Frames in one piece with a SecTAG with SCI right behind their addresses, and of one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Usual {
     /// The channel.
     place: usize,
-    an: An,
     /// Ethertype, TCI and AN.
     kind: u32,
+    an: An,
     encrypted: bool,
 }
 
-impl Usual {
-    /// Of a burst of so many frames.
-    #[inline(always)]
-    pub(super) fn of(found: &Found, frames: usize) -> Option<Self> {
-        let Run { place, an, kind, encrypted, usual, count, .. } = *found.runs.last()?;
-        (usual && (frames - count) * UNLIKE <= frames).then_some(Usual { place, an, kind, encrypted })
+/// What frames were like lately. It begins anew with each command, so that channels and SAs are those that there were.
+#[derive(Debug)]
+pub(super) struct Habits {
+    /// Kinds of frames, the newest last.
+    usual: ArrayVec<Usual, KINDS>,
+    /// Bursts that the owner still reads itself.
+    reads: u32,
+    /// How many these are the next time.
+    next_reads: u32,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Habits { usual: ArrayVec::new(), reads: 0, next_reads: READS[0] }
     }
 }
 
-/// What the frames of a burst should be like, by the ANs of a channel. The places of keys are the same.
+impl Habits {
+    /// The owner read so many frames.
+    #[inline(always)]
+    pub(super) fn learn(&mut self, found: &Found, frames: usize) {
+        let mut alike = 0;
+        for run in found.runs.iter().filter(|run| run.usual) {
+            let Run { place, an, kind, encrypted, count, .. } = *run;
+            alike += count;
+            let usual = Usual { place, kind, an, encrypted };
+            // A change of AN is no other kind.
+            let known = |known: &Usual| (known.place, known.encrypted) == (place, encrypted);
+            match self.usual.iter().position(known) {
+                Some(known) => self.usual[known] = usual,
+                None => {
+                    if self.usual.is_full() {
+                        self.usual.remove(0);
+                    }
+                    self.usual.push(usual);
+                }
+            }
+        }
+        self.reads = self.reads.saturating_sub(1);
+        if (frames - alike) * UNLIKE > frames {
+            self.reads = self.reads.max(1);
+        }
+    }
+
+    /// Of so many frames that should be as usual so many were not.
+    #[inline(always)]
+    fn miss(&mut self, unlike: usize, frames: usize) {
+        if unlike * UNLIKE > frames && self.reads == 0 {
+            self.reads = self.next_reads;
+            self.next_reads = (2 * self.next_reads).min(READS[1]);
+        }
+    }
+}
+
+/// What frames of an SA are like.
+struct Likely {
+    place: usize,
+    an: An,
+    encrypted: bool,
+    like: Likeness,
+}
+
+/// What the frames of a burst should be like. The places of keys are the same.
 #[derive(Default)]
 pub(crate) struct Unread {
-    place: usize,
-    encrypted: bool,
-    likely: ArrayVec<(An, Likeness), { An::COUNT }>,
+    likely: ArrayVec<Likely, LIKELY>,
 }
 
 impl Unread {
@@ -52,25 +109,36 @@ impl Unread {
     }
 }
 
-const _: () =
-    assert!(An::COUNT <= crate::plan::KEYS_KEPT, "the keys of one channel are kept for the next burst");
-
 impl RxSecY {
-    /// Writes down what frames should be like: those of all SAs of the channel, so that a change of SAs makes no difference.
-    /// The last one's come first.
+    /// Leaves a burst to who opens it, and writes down what its frames should be like: those of the usual channels, under
+    /// all ANs, so that a change of SAs makes no difference. `false`, changing nothing, where that would be of no use.
     #[inline(always)]
-    pub(super) fn expect<F: FrameBuf>(&self, usual: Usual, work: &mut Work<F>) {
-        let Usual { place, an, kind, encrypted } = usual;
-        let Some(sc) = self.scs.get(place) else { return };
-        let sas = An::ALL.into_iter().cycle().skip(an.index()).take(An::COUNT);
-        let sas = sas.filter_map(|an| Some((an, sc.sa(an)?)));
-        work.plan.have_keys(sas.clone().map(|(_, sa)| &sa.key));
-        let Work { unread, .. } = work;
-        (unread.place, unread.encrypted) = (place, encrypted);
-        let sci = u64::from_be_bytes(sc.sci.to_bytes());
-        let kind = |of: An| kind - an.index() as u32 + of.index() as u32;
-        let likeness = |sa: &RxSa, an| Likeness::new(&self.config, sa, kind(an), sci, encrypted);
-        unread.likely.extend(sas.map(|(an, sa)| (an, likeness(sa, an))));
+    pub(super) fn leave_unread<F: FrameBuf>(&self, frames: &mut Burst<F>, work: &mut Work<F>) -> bool {
+        let Habits { usual, reads, .. } = &self.habits;
+        if *reads > 0 || usual.is_empty() {
+            return false;
+        }
+        // Those first that came last.
+        let sas = (0..An::COUNT).flat_map(|ahead| {
+            usual.iter().rev().filter_map(move |usual| {
+                let an = An::ALL[(usual.an.index() + ahead) % An::COUNT];
+                Some((usual, an, self.scs.get(usual.place)?))
+            })
+        });
+        let sas = sas.filter_map(|(usual, an, sc)| Some((usual, an, sc, sc.sa(an)?))).take(LIKELY);
+        let Work { plan, unread, .. } = work;
+        plan.have_keys(sas.clone().map(|(_, _, _, sa)| &sa.key));
+        unread.likely.extend(sas.map(|(usual, an, sc, sa)| {
+            let Usual { place, encrypted, .. } = *usual;
+            let kind = usual.kind - usual.an.index() as u32 + an.index() as u32;
+            let sci = u64::from_be_bytes(sc.sci.to_bytes());
+            Likely { place, an, encrypted, like: Likeness::new(&self.config, sa, kind, sci, encrypted) }
+        }));
+        let left = !unread.is_empty() && plan.take_whole(frames);
+        if !left {
+            unread.clear();
+        }
+        left
     }
 
     /// The third pass over what whoever opened the burst read, and all passes over what it did not: in their order.
@@ -97,9 +165,7 @@ impl RxSecY {
         if all > next {
             found.fates.add(self.finish_unlike(engine, frames, next..all));
         }
-        if (all - place) * UNLIKE > all {
-            self.usual = None;
-        }
+        self.habits.miss(all - place, all);
     }
 
     #[inline(never)]
@@ -116,23 +182,30 @@ impl RxSecY {
 }
 
 impl Found {
+    /// Frames that were read.
+    #[cfg(test)]
+    pub(crate) fn read_so_far(&self) -> usize {
+        self.pending.len()
+    }
+
     /// The first and the second pass over a burst that its owner has not read.
+    ///
+    /// What XPNs are recovered from is as old as the burst: for frames that are in time that makes no difference.
     pub(crate) fn read<F: FrameBuf>(&mut self, unread: &Unread, plan: &mut Plan<F>, engine: &mut Engine) {
-        let Unread { place, encrypted, likely } = unread;
+        let likely = &unread.likely;
         let Found { pending, runs, .. } = self;
         let mut which = 0;
         let mut next = usize::MAX;
         plan.open_as_read(engine, |number, octets| {
-            let mut parsed = likely.get(which)?.1.parse(octets);
+            let mut parsed = likely.get(which)?.like.parse(octets);
             if parsed.is_none() {
-                which = likely.iter().position(|(_, like)| like.parse(octets).is_some())?;
-                parsed = likely.get(which)?.1.parse(octets);
+                which = likely.iter().position(|likely| likely.like.parse(octets).is_some())?;
+                parsed = likely.get(which)?.like.parse(octets);
                 next = usize::MAX;
             }
-            let ((an, like), (user_data, pn)) = (likely.get(which)?, parsed?);
+            let (Likely { place, an, encrypted, like }, (user_data, pn)) = (likely.get(which)?, parsed?);
             if number != next {
-                let an = *an;
-                let (place, encrypted, form) = (*place, *encrypted, Form::USUAL);
+                let (place, an, encrypted, form) = (*place, *an, *encrypted, Form::USUAL);
                 runs.push(Run {
                     place,
                     an,
@@ -155,7 +228,7 @@ impl Found {
         if !plan.is_carried_out() {
             // All are left to the owner.
             self.clear();
-        } else if plan.verdicts().are_authentic(0..pending.len()) {
+        } else if !self.moved && plan.verdicts().are_authentic(0..pending.len()) {
             for run in runs.iter() {
                 plan.octets_mut(run.first..run.first + run.count).for_each(move_addresses);
             }

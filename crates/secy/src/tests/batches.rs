@@ -40,12 +40,22 @@ fn through<S>(
     begin: impl Fn(&mut S, &mut Batch<MemFrame>),
     finish: impl Fn(&mut S, &mut Engine, &mut Batch<MemFrame>),
 ) -> Vec<Vec<u8>> {
+    with_so_many(ON_THEIR_WAY, secy, bursts, begin, finish)
+}
+
+fn with_so_many<S>(
+    on_their_way: usize,
+    secy: &mut S,
+    bursts: Vec<Box<Batch<MemFrame>>>,
+    begin: impl Fn(&mut S, &mut Batch<MemFrame>),
+    finish: impl Fn(&mut S, &mut Engine, &mut Batch<MemFrame>),
+) -> Vec<Vec<u8>> {
     let mut engine = Engine::new();
     let mut out = Vec::new();
     let mut under_way: VecDeque<Box<Batch<MemFrame>>> = VecDeque::new();
     let mut bursts = bursts.into_iter();
     loop {
-        while under_way.len() < ON_THEIR_WAY
+        while under_way.len() < on_their_way
             && let Some(mut batch) = bursts.next()
         {
             begin(secy, &mut batch);
@@ -353,10 +363,19 @@ fn an_owner_leaves_to_others_what_is_as_usual() {
     assert_eq!(out(&mut rx, &line, true, &wanted), 1);
     assert_eq!(moved(&rx), [("InPktsEapol", 1), ("InPktsOK", 89), ("InPktsLate", 1), ("InPktsNotValid", 1)]);
     // Too many that nobody expected.
+    for owner_reads in [64, 128] {
+        let mut line = super::protect(&mut tx, &plain);
+        (0..10).for_each(|n| line.insert(n * 2, eapol.clone()));
+        assert_eq!(out(&mut rx, &line, true, &plain), 10);
+        assert_eq!(out(&mut rx, &line, false, &[]), 10);
+        (1..owner_reads).for_each(|_| _ = out(&mut rx, &super::protect(&mut tx, &plain), false, &plain));
+        out(&mut rx, &super::protect(&mut tx, &plain), true, &plain);
+    }
+    // What the owner finds to be unlike keeps it at it.
+    rx.apply(Command::RaiseLowestPn { sci: next.sci, an: next.an, pn: 1 });
     let mut line = super::protect(&mut tx, &plain);
     (0..10).for_each(|n| line.insert(n * 2, eapol.clone()));
-    assert_eq!(out(&mut rx, &line, true, &plain), 10);
-    assert_eq!(out(&mut rx, &line, false, &[]), 10);
+    assert_eq!(out(&mut rx, &line, false, &plain), 10);
     out(&mut rx, &super::protect(&mut tx, &plain), false, &plain);
     out(&mut rx, &super::protect(&mut tx, &plain), true, &plain);
     // Another key for the SA that is not in use now.
@@ -370,6 +389,197 @@ fn an_owner_leaves_to_others_what_is_as_usual() {
     // A command may have changed everything.
     rx.apply(Command::RemoveRxSa { sci: last.sci, an: last.an });
     out(&mut rx, &super::protect(&mut tx, &plain), false, &[]);
+}
+
+/// Stations of one group, and a receiver for all.
+struct Group {
+    stations: Vec<(Setup, TxSecY)>,
+    config: Setup,
+}
+
+impl Group {
+    /// With so many stations, who begin with this packet number.
+    fn new(config: &Setup, stations: usize, first_pn: u64) -> Self {
+        let station = |n: usize| {
+            let sci = Sci::new("02:00:00:00:00:01".parse().unwrap(), 1 + n as u16);
+            let xpn = config.xpn.map(|xpn| Xpn { ssci: Ssci(1 + n as u32), ..xpn });
+            let setup = Setup { sci, xpn, tx_pn: first_pn, rx_pn: first_pn, ..config.clone() };
+            let tx = setup.tx();
+            (setup, tx)
+        };
+        Group { stations: (0..stations).map(station).collect(), config: config.clone() }
+    }
+
+    /// One that knows all of them, and their next SAs, too.
+    fn receiver(&self) -> RxSecY {
+        let mut rx = RxSecY::new(self.config.rx().config().clone());
+        for (setup, _) in &self.stations {
+            assert!(rx.apply(Command::AddRxSc(RxSc::new(setup.sci))).is_none());
+            for setup in [setup.clone(), Self::next(setup)] {
+                let (sci, an, sa) = (setup.sci, setup.an, setup.rx_sa());
+                assert!(rx.apply(Command::InstallRxSa { sci, an, sa }).is_none());
+            }
+        }
+        rx
+    }
+
+    fn next(setup: &Setup) -> Setup {
+        let sak = Sak::from_octets(&vec![0x5b; setup.suite.sak_len()]).unwrap();
+        Setup { an: An::ALL[1], sak, ..setup.clone() }
+    }
+
+    /// What a station sends.
+    fn send(&mut self, station: usize, frame: Vec<u8>) -> Vec<u8> {
+        super::protect(&mut self.stations[station].1, &[frame]).remove(0)
+    }
+
+    /// A station goes on to its next SA.
+    fn change(&mut self, station: usize) {
+        let (setup, tx) = &mut self.stations[station];
+        let next = Self::next(setup);
+        assert!(tx.apply(Command::InstallTxSa { an: next.an, sa: next.tx_sa() }).is_none());
+        assert!(tx.apply(Command::EncodeWith(Some(next.an))).is_none());
+    }
+}
+
+/// How many frames somebody else read, of a batch that was carried out.
+fn read_elsewhere(batch: &Batch<MemFrame>) -> usize {
+    if batch.work.unread.is_empty() { 0 } else { batch.work.received.read_so_far() }
+}
+
+/// Of stations that take turns, burst by burst or frame by frame, the owner opens nothing once it knows them.
+#[test]
+fn stations_that_take_turns_are_all_as_usual() {
+    for burst_by_burst in [true, false] {
+        let mut group = Group::new(&Setup::default(), 4, 1);
+        let (mut rx, mut engine) = (group.receiver(), Engine::new());
+        let mut read = Vec::new();
+        for n in 0..200 {
+            let line: Vec<_> = (0..16)
+                .map(|i| group.send(if burst_by_burst { n % 4 } else { i % 4 }, frame(60 + i)))
+                .collect();
+            let mut batch = batch(&line, &[0]);
+            rx.begin(&mut batch);
+            batch.crypt(&mut engine);
+            read.push(read_elsewhere(&batch));
+            rx.finish(&mut engine, &mut batch, &mut Burst::new());
+            assert_eq!(batch.len(), 16);
+        }
+        let first = read.iter().position(|read| *read > 0).unwrap();
+        assert_eq!(first, if burst_by_burst { 66 } else { 1 });
+        assert!(read[first..].iter().all(|read| *read == 16), "{read:?}");
+    }
+}
+
+/// Bursts that were on their way when one was not as expected are no further surprise.
+#[test]
+fn a_surprise_is_one_for_all_bursts_on_their_way() {
+    let mut group = Group::new(&Setup::default(), 2, 1);
+    let (mut rx, mut engine) = (group.receiver(), Engine::new());
+    let mut go = |rx: &mut RxSecY, station: usize, count: usize, read_elsewhere: bool| {
+        let mut batches: Vec<_> =
+            (0..count).map(|_| batch(&[group.send(station, frame(60))], &[0])).collect();
+        for batch in &mut batches {
+            rx.begin(batch);
+            assert_eq!(!batch.work.unread.is_empty(), read_elsewhere);
+        }
+        for batch in &mut batches {
+            batch.crypt(&mut engine);
+            rx.finish(&mut engine, batch, &mut Burst::new());
+            assert_eq!(batch.len(), 1);
+        }
+    };
+    go(&mut rx, 0, 1, false);
+    go(&mut rx, 1, 20, true);
+    (0..64).for_each(|_| go(&mut rx, 1, 1, false));
+    go(&mut rx, 0, 20, true);
+    go(&mut rx, 1, 20, true);
+}
+
+/// As [`verify`], of stations that send usual frames, mostly, so that others read nearly all of them.
+#[test]
+fn verify_where_others_read() {
+    let input = (
+        (0usize..4, any::<bool>(), 0usize..3, any::<bool>(), any::<bool>()),
+        (1usize..6, 0usize..4, prop_oneof![Just(0u64), Just(3), Just(1 << 20)]),
+        proptest::collection::vec((0usize..6, 2usize..12, 16usize..200), 30..60),
+        (1usize..=64, 1usize..20, any::<bool>(), 0usize..400),
+        proptest::collection::vec(prop_oneof![60 => Just(Mishap::None), 1 => mishap()], 700),
+    );
+    let read = std::cell::Cell::new(0);
+    let case =
+        |(choices, (stations, first, window), talk, (size, on_their_way, in_turns, change), mishaps)| {
+            let (suite, encrypt, offset, replay_protect, check): (_, _, _, _, bool) = choices;
+            let config = setup(suite, encrypt, offset, 0, 0);
+            // There, a late frame may be recovered from another number, and become not valid in place of late.
+            let check = check && !config.suite.is_xpn();
+            let validate_frames = if check { ValidateFrames::Check } else { ValidateFrames::Strict };
+            let config = Setup { validate_frames, replay_protect, replay_window: window, ..config };
+            let firsts = [1, (1 << 31) - 100, (1 << 32) - 100, (3 << 31) - 100];
+            let first_pn = firsts[if config.suite.is_xpn() { first } else { first % 2 }];
+            let mut group = Group::new(&config, stations, first_pn);
+            let (mut line, mut changed) = (Vec::new(), false);
+            let mut mishaps: std::vec::IntoIter<Mishap> = Vec::into_iter(mishaps);
+            for (station, count, len) in Vec::<(usize, usize, usize)>::into_iter(talk) {
+                for i in 0..count {
+                    if line.len() >= change && !std::mem::replace(&mut changed, true) {
+                        group.change(0);
+                    }
+                    let station = if in_turns { station + i } else { station } % stations;
+                    let frame = group.send(station, frame(len + i % 3));
+                    let len = frame.len();
+                    match mishaps.next().unwrap_or(Mishap::None) {
+                        Mishap::Lost => {}
+                        Mishap::Twice => line.extend([frame.clone(), frame]),
+                        Mishap::Spoilt(at) => {
+                            let mut frame = frame;
+                            frame[at % len] ^= 1;
+                            line.push(frame);
+                        }
+                        Mishap::Cut(at) => line.push(frame[..at % len].to_vec()),
+                        Mishap::Strange(octets) => line.push(octets),
+                        Mishap::Eapol => line.push([&frame[..12], &[0x88, 0x8e, 3, 0, 0, 0]].concat()),
+                        Mishap::None => line.push(frame),
+                    }
+                }
+            }
+            let (mut at_once, mut apart) = (group.receiver(), group.receiver());
+            let wanted: Vec<_> = line.chunks(size).flat_map(|f| super::verify(&mut at_once, f)).collect();
+            let bursts = line.chunks(size).map(|f| batch(f, &[0])).collect();
+            let finish = |rx: &mut RxSecY, engine: &mut Engine, batch: &mut Batch<MemFrame>| {
+                read.set(read.get() + read_elsewhere(batch));
+                rx.finish(engine, batch, &mut Burst::new());
+            };
+            let found = with_so_many(on_their_way, &mut apart, bursts, RxSecY::begin, finish);
+            prop_assert_eq!(&found, &wanted);
+            prop_assert_eq!(moved(&apart), moved(&at_once));
+            Ok(())
+        };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    runner.run(&input, case).unwrap();
+    // Of some 60 000.
+    assert!(read.get() > 30_000, "{}", read.get());
+}
+
+/// Keys of bursts that others read are let go, too.
+#[test]
+fn keys_of_unread_bursts_are_let_go() {
+    let setup = Setup::default();
+    let (mut tx, mut rx, mut engine) = (setup.tx(), setup.rx(), Engine::new());
+    let mut batch = Batch::new();
+    let key = rx.channels()[0].sa(setup.an).unwrap().key.clone();
+    for unread in [false, true] {
+        batch.frames_mut().clear();
+        batch.frames_mut().extend(super::protect(&mut tx, &[frame(60)]).iter().map(|f| MemFrame::new(f)));
+        rx.begin(&mut batch);
+        assert_eq!((batch.work.unread.is_empty(), Arc::strong_count(&key)), (!unread, 3));
+        batch.crypt(&mut engine);
+        rx.finish(&mut engine, &mut batch, &mut Burst::new());
+        assert_eq!(batch.len(), 1);
+    }
+    batch.let_keys_go();
+    assert_eq!(Arc::strong_count(&key), 2);
 }
 
 /// What nobody opened its owner does.
@@ -449,8 +659,8 @@ fn packet_numbers_are_lost_with_their_batch() {
     let (mut tx, mut engine) = (setup.tx(), Engine::new());
     let mut batch = batch(&[frame(60), frame(80)], &[0]);
     tx.begin(&mut batch);
-    // Which takes the frames away again, grown as they are.
-    batch.frames_mut().clear();
+    // Which undoes it, and leaves nothing of frames that nobody wrote to the end.
+    assert!(batch.frames_mut().is_empty());
     batch.frames_mut().push(MemFrame::new(&frame(60)));
     tx.begin(&mut batch);
     batch.crypt(&mut engine);
