@@ -5,6 +5,7 @@ use super::ghash::{products, reduce_all};
 use super::key::{ExpandedKey, POWERS};
 use super::shape::{Group, Shape};
 use super::vector::Vector;
+use super::each;
 use crate::backend::expanded;
 use crate::burst::Op;
 use core::arch::x86_64::*;
@@ -130,26 +131,25 @@ impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
                 ops[2].padded_nonce(),
                 ops[3].padded_nonce(),
             ]));
-            for state in &mut states {
-                *state = state.xor(V::repeat(ONE.as_ptr()));
-            }
-            let rounds = keys[0].rounds_of::<ROUNDS>();
-            for round in 0..=rounds {
-                let round_keys = if ALIKE {
+            // Unrolled by hand: left to itself the compiler keeps one of two in memory, round for round.
+            each!(i < 4 / V::BLOCKS; states[i] = states[i].xor(V::repeat(ONE.as_ptr())); 0 1 2 3);
+            let round_keys = |round: usize| -> [V; 4] {
+                if ALIKE {
                     [V::load(keys[0].round_key(round)); 4]
                 } else {
                     let [a, b, c, d] = keys;
                     let key = |key: &ExpandedKey| key.round_key(round).cast::<[u8; 16]>();
                     gather(load_four([key(a), key(b), key(c), key(d)]))
-                };
-                for (state, key) in states.iter_mut().zip(round_keys).take(4 / V::BLOCKS) {
-                    *state = match round {
-                        0 => state.xor(key),
-                        _ if round == rounds => state.last_round(key),
-                        _ => state.round(key),
-                    };
                 }
+            };
+            let (first, rounds) = (round_keys(0), keys[0].rounds_of::<ROUNDS>());
+            each!(i < 4 / V::BLOCKS; states[i] = states[i].xor(first[i]); 0 1 2 3);
+            for round in 1..rounds {
+                let round_keys = round_keys(round);
+                each!(i < 4 / V::BLOCKS; states[i] = states[i].round(round_keys[i]); 0 1 2 3);
             }
+            let last = round_keys(rounds);
+            each!(i < 4 / V::BLOCKS; states[i] = states[i].last_round(last[i]); 0 1 2 3);
             for (i, block) in split(states).into_iter().enumerate() {
                 if ALIKE || !shapes[i].packed {
                     masks[i] = block;

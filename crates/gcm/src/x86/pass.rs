@@ -101,9 +101,10 @@ impl<V: Vector> Pass<'_, V> {
             let power = |at: *const u8, i: usize| V::load(at.wrapping_add(i * step));
             macro_rules! hashes {
                 ($round:literal: $($i:literal)*) => {$(
-                    // Two at a time, so that three are added up at once; the last may be alone.
                     if $i < hashed && $i * (least - 2) / WIDTH + 2 == $round {
-                        if $i % 2 == 1 {
+                        if !V::IN_PAIRS {
+                            accumulate(sums, block(pending, $i), power(h, $i), power(k, $i));
+                        } else if $i % 2 == 1 {
                             let a = products(block(pending, $i - 1), power(h, $i - 1), power(k, $i - 1));
                             let b = products(block(pending, $i), power(h, $i), power(k, $i));
                             accumulate_pair(sums, a, b);

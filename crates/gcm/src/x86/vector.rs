@@ -19,6 +19,8 @@ pub(crate) trait Vector: Copy {
     const SHORT: usize;
     /// Registers of each of four frames that are worked on in a row, at most; any where that is [`BIG`].
     const ROW: usize;
+    /// Whether products are added up two at a time.
+    const IN_PAIRS: bool = Self::BLOCKS == 4;
 
     /// No bit set.
     unsafe fn zero() -> Self;
