@@ -391,7 +391,7 @@ const SECOND: u32 = 0xffff_0000;
 impl Vector for __m256i {
     const BLOCKS: usize = 2;
     const SHORT: usize = 2;
-    const ROW: usize = 8;
+    const ROW: usize = BIG;
 
     common!(
         __m256i: _mm256_setzero_si256 _mm256_loadu_si256 _mm256_storeu_si256 _mm256_xor_si256 _mm256_aesenc_epi128
