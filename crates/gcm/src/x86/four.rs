@@ -1,11 +1,11 @@
 //! Four frames at their ends, a block of each in one register: what is left of AAD, the length block, the reduction,
 //! J0.
 
+use super::each;
 use super::ghash::{products, reduce_all};
 use super::key::{ExpandedKey, POWERS};
 use super::shape::{Group, Shape};
 use super::vector::Vector;
-use super::each;
 use crate::backend::expanded;
 use crate::burst::Op;
 use core::arch::x86_64::*;
@@ -53,6 +53,16 @@ pub(super) unsafe fn split<V: Vector>(quad: [V; 4]) -> [__m128i; 4] {
     }
 }
 
+/// What J0's place is hashed with, where that leads: the last block of AAD.
+#[inline(always)]
+pub(super) unsafe fn lead_block<V: Vector>(shape: &Shape, op: &Op<'_>) -> V {
+    // SAFETY: the caller has the instructions; the shape is that of the operation's lengths.
+    unsafe {
+        let at = op.aad_at().wrapping_add(shape.lead_at);
+        if shape.lead_at > 0 { V::first_end(at, shape.lead) } else { V::first(at, shape.lead) }
+    }
+}
+
 /// Four frames, a block of each in one register. `ALIKE` are frames of one shape and key.
 pub(super) struct Four<'a, V, const ALIKE: bool> {
     pub(super) shapes: [&'a Shape; 4],
@@ -81,8 +91,11 @@ impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
                     if ALIKE || number < shape.left {
                         let before = shape.bulk + number;
                         places[i] = shape.aad_powers + before;
-                        blocks[i] =
-                            V::block(ops[i].aad_at().add(16 * before), shape.aad_octets - 16 * before);
+                        let (at, octets) = (ops[i].aad_at(), shape.aad_octets - 16 * before);
+                        blocks[i] = match before {
+                            0 => V::block(at, octets),
+                            _ => V::block_end(at.add(16 * before), octets),
+                        };
                     }
                 }
                 let mut blocks: [V; 4] = gather(blocks);

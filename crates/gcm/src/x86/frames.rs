@@ -18,7 +18,7 @@
 //! points of the back ends, and into what is [apart](Apart) from these. Closures that a library function calls are not
 //! inlined for certain, and without that lack the instructions: there are none with vectors in them.
 
-use super::four::Loose;
+use super::four::{Loose, lead_block};
 use super::ghash::{hash_bulk, products};
 use super::key::{ExpandedKey, POWERS};
 use super::long::Long;
@@ -85,11 +85,7 @@ pub(super) unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, con
             nonces: Pass::first_round(key, V::repeat(op.padded_nonce().as_ptr())),
             counts: key.counts_of_frame(shape.packed),
             powers: shape.powers,
-            carry: if shape.packed {
-                V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead)
-            } else {
-                V::zero()
-            },
+            carry: if shape.packed { lead_block(shape, op) } else { V::zero() },
             next,
         };
         if REGISTERS < BIG {

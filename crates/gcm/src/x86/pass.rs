@@ -64,9 +64,15 @@ impl<V: Vector> Pass<'_, V> {
                 (false, true) => Some(last),
                 (false, false) => None,
             };
-            let load = |w: usize| match mask(w) {
-                Some(mask) => V::load_part(at.wrapping_add(w * step), mask),
-                None => V::load(at.wrapping_add(w * step)),
+            // Before the last of several there is more of the payload.
+            let ends = |w: usize| LAST && w == W - 1 && !(FIRST && w == 0);
+            let load = |w: usize| {
+                let at = at.wrapping_add(w * step);
+                match mask(w) {
+                    Some(mask) if ends(w) => V::load_end(at, mask),
+                    Some(mask) => V::load_part(at, mask),
+                    None => V::load(at),
+                }
             };
             let round_key = |round: usize| V::load(key.round_key(round));
             let mut state = [V::zero(); WIDTH];
@@ -130,9 +136,11 @@ impl<V: Vector> Pass<'_, V> {
             each!(w < W; {
                 let data = if SEAL { load(w) } else { pending[w] };
                 let mut out = state[w].last_round(last_key.xor(data));
+                let at = at.wrapping_add(w * step);
                 match mask(w) {
-                    Some(mask) => out.store_part(at.wrapping_add(w * step), mask),
-                    None => out.store(at.wrapping_add(w * step)),
+                    Some(mask) if ends(w) => out.store_end(at, mask),
+                    Some(mask) => out.store_part(at, mask),
+                    None => out.store(at),
                 }
                 if w == 0 {
                     lead = out;

@@ -1,7 +1,7 @@
 //! Four short frames of one shape and key, side by side.
 
 use super::each;
-use super::four::{Ends, Four, accumulate_four};
+use super::four::{Ends, Four, accumulate_four, lead_block};
 use super::key::ExpandedKey;
 use super::pass::Pass;
 use super::shape::{Shape, first_counts};
@@ -63,7 +63,7 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
             let mut leads = [V::zero(); 4];
             if shape.packed {
                 for (lead, op) in leads.iter_mut().zip(ops) {
-                    *lead = V::first((*op).aad_at().wrapping_add(shape.lead_at), shape.lead);
+                    *lead = lead_block(shape, &*op);
                 }
             }
             let mask = |register: usize| match register {
@@ -102,11 +102,13 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
                 each!(i < 4; {
                     let place = at[i].wrapping_add(register * step);
                     let data = match mask(register) {
+                        Some(mask) if register > 0 => V::load_end(place, mask),
                         Some(mask) => V::load_part(place, mask),
                         None => V::load(place),
                     };
                     let out = states[register][i].last_round(round_key.xor(data));
                     match mask(register) {
+                        Some(mask) if register > 0 => out.store_end(place, mask),
                         Some(mask) => out.store_part(place, mask),
                         None => out.store(place),
                     }

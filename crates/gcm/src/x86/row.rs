@@ -1,6 +1,6 @@
 //! Frames of one shape and key, one after the other.
 
-use super::four::{Ends, Four};
+use super::four::{Ends, Four, lead_block};
 use super::ghash::hash_bulk;
 use super::key::ExpandedKey;
 use super::pass::Pass;
@@ -59,7 +59,7 @@ pub(super) unsafe fn row<V: Vector, const ROUNDS: usize, const SEAL: bool, const
                 let mut pass = of(n);
                 pass.nonces = Pass::first_round(key, V::repeat(op.padded_nonce().as_ptr()));
                 if shape.packed {
-                    pass.carry = V::first(op.aad_at().wrapping_add(shape.lead_at), shape.lead);
+                    pass.carry = lead_block(shape, op);
                 }
                 let p = &mut pending;
                 lead = match (SEAL, REGISTERS) {

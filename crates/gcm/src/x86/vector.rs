@@ -30,6 +30,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn repeat(at: *const u8) -> Self;
     /// The octets that `mask` names in the first block, zero elsewhere.
     unsafe fn first(at: *const u8, mask: u16) -> Self;
+    /// The same, of one octet at least; the sixteen before are good, too.
+    unsafe fn first_end(at: *const u8, mask: u16) -> Self;
     /// Stores all octets.
     unsafe fn store(self, at: *mut u8);
     /// The octets that `mask` names, a bit each; zero for the others, which are not touched.
@@ -38,6 +40,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn load_part(at: *const u8, mask: u64) -> Self;
     /// Stores the octets that `mask` names.
     unsafe fn store_part(self, at: *mut u8, mask: u64);
+    /// As [`load_part`](Self::load_part), of octets from the first on, one at least; the sixteen before are good, too.
+    unsafe fn load_end(at: *const u8, mask: u64) -> Self;
+    /// As [`store_part`](Self::store_part), of such octets; those before may be written as they are.
+    unsafe fn store_end(self, at: *mut u8, mask: u64);
     /// The first block.
     unsafe fn low(self) -> __m128i;
     /// Zero in place of the octets that `mask` does not name.
@@ -67,6 +73,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn split(self, blocks: &mut [__m128i]);
     /// Up to sixteen octets, then zeroes.
     unsafe fn block(at: *const u8, octets: usize) -> __m128i;
+    /// As [`block`](Self::block), of one octet at least; the sixteen before are good, too.
+    unsafe fn block_end(at: *const u8, octets: usize) -> __m128i;
     /// Keeps the compiler from moving work across, in which it would undo the interleaving of AES and GHASH.
     unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]);
 }
@@ -168,6 +176,44 @@ unsafe fn store_block(block: __m128i, at: *mut u8, octets: usize) {
         let low = _mm_cvtsi128_si64(block) as u64;
         let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(block, block)) as u64;
         store(low, high, at, octets);
+    }
+}
+
+/// An order that moves octets: from `16 + n` on `n` places down, from `16 - n` on as many up, with zeroes for what is not
+/// there.
+const MOVED: [u8; 48] = {
+    let mut moved = [0x80; 48];
+    let mut i = 0;
+    while i < 16 {
+        moved[16 + i] = i as u8;
+        i += 1;
+    }
+    moved
+};
+
+/// One to sixteen octets, then zeroes, from one load that ends where they end: the sixteen before are good. No branch
+/// and no call, which would put all registers into memory.
+#[inline(always)]
+unsafe fn load_block_end(at: *const u8, octets: usize) -> __m128i {
+    debug_assert!((1..=16).contains(&octets));
+    // SAFETY: the caller has SSSE3, and vouches for the octets and those before; the table has those from 16 to 31 on.
+    unsafe {
+        let down = _mm_loadu_si128(MOVED.as_ptr().add(32 - octets).cast());
+        _mm_shuffle_epi8(_mm_loadu_si128(at.wrapping_add(octets).wrapping_sub(16).cast()), down)
+    }
+}
+
+/// Stores one to sixteen octets of a block with one store that ends where they end, behind the end of `before`, which is
+/// what the sixteen octets before are.
+#[inline(always)]
+unsafe fn store_block_end(before: __m128i, block: __m128i, at: *mut u8, octets: usize) {
+    debug_assert!(octets <= 16);
+    // SAFETY: the caller has SSSE3, and vouches for the octets and those before; the table has those from 0 to 32 on.
+    unsafe {
+        let down = _mm_loadu_si128(MOVED.as_ptr().add(16 + octets).cast());
+        let up = _mm_loadu_si128(MOVED.as_ptr().add(octets).cast());
+        let both = _mm_or_si128(_mm_shuffle_epi8(before, down), _mm_shuffle_epi8(block, up));
+        _mm_storeu_si128(at.wrapping_add(octets).wrapping_sub(16).cast(), both);
     }
 }
 
@@ -282,6 +328,11 @@ impl Vector for __m512i {
         unsafe { _mm512_zextsi128_si512(_mm_maskz_loadu_epi8(mask, at.cast())) }
     }
     #[inline(always)]
+    unsafe fn first_end(at: *const u8, mask: u16) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets and those before.
+        unsafe { Self::first(at, mask) }
+    }
+    #[inline(always)]
     unsafe fn load_part(at: *const u8, mask: u64) -> Self {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
         unsafe { _mm512_maskz_loadu_epi8(mask, at.cast()) }
@@ -290,6 +341,16 @@ impl Vector for __m512i {
     unsafe fn store_part(self, at: *mut u8, mask: u64) {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
         unsafe { _mm512_mask_storeu_epi8(at.cast(), mask, self) }
+    }
+    #[inline(always)]
+    unsafe fn load_end(at: *const u8, mask: u64) -> Self {
+        // SAFETY: as the caller.
+        unsafe { Self::load_part(at, mask) }
+    }
+    #[inline(always)]
+    unsafe fn store_end(self, at: *mut u8, mask: u64) {
+        // SAFETY: as the caller.
+        unsafe { self.store_part(at, mask) }
     }
     #[inline(always)]
     unsafe fn low(self) -> __m128i {
@@ -353,6 +414,11 @@ impl Vector for __m512i {
         unsafe { _mm_maskz_loadu_epi8(self::octets(octets) as u16, at.cast()) }
     }
     #[inline(always)]
+    unsafe fn block_end(at: *const u8, octets: usize) -> __m128i {
+        // SAFETY: as the caller.
+        unsafe { Self::block(at, octets) }
+    }
+    #[inline(always)]
     unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]) {
         #[inline]
         #[target_feature(enable = "avx512f")]
@@ -410,6 +476,11 @@ impl Vector for __m256i {
         unsafe { _mm256_zextsi128_si256(load_block(at, mask.count_ones() as usize)) }
     }
     #[inline(always)]
+    unsafe fn first_end(at: *const u8, mask: u16) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets and those before.
+        unsafe { _mm256_zextsi128_si256(load_block_end(at, mask.trailing_ones() as usize)) }
+    }
+    #[inline(always)]
     unsafe fn load_part(at: *const u8, mask: u64) -> Self {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
         unsafe {
@@ -441,23 +512,57 @@ impl Vector for __m256i {
         }
     }
     #[inline(always)]
+    unsafe fn load_end(at: *const u8, mask: u64) -> Self {
+        let octets = mask.trailing_ones() as usize;
+        // SAFETY: the caller has the instructions, and vouches for the octets of the mask and those before.
+        unsafe {
+            let (low, high) = (octets.min(16), octets.max(16) - 16);
+            // With nothing in the second block, this is what ends where the first does.
+            let ends = _mm_loadu_si128(at.wrapping_add(octets).wrapping_sub(16).cast());
+            let down = _mm_loadu_si128(MOVED.as_ptr().add(32 - high).cast());
+            _mm256_set_m128i(_mm_shuffle_epi8(ends, down), load_block_end(at, low))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_end(self, at: *mut u8, mask: u64) {
+        let octets = mask.trailing_ones() as usize;
+        // SAFETY: the caller has the instructions, and vouches for the octets of the mask and those before.
+        unsafe {
+            let low = self.low();
+            if octets >= 16 {
+                _mm_storeu_si128(at.cast(), low);
+                let high = _mm256_extracti128_si256::<1>(self);
+                store_block_end(low, high, at.wrapping_add(16), octets.min(32) - 16);
+            } else {
+                let before = _mm_loadu_si128(at.wrapping_sub(16).cast());
+                store_block_end(before, low, at, octets);
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn low(self) -> __m128i {
         // SAFETY: the caller has the instructions.
         unsafe { _mm256_castsi256_si128(self) }
     }
     #[inline(always)]
     unsafe fn keep(self, mask: u64) -> Self {
-        // SAFETY: the caller has the instructions.
+        /// For each octet of four, where it is in the mask; and its bit there.
+        const WHERE: [u8; 32] = {
+            let mut place = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                place[i] = i as u8 / 8;
+                i += 1;
+            }
+            place
+        };
+        const BITS: [u8; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+        // SAFETY: the caller has the instructions; the table has as many octets as a register.
         unsafe {
-            if mask as u32 == u32::MAX {
-                return self;
-            }
-            if mask as u32 == SECOND {
-                return _mm256_blend_epi32::<0xf0>(_mm256_setzero_si256(), self);
-            }
-            let low = keep_block(_mm256_castsi256_si128(self), in_block(mask, 0));
-            let high = keep_block(_mm256_extracti128_si256::<1>(self), in_block(mask, 1));
-            _mm256_set_m128i(high, low)
+            let mask = _mm256_shuffle_epi8(_mm256_set1_epi32(mask as i32), Self::load(WHERE.as_ptr()));
+            let bits = _mm256_set1_epi64x(i64::from_le_bytes(BITS));
+            let named = _mm256_cmpeq_epi8(_mm256_and_si256(mask, bits), bits);
+            _mm256_and_si256(self, named)
         }
     }
     #[inline(always)]
@@ -501,6 +606,11 @@ impl Vector for __m256i {
     unsafe fn block(at: *const u8, octets: usize) -> __m128i {
         // SAFETY: the caller vouches for the octets.
         unsafe { load_block(at, octets) }
+    }
+    #[inline(always)]
+    unsafe fn block_end(at: *const u8, octets: usize) -> __m128i {
+        // SAFETY: the caller vouches for the octets and those before.
+        unsafe { load_block_end(at, octets.min(16)) }
     }
     #[inline(always)]
     unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]) {
@@ -557,6 +667,11 @@ impl Vector for __m128i {
         unsafe { load_block(at, mask.count_ones() as usize) }
     }
     #[inline(always)]
+    unsafe fn first_end(at: *const u8, mask: u16) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets and those before.
+        unsafe { load_block_end(at, mask.trailing_ones() as usize) }
+    }
+    #[inline(always)]
     unsafe fn load_part(at: *const u8, mask: u64) -> Self {
         // SAFETY: the caller vouches for the octets of the mask.
         unsafe { load_block(at, in_block(mask, 0)) }
@@ -565,6 +680,19 @@ impl Vector for __m128i {
     unsafe fn store_part(self, at: *mut u8, mask: u64) {
         // SAFETY: the caller vouches for the octets of the mask.
         unsafe { store_block(self, at, in_block(mask, 0)) }
+    }
+    #[inline(always)]
+    unsafe fn load_end(at: *const u8, mask: u64) -> Self {
+        // SAFETY: the caller vouches for the octets of the mask and those before.
+        unsafe { load_block_end(at, mask.trailing_ones().min(16) as usize) }
+    }
+    #[inline(always)]
+    unsafe fn store_end(self, at: *mut u8, mask: u64) {
+        // SAFETY: the caller vouches for the octets of the mask and those before.
+        unsafe {
+            let before = _mm_loadu_si128(at.wrapping_sub(16).cast());
+            store_block_end(before, self, at, mask.trailing_ones().min(16) as usize);
+        }
     }
     #[inline(always)]
     unsafe fn low(self) -> __m128i {
@@ -595,6 +723,11 @@ impl Vector for __m128i {
     unsafe fn block(at: *const u8, octets: usize) -> __m128i {
         // SAFETY: the caller vouches for the octets.
         unsafe { load_block(at, octets) }
+    }
+    #[inline(always)]
+    unsafe fn block_end(at: *const u8, octets: usize) -> __m128i {
+        // SAFETY: the caller vouches for the octets and those before.
+        unsafe { load_block_end(at, octets.min(16)) }
     }
     #[inline(always)]
     unsafe fn fence([a, b, c, d, e, f, g, h]: &mut [Self; WIDTH], [x, y, z]: &mut [Self; 3]) {
