@@ -3,7 +3,7 @@
 use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::{ANY, ExpandedKey};
 use super::shape::BIG;
-use super::vector::{Vector, WIDTH};
+use super::vector::{Vector, WIDTH, unforeseen};
 use super::{each, prefetch_block_to_write};
 
 /// Consecutive registers of payload.
@@ -77,9 +77,11 @@ impl<V: Vector> Pass<'_, V> {
             let round_key = |round: usize| V::load(key.round_key(round));
             let mut state = [V::zero(); WIDTH];
             each!(w < W; state[w] = self.nonces.xor(V::load(self.counts.wrapping_add((z + w) * step))));
-            if !SEAL {
-                each!(w < W; pending[w] = load(w));
-            }
+            // What is loaded before it is needed: where there are few registers, no more than costs more than a load.
+            let early = |w: usize| !SEAL && (V::IN_PAIRS || mask(w).is_some());
+            each!(w < W; if early(w) {
+                pending[w] = load(w);
+            });
             // Those before the first are a frame's last ones.
             let before = if FIRST { self.registers } else { z };
             let from = if SEAL { before.wrapping_sub(PREVIOUS) * V::BLOCKS } else { z * V::BLOCKS };
@@ -101,7 +103,8 @@ impl<V: Vector> Pass<'_, V> {
                 )*};
             }
             let block = |pending: &[V; WIDTH], i: usize| {
-                let blocks = if !SEAL && FIRST && i == 0 { pending[0].xor(self.carry) } else { pending[i] };
+                let blocks = if SEAL || early(i) { pending[i] } else { load(i) };
+                let blocks = if !SEAL && FIRST && i == 0 { blocks.xor(self.carry) } else { blocks };
                 blocks.reverse()
             };
             let power = |at: *const u8, i: usize| V::load(at.wrapping_add(i * step));
@@ -133,10 +136,16 @@ impl<V: Vector> Pass<'_, V> {
             prefetches!(0 4 8 12 16 20 24 28);
             let last_key = round_key(rounds);
             let mut lead = V::zero();
+            // Not the same loads as before: these would be kept, in memory.
+            let at = if SEAL || V::IN_PAIRS { at } else { unforeseen(at).cast_mut() };
             each!(w < W; {
-                let data = if SEAL { load(w) } else { pending[w] };
-                let mut out = state[w].last_round(last_key.xor(data));
                 let at = at.wrapping_add(w * step);
+                let data = match early(w) {
+                    true => pending[w],
+                    false if SEAL => load(w),
+                    false => V::load(at),
+                };
+                let mut out = state[w].last_round(last_key.xor(data));
                 match mask(w) {
                     Some(mask) if ends(w) => out.store_end(at, mask),
                     Some(mask) => out.store_part(at, mask),
