@@ -17,7 +17,7 @@ use wire::CipherSuite;
 /// Exit status: 0 done, 1 failed, 2 bad usage or bad configuration.
 ///
 /// The environment variable MACSEC_GW_GCM names a lesser AES-GCM back end than the best that the CPU has:
-/// vaes512, vaes256, aesni or portable.
+/// vaes512, vaes256, aesni-avx, aesni or portable.
 #[derive(Debug, Parser)]
 #[command(name = "macsec-gw", version = VERSION, max_term_width = 100)]
 pub struct Cli {

@@ -6,7 +6,7 @@ use crate::portable::{self, PortableKey, Scratch};
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
-use crate::x86::{Aesni, ExpandedKey, Shapes, Vaes256, Vaes512};
+use crate::x86::{Aesni, AesniAvx, ExpandedKey, Shapes, Vaes256, Vaes512};
 
 /// Names a back end for the whole process: `MACSEC_GW_GCM=portable`.
 const VARIABLE: &str = "MACSEC_GW_GCM";
@@ -28,11 +28,12 @@ enum Kind {
 pub(crate) enum X86 {
     Vaes512(Vaes512),
     Vaes256(Vaes256),
+    AesniAvx(AesniAvx),
     Aesni(Aesni),
 }
 
 /// All names, best first.
-const NAMES: [&str; 4] = ["vaes512", "vaes256", "aesni", "portable"];
+const NAMES: [&str; 5] = ["vaes512", "vaes256", "aesni-avx", "aesni", "portable"];
 
 /// Why there is no such back end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +98,8 @@ impl Backend {
             #[cfg(target_arch = "x86_64")]
             Vaes256::detect().map(|cpu| Kind::X86(X86::Vaes256(cpu))),
             #[cfg(target_arch = "x86_64")]
+            AesniAvx::detect().map(|cpu| Kind::X86(X86::AesniAvx(cpu))),
+            #[cfg(target_arch = "x86_64")]
             Aesni::detect().map(|cpu| Kind::X86(X86::Aesni(cpu))),
             Some(Kind::Portable),
         ];
@@ -110,6 +113,8 @@ impl Backend {
             Kind::X86(X86::Vaes512(_)) => "vaes512",
             #[cfg(target_arch = "x86_64")]
             Kind::X86(X86::Vaes256(_)) => "vaes256",
+            #[cfg(target_arch = "x86_64")]
+            Kind::X86(X86::AesniAvx(_)) => "aesni-avx",
             #[cfg(target_arch = "x86_64")]
             Kind::X86(X86::Aesni(_)) => "aesni",
             Kind::Portable => "portable",
@@ -169,6 +174,7 @@ impl X86 {
         match self {
             X86::Vaes512(cpu) => cpu.expand(octets),
             X86::Vaes256(cpu) => cpu.expand(octets),
+            X86::AesniAvx(cpu) => cpu.expand(octets),
             X86::Aesni(cpu) => cpu.expand(octets),
         }
     }
@@ -184,6 +190,7 @@ impl X86 {
         match self {
             X86::Vaes512(cpu) => cpu.run::<SEAL>(shapes, rounds, ops, whole),
             X86::Vaes256(cpu) => cpu.run::<SEAL>(shapes, rounds, ops, whole),
+            X86::AesniAvx(cpu) => cpu.run::<SEAL>(shapes, rounds, ops, whole),
             X86::Aesni(cpu) => cpu.run::<SEAL>(shapes, rounds, ops, whole),
         }
     }

@@ -14,8 +14,8 @@
 //! - Frames of more blocks than there are powers are hashed in pieces, each carried into the next.
 //! - What follows from lengths alone is a [`Shape`], which frames of one length share.
 //!
-//! All unsafe functions ask of their caller that the CPU has the instructions of `V`. They are inlined into the entry
-//! points of the back ends, and into what is [apart](Apart) from these. Closures that a library function calls are not
+//! All unsafe functions ask of their caller that the CPU has the instructions of the back end. They are inlined into the entry
+//! points of the back ends, and into what is [apart](BackEnd) from these. Closures that a library function calls are not
 //! inlined for certain, and without that lack the instructions: there are none with vectors in them.
 
 use super::four::{Loose, lead_block};
@@ -34,9 +34,13 @@ use core::arch::x86_64::*;
 use core::mem::{self, MaybeUninit};
 use core::{ptr, slice};
 
-/// What is a function of its own, for each number of registers. As one function the compiler takes three times as long
-/// over all of them.
-pub(super) trait Apart: Vector {
+/// A back end: the registers it works in, and what is a function of its own, for each number of registers. As one
+/// function the compiler takes three times as long over all of them.
+pub(super) trait BackEnd: Sized {
+    type Register: Vector;
+    /// Registers of each of four frames that are worked on in a row, at most; any where that is [`BIG`].
+    const ROW: usize;
+
     /// [`fours`].
     unsafe fn fours<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
         worker: &Worker<Self>,
@@ -47,7 +51,7 @@ pub(super) trait Apart: Vector {
 
     /// [`frame`], put [in its place](Loose::set).
     unsafe fn frame<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-        loose: *mut Loose<Self>,
+        loose: *mut Loose<Self::Register>,
         i: usize,
         shape: &Shape,
         key: &ExpandedKey,
@@ -131,7 +135,7 @@ pub(super) unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, con
 /// how many these are, and a bit each that says whether it was authentic; all that were sealed are. `whole` says that
 /// no operation is scattered.
 #[inline(always)]
-pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
+pub(super) unsafe fn run<B: BackEnd, const ROUNDS: usize, const SEAL: bool>(
     shapes: &mut Shapes,
     ops: &mut [Op<'_>],
     whole: bool,
@@ -139,12 +143,12 @@ pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
     let Some(first) = ops.first() else { return (0, 0) };
     let lengths = first.lengths();
     let Shapes { known, plan } = shapes;
-    known.prepare(V::BLOCKS, V::SHORT, V::ROW);
+    known.prepare(B::Register::BLOCKS, B::Register::SHORT, B::ROW);
     let (all, count) = (ops.as_mut_ptr(), ops.len());
     // SAFETY: the caller has the instructions. The plan has each place of its operations once. Of a loose group is read
     // what was written: all of it, for one of fewer than four.
     unsafe {
-        let mut worker = Worker::<V>::new();
+        let mut worker = Worker::<B>::new();
         // Those that are like the first are in turn, and need no plan.
         let place = Known::place(lengths);
         let (mut done, mut authentic) = (0, 0);
@@ -169,8 +173,8 @@ pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
         // Shapes were added: what points to one is to be made anew.
         worker.place = usize::MAX;
         // One that is worked on, and the one before.
-        let mut pending = [const { MaybeUninit::<Pending<V>>::uninit() }; 2];
-        let pending = pending.as_mut_ptr().cast::<Pending<V>>();
+        let mut pending = [const { MaybeUninit::<Pending<B::Register>>::uninit() }; 2];
+        let pending = pending.as_mut_ptr().cast::<Pending<B::Register>>();
         let mut number = 0;
         loop {
             let (places, left) = plan.left();
@@ -199,16 +203,16 @@ pub(super) unsafe fn run<V: Apart, const ROUNDS: usize, const SEAL: bool>(
                     let op = &mut *all.add(place);
                     let (shape, key) = worker.look_up(plan.shape_of(place), op, known);
                     match shape.class {
-                        0 => V::frame::<ROUNDS, SEAL, 0>(loose, i, shape, key, op, next),
-                        1 => V::frame::<ROUNDS, SEAL, 1>(loose, i, shape, key, op, next),
-                        2 => V::frame::<ROUNDS, SEAL, 2>(loose, i, shape, key, op, next),
-                        3 => V::frame::<ROUNDS, SEAL, 3>(loose, i, shape, key, op, next),
-                        4 => V::frame::<ROUNDS, SEAL, 4>(loose, i, shape, key, op, next),
-                        5 => V::frame::<ROUNDS, SEAL, 5>(loose, i, shape, key, op, next),
-                        6 => V::frame::<ROUNDS, SEAL, 6>(loose, i, shape, key, op, next),
-                        7 => V::frame::<ROUNDS, SEAL, 7>(loose, i, shape, key, op, next),
-                        8 => V::frame::<ROUNDS, SEAL, 8>(loose, i, shape, key, op, next),
-                        _ => V::frame::<ROUNDS, SEAL, BIG>(loose, i, shape, key, op, next),
+                        0 => B::frame::<ROUNDS, SEAL, 0>(loose, i, shape, key, op, next),
+                        1 => B::frame::<ROUNDS, SEAL, 1>(loose, i, shape, key, op, next),
+                        2 => B::frame::<ROUNDS, SEAL, 2>(loose, i, shape, key, op, next),
+                        3 => B::frame::<ROUNDS, SEAL, 3>(loose, i, shape, key, op, next),
+                        4 => B::frame::<ROUNDS, SEAL, 4>(loose, i, shape, key, op, next),
+                        5 => B::frame::<ROUNDS, SEAL, 5>(loose, i, shape, key, op, next),
+                        6 => B::frame::<ROUNDS, SEAL, 6>(loose, i, shape, key, op, next),
+                        7 => B::frame::<ROUNDS, SEAL, 7>(loose, i, shape, key, op, next),
+                        8 => B::frame::<ROUNDS, SEAL, 8>(loose, i, shape, key, op, next),
+                        _ => B::frame::<ROUNDS, SEAL, BIG>(loose, i, shape, key, op, next),
                     }
                 }
                 plan.pass(group.len());
@@ -256,7 +260,7 @@ struct Pending<V> {
 ///
 /// It is compared before it is used, not loaded anew: so the core foresees where the comparison leads and goes on with
 /// what it has, in place of waiting for one load after the other before it can begin with a frame.
-pub(super) struct Worker<V> {
+pub(super) struct Worker<B: BackEnd> {
     /// Where the shape is.
     place: usize,
     shape: *const Shape,
@@ -264,14 +268,14 @@ pub(super) struct Worker<V> {
     expanded: *const ExpandedKey,
     /// The length block times H, of which shape and key.
     lengths_of: (usize, *const Key),
-    lengths: [V; 3],
+    lengths: [B::Register; 3],
 }
 
-impl<V: Apart> Worker<V> {
+impl<B: BackEnd> Worker<B> {
     #[inline(always)]
     unsafe fn new() -> Self {
         // SAFETY: the caller has the instructions.
-        let zero = unsafe { V::zero() };
+        let zero = unsafe { Vector::zero() };
         Worker {
             place: usize::MAX,
             shape: Shape::IDLE,
@@ -308,9 +312,9 @@ impl<V: Apart> Worker<V> {
             let (shape, key) = self.look_up(place, op, known);
             if self.lengths_of != (place, ptr::from_ref(op.key)) {
                 self.lengths_of = (place, op.key);
-                let lengths = V::repeat(shape.lengths.as_ptr().cast());
+                let lengths = B::Register::repeat(shape.lengths.as_ptr().cast());
                 let (h, k) = key.powers_at(POWERS - 1);
-                self.lengths = products(lengths, V::repeat(h), V::repeat(k));
+                self.lengths = products(lengths, Vector::repeat(h), Vector::repeat(k));
             }
         }
     }
@@ -327,19 +331,19 @@ impl<V: Apart> Worker<V> {
         // SAFETY: the caller has the instructions, and vouches for the places.
         unsafe {
             match (*self.shape).class {
-                0 => V::fours::<ROUNDS, SEAL, 0>(self, all, places, fours),
-                1 => V::fours::<ROUNDS, SEAL, 1>(self, all, places, fours),
-                2 => V::fours::<ROUNDS, SEAL, 2>(self, all, places, fours),
-                3 => V::fours::<ROUNDS, SEAL, 3>(self, all, places, fours),
-                4 => V::fours::<ROUNDS, SEAL, 4>(self, all, places, fours),
-                5 => V::fours::<ROUNDS, SEAL, 5>(self, all, places, fours),
-                6 => V::fours::<ROUNDS, SEAL, 6>(self, all, places, fours),
-                7 => V::fours::<ROUNDS, SEAL, 7>(self, all, places, fours),
-                8 => V::fours::<ROUNDS, SEAL, 8>(self, all, places, fours),
+                0 => B::fours::<ROUNDS, SEAL, 0>(self, all, places, fours),
+                1 => B::fours::<ROUNDS, SEAL, 1>(self, all, places, fours),
+                2 => B::fours::<ROUNDS, SEAL, 2>(self, all, places, fours),
+                3 => B::fours::<ROUNDS, SEAL, 3>(self, all, places, fours),
+                4 => B::fours::<ROUNDS, SEAL, 4>(self, all, places, fours),
+                5 => B::fours::<ROUNDS, SEAL, 5>(self, all, places, fours),
+                6 => B::fours::<ROUNDS, SEAL, 6>(self, all, places, fours),
+                7 => B::fours::<ROUNDS, SEAL, 7>(self, all, places, fours),
+                8 => B::fours::<ROUNDS, SEAL, 8>(self, all, places, fours),
                 _ if SEAL && (*self.shape).shares => {
-                    V::fours::<ROUNDS, true, BIG_SHARED>(self, all, places, fours)
+                    B::fours::<ROUNDS, true, BIG_SHARED>(self, all, places, fours)
                 }
-                _ => V::fours::<ROUNDS, SEAL, BIG>(self, all, places, fours),
+                _ => B::fours::<ROUNDS, SEAL, BIG>(self, all, places, fours),
             }
         }
     }
@@ -348,25 +352,25 @@ impl<V: Apart> Worker<V> {
 /// So many times four operations that are alike, of so many registers each, of which the places are given. A bit each
 /// says which are authentic.
 #[inline(always)]
-pub(super) unsafe fn fours<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-    worker: &Worker<V>,
+pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+    worker: &Worker<B>,
     all: *mut Op<'_>,
     places: *const u8,
     fours: usize,
 ) -> u64 {
-    const { assert!(V::SHORT <= 2, "quads of more registers have no code") };
-    if REGISTERS > V::SHORT && REGISTERS.min(BIG) > V::ROW {
+    const { assert!(B::Register::SHORT <= 2, "quads of more registers have no code") };
+    if REGISTERS > B::Register::SHORT && REGISTERS.min(BIG) > B::ROW {
         unreachable!("not frames for fours");
     }
     // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was
     // written in the turn before.
     unsafe {
-        if REGISTERS > V::SHORT {
+        if REGISTERS > B::Register::SHORT {
             let (shape, key) = (&*worker.shape, &*worker.expanded);
-            return row::<V, ROUNDS, SEAL, REGISTERS>(shape, key, worker.lengths, all, places, 4 * fours);
+            return row::<B::Register, ROUNDS, SEAL, REGISTERS>(shape, key, worker.lengths, all, places, 4 * fours);
         }
         let mut authentic = 0;
-        let mut last = Quad::<V, SEAL, REGISTERS>::none();
+        let mut last = Quad::<B::Register, SEAL, REGISTERS>::none();
         for turn in 0..fours + 1 {
             let (shape, key) = (&*unforeseen(worker.shape), &*unforeseen(worker.expanded));
             let ops = |turn: usize| {

@@ -15,10 +15,10 @@ mod shape;
 mod vector;
 
 use four::Loose;
-use frames::{Apart, Worker};
+use frames::{BackEnd, Worker};
 use key::ANY;
 pub(crate) use key::ExpandedKey;
-use shape::Shape;
+use shape::{BIG, Shape};
 pub(crate) use shape::Shapes;
 
 use crate::burst::Op;
@@ -64,10 +64,11 @@ macro_rules! each {
 }
 use each;
 
-/// A back end: what it is, the registers it works in, by rounds what code there is, and what the CPU must have for it.
+/// A back end: what it is, the registers it works in and how many of a frame in a row, by rounds what code there is, and
+/// what the CPU must have for it.
 macro_rules! back_end {
     (
-        $(#[$doc:meta])* $name:ident, $vector:ty, [$($rounds:pat => $code:tt),*], $features:literal,
+        $(#[$doc:meta])* $name:ident, $vector:ty, $row:expr, [$($rounds:pat => $code:tt),*], $features:literal,
         [$($feature:tt)*]
     ) => {
         $(#[$doc])*
@@ -76,7 +77,10 @@ macro_rules! back_end {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) struct $name(());
 
-        impl Apart for $vector {
+        impl BackEnd for $name {
+            type Register = $vector;
+            const ROW: usize = $row;
+
             #[target_feature(enable = $features)]
             #[inline(never)]
             unsafe fn fours<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
@@ -92,7 +96,7 @@ macro_rules! back_end {
             #[target_feature(enable = $features)]
             #[inline(never)]
             unsafe fn frame<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-                loose: *mut Loose<Self>,
+                loose: *mut Loose<$vector>,
                 i: usize,
                 shape: &Shape,
                 key: &ExpandedKey,
@@ -101,7 +105,7 @@ macro_rules! back_end {
             ) {
                 // SAFETY: as the caller of both.
                 unsafe {
-                    let (sums, mask) = frames::frame::<Self, ROUNDS, SEAL, REGISTERS>(shape, key, op, next);
+                    let (sums, mask) = frames::frame::<$vector, ROUNDS, SEAL, REGISTERS>(shape, key, op, next);
                     Loose::set(loose, i, shape, key, op, sums, mask);
                 }
             }
@@ -139,7 +143,7 @@ macro_rules! back_end {
                     whole: bool,
                 ) -> (usize, u64) {
                     // SAFETY: the caller has the instructions.
-                    unsafe { frames::run::<$vector, ROUNDS, SEAL>(shapes, ops, whole) }
+                    unsafe { frames::run::<$name, ROUNDS, SEAL>(shapes, ops, whole) }
                 }
                 // SAFETY: `self` proves that the CPU has these instructions.
                 unsafe {
@@ -156,6 +160,7 @@ back_end!(
     /// VAES and VPCLMULQDQ on AVX-512.
     Vaes512,
     __m512i,
+    BIG,
     [10 => 10, _ => 14],
     "avx512f,avx512bw,avx512vl,avx512dq,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1,bmi2",
     ["avx512f" "avx512bw" "avx512vl" "avx512dq" "vaes" "vpclmulqdq" "aes" "pclmulqdq" "bmi2"]
@@ -165,15 +170,27 @@ back_end!(
     /// VAES and VPCLMULQDQ on AVX2.
     Vaes256,
     __m256i,
+    BIG,
     [_ => ANY],
     "avx2,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1",
     ["avx2" "vaes" "vpclmulqdq" "aes" "pclmulqdq"]
 );
 
 back_end!(
+    /// AES-NI and PCLMULQDQ in AVX's form, which leaves both operands as they are.
+    AesniAvx,
+    __m128i,
+    BIG,
+    [_ => ANY],
+    "avx,aes,pclmulqdq,ssse3,sse4.1",
+    ["avx" "aes" "pclmulqdq"]
+);
+
+back_end!(
     /// AES-NI and PCLMULQDQ.
     Aesni,
     __m128i,
+    0,
     [_ => ANY],
     "aes,pclmulqdq,ssse3,sse4.1",
     ["aes" "pclmulqdq" "ssse3" "sse4.1"]

@@ -2,7 +2,6 @@
 
 use super::ghash::{accumulate, accumulate_pair, products};
 use super::key::{ANY, ExpandedKey};
-use super::shape::BIG;
 use super::vector::{Vector, WIDTH, unforeseen};
 use super::{each, prefetch_block_to_write};
 
@@ -239,7 +238,7 @@ impl<V: Vector> Pass<'_, V> {
                 return V::zero();
             }
             let last = self.last_ones();
-            let lead = match if SEAL && V::ROW == BIG && follows { last } else { 0 } {
+            let lead = match if SEAL && follows { last } else { 0 } {
                 1 => self.batch::<ROUNDS, true, 8, 1, true, false, true>(0, p, before),
                 2 => self.batch::<ROUNDS, true, 8, 2, true, false, true>(0, p, before),
                 3 => self.batch::<ROUNDS, true, 8, 3, true, false, true>(0, p, before),

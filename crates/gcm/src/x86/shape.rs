@@ -262,8 +262,8 @@ impl Shapes {
 }
 
 impl Known {
-    /// Before all else: the number of blocks in a register, which decides how many registers frames have at most that
-    /// are worked on side by side, and in a row.
+    /// Before all else: the number of blocks in a register, and how many registers frames have at most that are worked on
+    /// side by side, and in a row.
     #[inline(always)]
     pub(super) fn prepare(&mut self, register: usize, side: usize, row: usize) {
         #[cold]
@@ -272,7 +272,7 @@ impl Known {
             (known.register, known.side, known.row) = (register, side, row);
             known.all.fill(NOTHING);
         }
-        if self.register != register {
+        if (self.register, self.side, self.row) != (register, side, row) {
             forget(self, register, side, row);
         }
         self.new = 0;

@@ -1,6 +1,5 @@
 //! Registers of one, two or four blocks, and what the back ends do with them.
 
-use super::shape::BIG;
 use core::arch::asm;
 use core::arch::x86_64::*;
 
@@ -17,8 +16,6 @@ pub(crate) trait Vector: Copy {
     const BLOCKS: usize;
     /// Registers of each of four frames that are worked on at once, at most.
     const SHORT: usize;
-    /// Registers of each of four frames that are worked on in a row, at most; any where that is [`BIG`].
-    const ROW: usize;
     /// Whether products are added up two at a time.
     const IN_PAIRS: bool = Self::BLOCKS == 4;
 
@@ -309,7 +306,6 @@ macro_rules! common {
 impl Vector for __m512i {
     const BLOCKS: usize = 4;
     const SHORT: usize = 2;
-    const ROW: usize = BIG;
 
     common!(
         __m512i: _mm512_setzero_si512 _mm512_loadu_si512 _mm512_storeu_si512 _mm512_xor_si512 _mm512_aesenc_epi128
@@ -457,7 +453,6 @@ const SECOND: u32 = 0xffff_0000;
 impl Vector for __m256i {
     const BLOCKS: usize = 2;
     const SHORT: usize = 2;
-    const ROW: usize = BIG;
 
     common!(
         __m256i: _mm256_setzero_si256 _mm256_loadu_si256 _mm256_storeu_si256 _mm256_xor_si256 _mm256_aesenc_epi128
@@ -648,7 +643,6 @@ impl Vector for __m256i {
 impl Vector for __m128i {
     const BLOCKS: usize = 1;
     const SHORT: usize = 0;
-    const ROW: usize = 0;
 
     common!(
         __m128i: _mm_setzero_si128 _mm_loadu_si128 _mm_storeu_si128 _mm_xor_si128 _mm_aesenc_si128
