@@ -367,7 +367,14 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
     unsafe {
         if REGISTERS > B::Register::SHORT {
             let (shape, key) = (&*worker.shape, &*worker.expanded);
-            return row::<B::Register, ROUNDS, SEAL, REGISTERS>(shape, key, worker.lengths, all, places, 4 * fours);
+            return row::<B::Register, ROUNDS, SEAL, REGISTERS>(
+                shape,
+                key,
+                worker.lengths,
+                all,
+                places,
+                4 * fours,
+            );
         }
         let mut authentic = 0;
         let mut last = Quad::<B::Register, SEAL, REGISTERS>::none();

@@ -18,8 +18,8 @@ use four::Loose;
 use frames::{BackEnd, Worker};
 use key::ANY;
 pub(crate) use key::ExpandedKey;
-use shape::{BIG, Shape};
 pub(crate) use shape::Shapes;
+use shape::{BIG, Shape};
 
 use crate::burst::Op;
 use core::arch::asm;
@@ -65,90 +65,97 @@ macro_rules! each {
 use each;
 
 /// A back end: what it is, the registers it works in and how many of a frame in a row, by rounds what code there is, and
-/// what the CPU must have for it.
+/// what the CPU must have for it. Each in a module of its own: the compiler works on several modules at once, and most of
+/// the time that it takes for this crate is theirs.
 macro_rules! back_end {
     (
-        $(#[$doc:meta])* $name:ident, $vector:ty, $row:expr, [$($rounds:pat => $code:tt),*], $features:literal,
+        $(#[$doc:meta])* $module:ident, $name:ident, $vector:ty, $row:expr, [$($rounds:pat => $code:tt),*], $features:literal,
         [$($feature:tt)*]
     ) => {
-        $(#[$doc])*
-        ///
-        /// The value proves that the CPU has what it needs; `detect` alone makes one.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) struct $name(());
+        pub(crate) use $module::$name;
 
-        impl BackEnd for $name {
-            type Register = $vector;
-            const ROW: usize = $row;
+        mod $module {
+            use super::*;
 
-            #[target_feature(enable = $features)]
-            #[inline(never)]
-            unsafe fn fours<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-                worker: &Worker<Self>,
-                all: *mut Op<'_>,
-                places: *const u8,
-                fours: usize,
-            ) -> u64 {
-                // SAFETY: as the caller of both.
-                unsafe { frames::fours::<_, ROUNDS, SEAL, REGISTERS>(worker, all, places, fours) }
-            }
+            $(#[$doc])*
+            ///
+            /// The value proves that the CPU has what it needs; `detect` alone makes one.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub(crate) struct $name(());
 
-            #[target_feature(enable = $features)]
-            #[inline(never)]
-            unsafe fn frame<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
-                loose: *mut Loose<$vector>,
-                i: usize,
-                shape: &Shape,
-                key: &ExpandedKey,
-                op: &mut Op<'_>,
-                next: *const u8,
-            ) {
-                // SAFETY: as the caller of both.
-                unsafe {
-                    let (sums, mask) = frames::frame::<$vector, ROUNDS, SEAL, REGISTERS>(shape, key, op, next);
-                    Loose::set(loose, i, shape, key, op, sums, mask);
+            impl BackEnd for $name {
+                type Register = $vector;
+                const ROW: usize = $row;
+
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                unsafe fn fours<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+                    worker: &Worker<Self>,
+                    all: *mut Op<'_>,
+                    places: *const u8,
+                    fours: usize,
+                ) -> u64 {
+                    // SAFETY: as the caller of both.
+                    unsafe { frames::fours::<_, ROUNDS, SEAL, REGISTERS>(worker, all, places, fours) }
+                }
+
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                unsafe fn frame<const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+                    loose: *mut Loose<$vector>,
+                    i: usize,
+                    shape: &Shape,
+                    key: &ExpandedKey,
+                    op: &mut Op<'_>,
+                    next: *const u8,
+                ) {
+                    // SAFETY: as the caller of both.
+                    unsafe {
+                        let (sums, mask) = frames::frame::<$vector, ROUNDS, SEAL, REGISTERS>(shape, key, op, next);
+                        Loose::set(loose, i, shape, key, op, sums, mask);
+                    }
                 }
             }
-        }
 
-        impl $name {
-            /// Asks the CPU.
-            pub(crate) fn detect() -> Option<Self> {
-                let has = true $(&& is_x86_feature_detected!($feature))*;
-                has.then_some($name(()))
-            }
+            impl $name {
+                /// Asks the CPU.
+                pub(crate) fn detect() -> Option<Self> {
+                    let has = true $(&& is_x86_feature_detected!($feature))*;
+                    has.then_some($name(()))
+                }
 
-            /// Expands a key of 16 or 32 octets.
-            pub(crate) fn expand(self, octets: &[u8]) -> Box<ExpandedKey> {
-                // SAFETY: `self` proves that the CPU has these instructions.
-                unsafe { ExpandedKey::new(octets) }
-            }
+                /// Expands a key of 16 or 32 octets.
+                pub(crate) fn expand(self, octets: &[u8]) -> Box<ExpandedKey> {
+                    // SAFETY: `self` proves that the CPU has these instructions.
+                    unsafe { ExpandedKey::new(octets) }
+                }
 
-            /// Seals, or opens, the first operation, which is in one piece and whose key an x86 back end expanded and
-            /// has so many rounds, and those after it up to one of another kind. Hands out how many these are, and a
-            /// bit each that says whether it was authentic; all that were sealed are. `whole` says that none is
-            /// scattered.
-            #[inline(always)]
-            pub(crate) fn run<const SEAL: bool>(
-                self,
-                shapes: &mut Shapes,
-                rounds: u32,
-                ops: &mut [Op<'_>],
-                whole: bool,
-            ) -> (usize, u64) {
-                #[target_feature(enable = $features)]
-                unsafe fn run<const ROUNDS: usize, const SEAL: bool>(
+                /// Seals, or opens, the first operation, which is in one piece and whose key an x86 back end expanded and
+                /// has so many rounds, and those after it up to one of another kind. Hands out how many these are, and a
+                /// bit each that says whether it was authentic; all that were sealed are. `whole` says that none is
+                /// scattered.
+                #[inline(always)]
+                pub(crate) fn run<const SEAL: bool>(
+                    self,
                     shapes: &mut Shapes,
+                    rounds: u32,
                     ops: &mut [Op<'_>],
                     whole: bool,
                 ) -> (usize, u64) {
-                    // SAFETY: the caller has the instructions.
-                    unsafe { frames::run::<$name, ROUNDS, SEAL>(shapes, ops, whole) }
-                }
-                // SAFETY: `self` proves that the CPU has these instructions.
-                unsafe {
-                    match rounds {
-                        $($rounds => run::<$code, SEAL>(shapes, ops, whole),)*
+                    #[target_feature(enable = $features)]
+                    unsafe fn run<const ROUNDS: usize, const SEAL: bool>(
+                        shapes: &mut Shapes,
+                        ops: &mut [Op<'_>],
+                        whole: bool,
+                    ) -> (usize, u64) {
+                        // SAFETY: the caller has the instructions.
+                        unsafe { frames::run::<$name, ROUNDS, SEAL>(shapes, ops, whole) }
+                    }
+                    // SAFETY: `self` proves that the CPU has these instructions.
+                    unsafe {
+                        match rounds {
+                            $($rounds => run::<$code, SEAL>(shapes, ops, whole),)*
+                        }
                     }
                 }
             }
@@ -158,6 +165,7 @@ macro_rules! back_end {
 
 back_end!(
     /// VAES and VPCLMULQDQ on AVX-512.
+    vaes512,
     Vaes512,
     __m512i,
     BIG,
@@ -168,6 +176,7 @@ back_end!(
 
 back_end!(
     /// VAES and VPCLMULQDQ on AVX2.
+    vaes256,
     Vaes256,
     __m256i,
     BIG,
@@ -178,6 +187,7 @@ back_end!(
 
 back_end!(
     /// AES-NI and PCLMULQDQ in AVX's form, which leaves both operands as they are.
+    aesni_avx,
     AesniAvx,
     __m128i,
     BIG,
@@ -188,6 +198,7 @@ back_end!(
 
 back_end!(
     /// AES-NI and PCLMULQDQ.
+    aesni,
     Aesni,
     __m128i,
     0,
