@@ -91,11 +91,9 @@ impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
                     if ALIKE || number < shape.left {
                         let before = shape.bulk + number;
                         places[i] = shape.aad_powers + before;
-                        let (at, octets) = (ops[i].aad_at(), shape.aad_octets - 16 * before);
-                        blocks[i] = match before {
-                            0 => V::block(at, octets),
-                            _ => V::block_end(at.add(16 * before), octets),
-                        };
+                        let at = ops[i].aad_at().add(16 * before);
+                        let octets = shape.aad_octets - 16 * before;
+                        blocks[i] = if before == 0 { V::block(at, octets) } else { V::block_end(at, octets) };
                     }
                 }
                 let mut blocks: [V; 4] = gather(blocks);
