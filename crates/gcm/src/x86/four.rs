@@ -63,15 +63,15 @@ pub(super) unsafe fn lead_block<V: Vector>(shape: &Shape, op: &Op<'_>) -> V {
     }
 }
 
-/// Four frames, a block of each in one register. `ALIKE` are frames of one shape and key.
-pub(super) struct Four<'a, V, const ALIKE: bool> {
+/// Four frames, a block of each in one register. `ALIKE` are frames of one shape and key; `ONE_KEY` are frames of one key.
+pub(super) struct Four<'a, V, const ALIKE: bool, const ONE_KEY: bool> {
     pub(super) shapes: [&'a Shape; 4],
     pub(super) keys: [&'a ExpandedKey; 4],
     pub(super) ops: [&'a Op<'a>; 4],
     pub(super) register: PhantomData<V>,
 }
 
-impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
+impl<V: Vector, const ALIKE: bool, const ONE_KEY: bool> Four<'_, V, ALIKE, ONE_KEY> {
     /// Adds the AAD that does not fill registers.
     #[inline(always)]
     pub(super) unsafe fn rest_of_aad(&self, sums: &mut [[V; 4]; 3]) {
@@ -117,7 +117,8 @@ impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
                 let [a, b, c, d] = shapes;
                 gather(load_four([&a.lengths, &b.lengths, &c.lengths, &d.lengths]))
             };
-            accumulate_four::<V, ALIKE>(sums, *keys, [POWERS - 1; 4], lengths);
+            // The same power for all, where the key is.
+            accumulate_four::<V, ONE_KEY>(sums, *keys, [POWERS - 1; 4], lengths);
         }
     }
 
@@ -145,7 +146,7 @@ impl<V: Vector, const ALIKE: bool> Four<'_, V, ALIKE> {
             // Unrolled by hand: left to itself the compiler keeps one of two in memory, round for round.
             each!(i < 4 / V::BLOCKS; states[i] = states[i].xor(V::repeat(ONE.as_ptr())); 0 1 2 3);
             let round_keys = |round: usize| -> [V; 4] {
-                if ALIKE {
+                if ONE_KEY {
                     [V::load(keys[0].round_key(round)); 4]
                 } else {
                     let [a, b, c, d] = keys;
@@ -229,7 +230,7 @@ impl<V: Vector> Ends<V> {
     }
 }
 
-/// Adds a block for each of four frames, times the power that stands at its place.
+/// Adds a block for each of four frames, times the power that stands at its place. `ALIKE` are keys and places of four.
 #[inline(always)]
 pub(super) unsafe fn accumulate_four<V: Vector, const ALIKE: bool>(
     sums: &mut [[V; 4]; 3],
@@ -312,25 +313,27 @@ impl<V: Vector> Loose<V> {
     #[inline(always)]
     pub(super) unsafe fn finish<const ROUNDS: usize>(&self) -> Ends<V> {
         let Loose { shapes: s, keys: k, .. } = self;
-        let alike = ptr::eq(s[0], s[1])
-            && ptr::eq(s[0], s[2])
-            && ptr::eq(s[0], s[3])
-            && ptr::eq(k[0], k[1])
-            && ptr::eq(k[0], k[2])
-            && ptr::eq(k[0], k[3]);
+        let one_key = ptr::eq(k[0], k[1]) && ptr::eq(k[0], k[2]) && ptr::eq(k[0], k[3]);
+        let one_shape = ptr::eq(s[0], s[1]) && ptr::eq(s[0], s[2]) && ptr::eq(s[0], s[3]);
         // SAFETY: the caller has the instructions.
         unsafe {
-            if alike { self.finish_four::<ROUNDS, true>() } else { self.finish_four::<ROUNDS, false>() }
+            match (one_key, one_shape) {
+                (true, true) => self.finish_four::<ROUNDS, true, true>(),
+                (true, false) => self.finish_four::<ROUNDS, false, true>(),
+                (false, _) => self.finish_four::<ROUNDS, false, false>(),
+            }
         }
     }
 
     /// Adds up, and adds what is left of each.
     #[inline(always)]
-    pub(super) unsafe fn finish_four<const ROUNDS: usize, const ALIKE: bool>(&self) -> Ends<V> {
+    pub(super) unsafe fn finish_four<const ROUNDS: usize, const ALIKE: bool, const ONE_KEY: bool>(
+        &self,
+    ) -> Ends<V> {
         // SAFETY: the caller has the instructions; the pointers are those of operations of these shapes.
         unsafe {
             let Loose { shapes, keys, ops, sums: unfolded, mut masks } = *self;
-            let four = Four::<V, ALIKE> {
+            let four = Four::<V, ALIKE, ONE_KEY> {
                 shapes: [&*shapes[0], &*shapes[1], &*shapes[2], &*shapes[3]],
                 keys: [&*keys[0], &*keys[1], &*keys[2], &*keys[3]],
                 ops: [&*ops[0], &*ops[1], &*ops[2], &*ops[3]],

@@ -180,7 +180,8 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
                 }
                 accumulate_across(&mut sums, key, shape.aad_powers + number * V::BLOCKS, blocks);
             }
-            let four = Four::<V, true> { shapes: [shape; 4], keys: [key; 4], ops, register: PhantomData };
+            let four =
+                Four::<V, true, true> { shapes: [shape; 4], keys: [key; 4], ops, register: PhantomData };
             four.rest_of_aad(&mut sums);
             four.masks::<ROUNDS>(&mut self.masks);
             self.sums = sums;

@@ -127,7 +127,7 @@ unsafe fn ends<V: Vector, const ROUNDS: usize>(
                 *sum = sum.xor(lengths);
             }
         }
-        let four = Four::<V, true> { shapes: [shape; 4], keys: [key; 4], ops, register: PhantomData };
+        let four = Four::<V, true, true> { shapes: [shape; 4], keys: [key; 4], ops, register: PhantomData };
         four.rest_of_aad(&mut sums);
         four.masks::<ROUNDS>(&mut masks);
         Ends { sums, masks }
