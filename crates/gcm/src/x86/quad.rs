@@ -5,7 +5,7 @@ use super::four::{Ends, Four, accumulate_four, lead_block};
 use super::key::ExpandedKey;
 use super::pass::Pass;
 use super::shape::{Shape, first_counts};
-use super::vector::{Vector, octets, unforeseen};
+use super::vector::{Vector, octets};
 use crate::burst::Op;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
@@ -33,12 +33,9 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
     }
 
     /// Whether hashing is left for later: others are under way then, and it does not wait for what these become. On open it
-    /// waits for nothing in any case, and with more than one register each there would only be more to keep.
-    const LATE: bool = REGISTERS == 1 || SEAL && REGISTERS > 0;
-
-    /// Whether what comes out of the rounds is put into memory. There are too few registers for what follows, and left to
-    /// itself the compiler has some of it in memory in each round, too.
-    const ASIDE: bool = V::BLOCKS == 2 && REGISTERS > 1 && !SEAL;
+    /// waits for nothing in any case, and with more than one register each there would only be more to keep, which is as
+    /// good where there are too few registers for both.
+    const LATE: bool = REGISTERS == 1 || (SEAL || V::BLOCKS == 2) && REGISTERS > 0;
 
     /// Encrypts or decrypts them, side by side.
     #[inline(always)]
@@ -95,8 +92,6 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
                     *state = state.round(round_key);
                 }
             }
-            let aside = states;
-            let states = if Self::ASIDE { &*unforeseen(&raw const aside) } else { &states };
             let round_key = V::load(key.round_key(rounds));
             each!(register < REGISTERS; {
                 each!(i < 4; {
