@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Octets of the longest payload and AAD that are likely.
 const LONG: usize = 9700;
 /// Octets up to which the x86 back ends take a message whole.
-const PART: usize = 640 * 16;
+const PART: usize = 254 * 16;
 /// Operations that are tried: a few more than there is room for.
 const TRIED: usize = MAX_BURST + 2;
 

@@ -23,6 +23,9 @@ const LENGTHS: [(usize, usize); 12] = [
     (20, 10_500),
 ];
 const SCATTERED: usize = 7;
+/// Lengths of messages that are alike, so many of each: side by side, in a row of few registers, and of many.
+const ALIKE: [(usize, usize); 3] = [(28, 48), (28, 112), (28, 562)];
+const OF_EACH: usize = 5;
 
 /// What Memcheck calls its client requests (memcheck.h).
 #[derive(Clone, Copy)]
@@ -82,16 +85,21 @@ struct Message {
 
 fn messages() -> Vec<Message> {
     let octets = |len: usize| (0..len).map(|i| (i * 7 + len) as u8).collect();
-    LENGTHS.map(|(aad, payload)| Message { aad: octets(aad), payload: octets(payload), tag: [0; 16] }).into()
+    let alike = ALIKE.iter().flat_map(|lengths| [lengths; OF_EACH]);
+    let message = |(aad, payload): &(usize, usize)| {
+        let (aad, payload) = (octets(*aad), octets(*payload));
+        Message { aad, payload, tag: [0; 16] }
+    };
+    LENGTHS.iter().chain(alike).map(message).collect()
 }
 
-/// Seals, or opens, all with the keys in turn.
+/// Seals, or opens, all with the keys in turn, but those that are alike with one.
 fn run(seal: bool, keys: &[Key], messages: &mut [Message]) -> Verdicts {
     let mut burst = Burst::new();
     for (i, Message { aad, payload, tag }) in messages.iter_mut().enumerate() {
         let mut nonce = [0x5a; 12];
         nonce[11] = i as u8;
-        let key = &keys[i / 2 % keys.len()];
+        let key = &keys[if i < LENGTHS.len() { i / 2 % keys.len() } else { 0 }];
         let pushed = if i == SCATTERED {
             burst.push_scattered(key, nonce, [&mut aad[..]], payload.chunks_mut(50), tag)
         } else {

@@ -65,8 +65,8 @@ macro_rules! each {
 use each;
 
 /// A back end: what it is, the registers it works in and how many of a frame in a row, by rounds what code there is, and
-/// what the CPU must have for it. Each in a module of its own: the compiler works on several modules at once, and most of
-/// the time that it takes for this crate is theirs.
+/// what the CPU must have for it. Each in a module of its own: in development the compiler works on several modules at once,
+/// and most of the time that it takes for this crate is theirs.
 macro_rules! back_end {
     (
         $(#[$doc:meta])* $module:ident, $name:ident, $vector:ty, $row:expr, [$($rounds:pat => $code:tt),*], $features:literal,

@@ -77,7 +77,7 @@ impl<V: Vector> Pass<'_, V> {
             let mut state = [V::zero(); WIDTH];
             each!(w < W; state[w] = self.nonces.xor(V::load(self.counts.wrapping_add((z + w) * step))));
             // What is loaded before it is needed: where there are few registers, no more than costs more than a load.
-            let early = |w: usize| !SEAL && (V::IN_PAIRS || mask(w).is_some());
+            let early = |w: usize| !SEAL && (V::MANY || mask(w).is_some());
             each!(w < W; if early(w) {
                 pending[w] = load(w);
             });
@@ -110,7 +110,7 @@ impl<V: Vector> Pass<'_, V> {
             macro_rules! hashes {
                 ($round:literal: $($i:literal)*) => {$(
                     if $i < hashed && $i * (least - 2) / WIDTH + 2 == $round {
-                        if !V::IN_PAIRS {
+                        if !V::MANY {
                             accumulate(sums, block(pending, $i), power(h, $i), power(k, $i));
                         } else if $i % 2 == 1 {
                             let a = products(block(pending, $i - 1), power(h, $i - 1), power(k, $i - 1));
@@ -136,7 +136,7 @@ impl<V: Vector> Pass<'_, V> {
             let last_key = round_key(rounds);
             let mut lead = V::zero();
             // Not the same loads as before: these would be kept, in memory.
-            let at = if SEAL || V::IN_PAIRS { at } else { unforeseen(at).cast_mut() };
+            let at = if SEAL || V::MANY { at } else { unforeseen(at).cast_mut() };
             each!(w < W; {
                 let at = at.wrapping_add(w * step);
                 let data = match early(w) {

@@ -16,8 +16,8 @@ pub(crate) trait Vector: Copy {
     const BLOCKS: usize;
     /// Registers of each of four frames that are worked on at once, at most.
     const SHORT: usize;
-    /// Whether products are added up two at a time.
-    const IN_PAIRS: bool = Self::BLOCKS == 4;
+    /// There are 32 of them, with room for products that are added up two at a time and for payload before it is needed.
+    const MANY: bool = Self::BLOCKS == 4;
 
     /// No bit set.
     unsafe fn zero() -> Self;
@@ -28,7 +28,11 @@ pub(crate) trait Vector: Copy {
     /// The octets that `mask` names in the first block, zero elsewhere.
     unsafe fn first(at: *const u8, mask: u16) -> Self;
     /// The same, of one octet at least; the sixteen before are good, too.
-    unsafe fn first_end(at: *const u8, mask: u16) -> Self;
+    #[inline(always)]
+    unsafe fn first_end(at: *const u8, mask: u16) -> Self {
+        // SAFETY: as the caller.
+        unsafe { Self::first(at, mask) }
+    }
     /// Stores all octets.
     unsafe fn store(self, at: *mut u8);
     /// The octets that `mask` names, a bit each; zero for the others, which are not touched.
@@ -38,9 +42,17 @@ pub(crate) trait Vector: Copy {
     /// Stores the octets that `mask` names.
     unsafe fn store_part(self, at: *mut u8, mask: u64);
     /// As [`load_part`](Self::load_part), of octets from the first on, one at least; the sixteen before are good, too.
-    unsafe fn load_end(at: *const u8, mask: u64) -> Self;
+    #[inline(always)]
+    unsafe fn load_end(at: *const u8, mask: u64) -> Self {
+        // SAFETY: as the caller.
+        unsafe { Self::load_part(at, mask) }
+    }
     /// As [`store_part`](Self::store_part), of such octets; those before may be written as they are.
-    unsafe fn store_end(self, at: *mut u8, mask: u64);
+    #[inline(always)]
+    unsafe fn store_end(self, at: *mut u8, mask: u64) {
+        // SAFETY: as the caller.
+        unsafe { self.store_part(at, mask) }
+    }
     /// The first block.
     unsafe fn low(self) -> __m128i;
     /// Zero in place of the octets that `mask` does not name.
@@ -71,7 +83,11 @@ pub(crate) trait Vector: Copy {
     /// Up to sixteen octets, then zeroes.
     unsafe fn block(at: *const u8, octets: usize) -> __m128i;
     /// As [`block`](Self::block), of one octet at least; the sixteen before are good, too.
-    unsafe fn block_end(at: *const u8, octets: usize) -> __m128i;
+    #[inline(always)]
+    unsafe fn block_end(at: *const u8, octets: usize) -> __m128i {
+        // SAFETY: as the caller.
+        unsafe { Self::block(at, octets) }
+    }
     /// Keeps the compiler from moving work across, in which it would undo the interleaving of AES and GHASH.
     unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]);
 }
@@ -200,7 +216,7 @@ unsafe fn load_block_end(at: *const u8, octets: usize) -> __m128i {
     }
 }
 
-/// Stores one to sixteen octets of a block with one store that ends where they end, behind the end of `before`, which is
+/// Stores up to sixteen octets of a block with one store that ends where they end, behind the end of `before`, which is
 /// what the sixteen octets before are.
 #[inline(always)]
 unsafe fn store_block_end(before: __m128i, block: __m128i, at: *mut u8, octets: usize) {
@@ -324,11 +340,6 @@ impl Vector for __m512i {
         unsafe { _mm512_zextsi128_si512(_mm_maskz_loadu_epi8(mask, at.cast())) }
     }
     #[inline(always)]
-    unsafe fn first_end(at: *const u8, mask: u16) -> Self {
-        // SAFETY: the caller has the instructions, and vouches for the octets and those before.
-        unsafe { Self::first(at, mask) }
-    }
-    #[inline(always)]
     unsafe fn load_part(at: *const u8, mask: u64) -> Self {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
         unsafe { _mm512_maskz_loadu_epi8(mask, at.cast()) }
@@ -337,16 +348,6 @@ impl Vector for __m512i {
     unsafe fn store_part(self, at: *mut u8, mask: u64) {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
         unsafe { _mm512_mask_storeu_epi8(at.cast(), mask, self) }
-    }
-    #[inline(always)]
-    unsafe fn load_end(at: *const u8, mask: u64) -> Self {
-        // SAFETY: as the caller.
-        unsafe { Self::load_part(at, mask) }
-    }
-    #[inline(always)]
-    unsafe fn store_end(self, at: *mut u8, mask: u64) {
-        // SAFETY: as the caller.
-        unsafe { self.store_part(at, mask) }
     }
     #[inline(always)]
     unsafe fn low(self) -> __m128i {
@@ -408,11 +409,6 @@ impl Vector for __m512i {
     unsafe fn block(at: *const u8, octets: usize) -> __m128i {
         // SAFETY: the caller has the instructions, and vouches for the octets.
         unsafe { _mm_maskz_loadu_epi8(self::octets(octets) as u16, at.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn block_end(at: *const u8, octets: usize) -> __m128i {
-        // SAFETY: as the caller.
-        unsafe { Self::block(at, octets) }
     }
     #[inline(always)]
     unsafe fn fence(states: &mut [Self; WIDTH], sums: &mut [Self; 3]) {
@@ -508,8 +504,9 @@ impl Vector for __m256i {
     }
     #[inline(always)]
     unsafe fn load_end(at: *const u8, mask: u64) -> Self {
-        let octets = mask.trailing_ones() as usize;
-        // SAFETY: the caller has the instructions, and vouches for the octets of the mask and those before.
+        let octets = (mask as u32).trailing_ones() as usize;
+        // SAFETY: the caller has the instructions, and vouches for the octets of the mask and those before; of the second
+        // block there are 0 to 16, and the table has those from 16 to 32 on.
         unsafe {
             let (low, high) = (octets.min(16), octets.max(16) - 16);
             // With nothing in the second block, this is what ends where the first does.
@@ -520,14 +517,14 @@ impl Vector for __m256i {
     }
     #[inline(always)]
     unsafe fn store_end(self, at: *mut u8, mask: u64) {
-        let octets = mask.trailing_ones() as usize;
+        let octets = (mask as u32).trailing_ones() as usize;
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask and those before.
         unsafe {
             let low = self.low();
             if octets >= 16 {
                 _mm_storeu_si128(at.cast(), low);
                 let high = _mm256_extracti128_si256::<1>(self);
-                store_block_end(low, high, at.wrapping_add(16), octets.min(32) - 16);
+                store_block_end(low, high, at.wrapping_add(16), octets - 16);
             } else {
                 let before = _mm_loadu_si128(at.wrapping_sub(16).cast());
                 store_block_end(before, low, at, octets);
@@ -604,7 +601,7 @@ impl Vector for __m256i {
     }
     #[inline(always)]
     unsafe fn block_end(at: *const u8, octets: usize) -> __m128i {
-        // SAFETY: the caller vouches for the octets and those before.
+        // SAFETY: the caller has the instructions, and vouches for the octets and those before.
         unsafe { load_block_end(at, octets.min(16)) }
     }
     #[inline(always)]
@@ -661,11 +658,6 @@ impl Vector for __m128i {
         unsafe { load_block(at, mask.count_ones() as usize) }
     }
     #[inline(always)]
-    unsafe fn first_end(at: *const u8, mask: u16) -> Self {
-        // SAFETY: the caller has the instructions, and vouches for the octets and those before.
-        unsafe { load_block_end(at, mask.trailing_ones() as usize) }
-    }
-    #[inline(always)]
     unsafe fn load_part(at: *const u8, mask: u64) -> Self {
         // SAFETY: the caller vouches for the octets of the mask.
         unsafe { load_block(at, in_block(mask, 0)) }
@@ -677,12 +669,12 @@ impl Vector for __m128i {
     }
     #[inline(always)]
     unsafe fn load_end(at: *const u8, mask: u64) -> Self {
-        // SAFETY: the caller vouches for the octets of the mask and those before.
+        // SAFETY: the caller has SSSE3, and vouches for the octets of the mask and those before.
         unsafe { load_block_end(at, mask.trailing_ones().min(16) as usize) }
     }
     #[inline(always)]
     unsafe fn store_end(self, at: *mut u8, mask: u64) {
-        // SAFETY: the caller vouches for the octets of the mask and those before.
+        // SAFETY: the caller has SSSE3, and vouches for the octets of the mask and those before.
         unsafe {
             let before = _mm_loadu_si128(at.wrapping_sub(16).cast());
             store_block_end(before, self, at, mask.trailing_ones().min(16) as usize);
@@ -720,7 +712,7 @@ impl Vector for __m128i {
     }
     #[inline(always)]
     unsafe fn block_end(at: *const u8, octets: usize) -> __m128i {
-        // SAFETY: the caller vouches for the octets and those before.
+        // SAFETY: the caller has SSSE3, and vouches for the octets and those before.
         unsafe { load_block_end(at, octets.min(16)) }
     }
     #[inline(always)]
