@@ -1,7 +1,8 @@
 //! Bursts that their owner does not read: it says what frames should be like, and whoever opens them does the first pass,
 //! since it has their octets anyway. Frames that are not so are left to the owner, in their turn.
 
-use super::{Fates, Form, Found, Likeness, Run, RxSecY, WITH_SCI, move_addresses};
+use super::third::move_addresses;
+use super::{Fates, Form, Found, Likeness, Run, RxSecY, WITH_SCI};
 use crate::batch::Work;
 use crate::plan::{KEYS_KEPT, Plan};
 use crate::{Burst, FrameBuf, Pass};
