@@ -305,20 +305,9 @@ fn check_forged(engine: &mut Engine, plain: &[Message], keys: &[(Vec<u8>, Key)],
 fn uniform_bursts() {
     for backend in back_ends() {
         let (keys, mut engine) = (keys(backend), Engine::new());
-        for (aad, payload) in [
-            (28, 48),
-            (28, 112),
-            (28, 242),
-            (28, 1500),
-            (28, 4032),
-            (28, 4033),
-            (0, 4064),
-            (76, 0),
-            (1528, 0),
-        ]
-        .into_iter()
-        .chain([(58, 20), (28, 9000)])
-        {
+        let long = [(28, 1500), (28, 4032), (28, 4033), (0, 4064), (28, 9000)];
+        let short = [(28, 48), (28, 112), (28, 242), (76, 0), (1528, 0), (58, 20)];
+        for (aad, payload) in short.into_iter().chain(long) {
             for count in [1, 2, 3, 4, 5, 63, 64] {
                 check(&mut engine, &alike(1, aad, payload, 0..count), &keys);
             }
@@ -541,7 +530,7 @@ fn wycheproof() {
 #[test]
 fn back_ends_by_name() {
     assert_eq!(Backend::from_name("portable"), Ok(Backend::PORTABLE));
-    for backend in back_ends() {
+    for backend in Backend::available() {
         assert_eq!(Backend::from_name(backend.name()), Ok(backend));
     }
     let error = Backend::from_name("fast").unwrap_err().to_string();

@@ -171,7 +171,7 @@ back_end!(
     BIG,
     [10 => 10, _ => 14],
     "avx512f,avx512bw,avx512vl,avx512dq,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1,bmi2",
-    ["avx512f" "avx512bw" "avx512vl" "avx512dq" "vaes" "vpclmulqdq" "aes" "pclmulqdq" "bmi2"]
+    ["avx512f" "avx512bw" "avx512vl" "avx512dq" "vaes" "vpclmulqdq" "aes" "pclmulqdq" "ssse3" "sse4.1" "bmi2"]
 );
 
 back_end!(
@@ -182,7 +182,7 @@ back_end!(
     BIG,
     [_ => ANY],
     "avx2,vaes,vpclmulqdq,aes,pclmulqdq,sse4.1",
-    ["avx2" "vaes" "vpclmulqdq" "aes" "pclmulqdq"]
+    ["avx2" "vaes" "vpclmulqdq" "aes" "pclmulqdq" "ssse3" "sse4.1"]
 );
 
 back_end!(
@@ -193,7 +193,7 @@ back_end!(
     BIG,
     [_ => ANY],
     "avx,aes,pclmulqdq,ssse3,sse4.1",
-    ["avx" "aes" "pclmulqdq"]
+    ["avx" "aes" "pclmulqdq" "ssse3" "sse4.1"]
 );
 
 back_end!(

@@ -65,7 +65,7 @@ impl<V: Vector> Pass<'_, V> {
             };
             // Before the last of several there is more of the payload.
             let ends = |w: usize| LAST && w == W - 1 && !(FIRST && w == 0);
-            let load = |w: usize| {
+            let load = |at: *mut u8, w: usize| {
                 let at = at.wrapping_add(w * step);
                 match mask(w) {
                     Some(mask) if ends(w) => V::load_end(at, mask),
@@ -76,10 +76,10 @@ impl<V: Vector> Pass<'_, V> {
             let round_key = |round: usize| V::load(key.round_key(round));
             let mut state = [V::zero(); WIDTH];
             each!(w < W; state[w] = self.nonces.xor(V::load(self.counts.wrapping_add((z + w) * step))));
-            // What is loaded before it is needed: where there are few registers, no more than costs more than a load.
+            // What is loaded before it is needed: where there are few registers, only what takes more than one load.
             let early = |w: usize| !SEAL && (V::MANY || mask(w).is_some());
             each!(w < W; if early(w) {
-                pending[w] = load(w);
+                pending[w] = load(at, w);
             });
             // Those before the first are a frame's last ones.
             let before = if FIRST { self.registers } else { z };
@@ -102,7 +102,7 @@ impl<V: Vector> Pass<'_, V> {
                 )*};
             }
             let block = |pending: &[V; WIDTH], i: usize| {
-                let blocks = if SEAL || early(i) { pending[i] } else { load(i) };
+                let blocks = if SEAL || early(i) { pending[i] } else { load(at, i) };
                 let blocks = if !SEAL && FIRST && i == 0 { blocks.xor(self.carry) } else { blocks };
                 blocks.reverse()
             };
@@ -138,13 +138,9 @@ impl<V: Vector> Pass<'_, V> {
             // Not the same loads as before: these would be kept, in memory.
             let at = if SEAL || V::MANY { at } else { unforeseen(at).cast_mut() };
             each!(w < W; {
-                let at = at.wrapping_add(w * step);
-                let data = match early(w) {
-                    true => pending[w],
-                    false if SEAL => load(w),
-                    false => V::load(at),
-                };
+                let data = if early(w) { pending[w] } else { load(at, w) };
                 let mut out = state[w].last_round(last_key.xor(data));
+                let at = at.wrapping_add(w * step);
                 match mask(w) {
                     Some(mask) if ends(w) => out.store_end(at, mask),
                     Some(mask) => out.store_part(at, mask),
