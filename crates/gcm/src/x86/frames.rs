@@ -22,6 +22,7 @@ use super::four::{Loose, lead_block};
 use super::ghash::{hash_bulk, products};
 use super::key::{ExpandedKey, POWERS};
 use super::long::Long;
+use super::pair::pairs;
 use super::pass::Pass;
 use super::quad::Quad;
 use super::row::row;
@@ -365,12 +366,15 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
     // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was
     // written in the turn before.
     unsafe {
+        let (shape, key, lengths) = (&*worker.shape, &*worker.expanded, worker.lengths);
         if REGISTERS > B::Register::SHORT {
-            let (shape, key) = (&*worker.shape, &*worker.expanded);
-            return row::<B::Register, ROUNDS, SEAL, REGISTERS>(
+            return row::<B::Register, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, 4 * fours);
+        }
+        if REGISTERS > 0 && B::Register::BLOCKS == 2 {
+            return pairs::<B::Register, ROUNDS, SEAL, REGISTERS>(
                 shape,
                 key,
-                worker.lengths,
+                lengths,
                 all,
                 places,
                 4 * fours,

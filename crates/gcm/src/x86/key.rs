@@ -140,7 +140,8 @@ impl ExpandedKey {
     /// Round key `round`, four times in 64 octets.
     #[inline(always)]
     pub(crate) fn round_key(&self, round: usize) -> *const u8 {
-        self.round_keys[round].0.as_ptr()
+        debug_assert!(round < MAX_ROUND_KEYS);
+        self.round_keys.as_ptr().wrapping_add(round).cast()
     }
 
     /// What `count` adds to the first round of a counter block, followed by what the counts after it add, up to 256 at

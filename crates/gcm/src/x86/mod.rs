@@ -8,6 +8,7 @@ mod frames;
 mod ghash;
 mod key;
 mod long;
+mod pair;
 mod pass;
 mod quad;
 mod row;

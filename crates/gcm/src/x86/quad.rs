@@ -33,9 +33,8 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
     }
 
     /// Whether hashing is left for later: others are under way then, and it does not wait for what these become. On open it
-    /// waits for nothing in any case, and with more than one register each there would only be more to keep, which is as
-    /// good where there are too few registers for both.
-    const LATE: bool = REGISTERS == 1 || (SEAL || V::BLOCKS == 2) && REGISTERS > 0;
+    /// waits for nothing in any case, and with more than one register each there would only be more to keep.
+    const LATE: bool = REGISTERS == 1 || SEAL && REGISTERS > 0;
 
     /// Encrypts or decrypts them, side by side.
     #[inline(always)]

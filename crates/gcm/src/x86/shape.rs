@@ -58,8 +58,8 @@ pub(crate) struct Shape {
     /// There are more registers than are worked on at once, and no more than three would be left for the last batch: it
     /// shares with the one before.
     pub(crate) shares: bool,
-    /// Four of one key are worked on together: side by side those that have few registers, and no AAD beside payload
-    /// that fills any; else in a row.
+    /// Four of one key are worked on together: side by side those that have few registers, and AAD beside payload of a
+    /// block at least, but not so much that it fills registers; else in a row.
     pub(crate) fours: bool,
     /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
     pub(crate) aad_octets: usize,
@@ -136,7 +136,11 @@ impl Shape {
             long: false,
             class: registers.min(BIG) as u8,
             shares: registers > WIDTH && (1..=3).contains(&(registers % WIDTH)),
-            fours: if registers <= side { registers == 0 || head == left } else { registers.min(BIG) <= row },
+            fours: if registers <= side {
+                registers == 0 || head == left && aad >= 16
+            } else {
+                registers.min(BIG) <= row
+            },
             aad_octets: aad.min(16 * head),
             bulk: head - left,
             left,

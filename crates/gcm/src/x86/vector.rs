@@ -53,6 +53,24 @@ pub(crate) trait Vector: Copy {
         // SAFETY: as the caller.
         unsafe { self.store_part(at, mask) }
     }
+    /// All octets but those of the first block, which are not touched: zero for them.
+    #[inline(always)]
+    unsafe fn load_rest(at: *const u8) -> Self {
+        // SAFETY: as the caller.
+        unsafe { Self::load_part(at, u64::MAX << 16) }
+    }
+    /// Stores all octets but those of the first block.
+    #[inline(always)]
+    unsafe fn store_rest(self, at: *mut u8) {
+        // SAFETY: as the caller.
+        unsafe { self.store_part(at, u64::MAX << 16) }
+    }
+    /// With the first block of another.
+    #[inline(always)]
+    unsafe fn with_first(self, first: Self) -> Self {
+        // SAFETY: as the caller.
+        unsafe { self.keep(u64::MAX << 16).xor(first.keep(0xffff)) }
+    }
     /// The first block.
     unsafe fn low(self) -> __m128i;
     /// Zero in place of the octets that `mask` does not name.
@@ -479,8 +497,7 @@ impl Vector for __m256i {
                 return Self::load(at);
             }
             if mask as u32 == SECOND {
-                let second = _mm_loadu_si128(at.wrapping_add(16).cast());
-                return _mm256_inserti128_si256::<1>(_mm256_setzero_si256(), second);
+                return Self::load_rest(at);
             }
             let low = load_block(at, in_block(mask, 0));
             let high = load_block(at.wrapping_add(16), in_block(mask, 1));
@@ -495,8 +512,7 @@ impl Vector for __m256i {
                 return _mm256_storeu_si256(at.cast(), self);
             }
             if mask as u32 == SECOND {
-                let second = _mm256_extracti128_si256::<1>(self);
-                return _mm_storeu_si128(at.wrapping_add(16).cast(), second);
+                return self.store_rest(at);
             }
             store_block(_mm256_castsi256_si128(self), at, in_block(mask, 0));
             store_block(_mm256_extracti128_si256::<1>(self), at.wrapping_add(16), in_block(mask, 1));
@@ -508,6 +524,9 @@ impl Vector for __m256i {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask and those before; of the second
         // block there are 0 to 16, and the table has those from 16 to 32 on.
         unsafe {
+            if mask as u32 == u32::MAX {
+                return Self::load(at);
+            }
             let (low, high) = (octets.min(16), octets.max(16) - 16);
             // With nothing in the second block, this is what ends where the first does.
             let ends = _mm_loadu_si128(at.wrapping_add(octets).wrapping_sub(16).cast());
@@ -520,6 +539,9 @@ impl Vector for __m256i {
         let octets = (mask as u32).trailing_ones() as usize;
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask and those before.
         unsafe {
+            if mask as u32 == u32::MAX {
+                return _mm256_storeu_si256(at.cast(), self);
+            }
             let low = self.low();
             if octets >= 16 {
                 _mm_storeu_si128(at.cast(), low);
@@ -530,6 +552,24 @@ impl Vector for __m256i {
                 store_block_end(before, low, at, octets);
             }
         }
+    }
+    #[inline(always)]
+    unsafe fn load_rest(at: *const u8) -> Self {
+        // SAFETY: the caller has the instructions, and vouches for the octets.
+        unsafe {
+            let second = _mm_loadu_si128(at.wrapping_add(16).cast());
+            _mm256_inserti128_si256::<1>(_mm256_setzero_si256(), second)
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_rest(self, at: *mut u8) {
+        // SAFETY: the caller has the instructions, and vouches for the octets.
+        unsafe { _mm_storeu_si128(at.wrapping_add(16).cast(), _mm256_extracti128_si256::<1>(self)) }
+    }
+    #[inline(always)]
+    unsafe fn with_first(self, first: Self) -> Self {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm256_blend_epi32::<0x0f>(self, first) }
     }
     #[inline(always)]
     unsafe fn low(self) -> __m128i {

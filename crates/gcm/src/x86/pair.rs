@@ -1,0 +1,277 @@
+//! Short frames of one shape and key, two at a time, for registers of two blocks.
+
+use super::each;
+use super::ghash::{accumulate, reduce_all};
+use super::key::ExpandedKey;
+use super::pass::Pass;
+use super::shape::Shape;
+use super::vector::{Vector, octets, unforeseen};
+use crate::burst::Op;
+use core::arch::x86_64::*;
+
+/// Two frames of so many registers each, on their way, and what they share with those after them.
+///
+/// Of two frames come all rounds of AES but the last, and between these rounds all that is left to do of the two before:
+/// the core does not look so far ahead as to find that by itself. Two and not four, since for four there are too few
+/// registers.
+///
+/// `PACKED` is the shape's. `WHOLE` are frames whose last register is payload to its end.
+struct Pairs<
+    'a,
+    V,
+    const ROUNDS: usize,
+    const SEAL: bool,
+    const REGISTERS: usize,
+    const PACKED: bool,
+    const WHOLE: bool,
+> {
+    /// Not behind a pointer, to which stores of payload might go as far as the compiler knows.
+    shape: Shape,
+    key: &'a ExpandedKey,
+    /// What the length block adds to each.
+    lengths: [V; 3],
+    /// Each register of both frames before the last round; and both E(J0), too, where they do not lead.
+    states: [[V; 2]; REGISTERS],
+    masks: V,
+}
+
+impl<
+    V: Vector,
+    const ROUNDS: usize,
+    const SEAL: bool,
+    const REGISTERS: usize,
+    const PACKED: bool,
+    const WHOLE: bool,
+> Pairs<'_, V, ROUNDS, SEAL, REGISTERS, PACKED, WHOLE>
+{
+    /// Begins with two frames, where `BEGIN` says so, and ends with those before, where `END` does. Says which of these
+    /// are authentic; all that were sealed are.
+    #[inline(always)]
+    unsafe fn turn<const BEGIN: bool, const END: bool>(
+        &mut self,
+        next: [*mut Op<'_>; 2],
+        last: [*mut Op<'_>; 2],
+    ) -> [bool; 2] {
+        // SAFETY: the caller has the instructions, and vouches for the operations, which are of this shape; that has so
+        // many registers, is `PACKED` and `WHOLE` as it says, and has AAD of a block at least. Masks keep loads and stores
+        // within the payload.
+        unsafe {
+            let (shape, key) = (&self.shape, &*unforeseen(self.key));
+            let step = 16 * V::BLOCKS;
+            let rounds = key.rounds_of::<ROUNDS>();
+            let mut states = [[V::zero(); 2]; REGISTERS];
+            let mut masks = V::zero();
+            if BEGIN {
+                let counts = key.counts_of_frame(PACKED);
+                each!(i < 2; {
+                    let nonce = Pass::first_round(key, V::repeat((*next[i]).padded_nonce().as_ptr()));
+                    each!(register < REGISTERS; {
+                        states[register][i] = nonce.xor(V::load(counts.wrapping_add(register * step)));
+                    }; 0 1);
+                }; 0 1);
+                if !PACKED {
+                    const ONE: [u8; 16] = 1u128.to_be_bytes();
+                    let nonce = |i: usize| _mm_loadu_si128((*next[i]).padded_nonce().as_ptr().cast());
+                    let nonces = V::join(&[nonce(0), nonce(1)]);
+                    masks = Pass::first_round(key, nonces.xor(V::repeat(ONE.as_ptr())));
+                }
+            }
+            // What is encrypted or decrypted, and then what is hashed of it.
+            let mut before = self.states;
+            let mut leads = [_mm_setzero_si128(); 2];
+            let mut sums = self.lengths;
+            let last_key = V::load(key.round_key(rounds));
+            let (h, k) = key.powers_at(shape.powers);
+            macro_rules! rounds {
+                ($($round:literal)*) => {$(
+                    if BEGIN {
+                        let round_key = V::load(key.round_key($round));
+                        each!(register < REGISTERS; each!(i < 2; {
+                            states[register][i] = states[register][i].round(round_key);
+                        }; 0 1); 0 1);
+                        if !PACKED {
+                            masks = masks.round(round_key);
+                        }
+                    }
+                    if END {
+                        each!(register < REGISTERS; each!(i < 2; if $round == 2 + 2 * register + i {
+                            payload!(register, i);
+                        }; 0 1); 0 1);
+                        each!(register < REGISTERS; each!(block < 2; if $round == 4 + 3 * register + block {
+                            let [a, b] = before[register];
+                            let blocks = V::transpose([a, b, a, b])[block][0];
+                            let at = 16 * (register * V::BLOCKS + block);
+                            let (h, k) = (h.wrapping_add(at), k.wrapping_add(at));
+                            accumulate(&mut sums, blocks, V::repeat(h), V::repeat(k));
+                        }; 0 1); 0 1);
+                        if $round == 6 {
+                            aad!();
+                        }
+                    }
+                    if BEGIN && END {
+                        Self::fence(&mut states, &mut before, &mut sums);
+                    }
+                )*};
+            }
+            macro_rules! payload {
+                ($register:expr, $i:expr) => {
+                    let (register, i) = ($register, $i);
+                    let begins = register == 0 && PACKED;
+                    let ends = register + 1 == REGISTERS && !WHOLE;
+                    let at = (*last[i]).payload_at().wrapping_sub(if PACKED { 16 } else { 0 });
+                    let at = at.wrapping_add(register * step);
+                    let data = match (begins, ends) {
+                        (false, false) => V::load(at),
+                        (true, false) => V::load_rest(at),
+                        (false, true) if register > 0 => V::load_end(at, shape.last),
+                        (_, true) => V::load_part(at, shape.last),
+                    };
+                    let out = before[register][i].last_round(last_key.xor(data));
+                    match (begins, ends) {
+                        (false, false) => out.store(at),
+                        (true, false) => out.store_rest(at),
+                        (false, true) if register > 0 => out.store_end(at, shape.last),
+                        (_, true) => out.store_part(at, shape.last),
+                    }
+                    let mut hashed = if SEAL { out } else { data };
+                    if SEAL && ends {
+                        hashed = hashed.keep(shape.last);
+                    }
+                    if begins {
+                        leads[i] = out.low();
+                        let at = (*last[i]).aad_at().wrapping_add(shape.lead_at);
+                        hashed = hashed.with_first(V::first_end(at, shape.lead));
+                    }
+                    before[register][i] = hashed.reverse();
+                };
+            }
+            macro_rules! aad {
+                () => {
+                    for number in 0..shape.left {
+                        let octets = shape.aad_octets - 16 * number;
+                        let block = |i: usize| {
+                            let at = (*last[i]).aad_at().add(16 * number);
+                            // The first one is whole.
+                            if number == 0 { _mm_loadu_si128(at.cast()) } else { V::block_end(at, octets) }
+                        };
+                        let blocks = V::join(&[block(0), block(1)]).reverse();
+                        let (h, k) = key.powers_at(shape.aad_powers + number);
+                        accumulate(&mut sums, blocks, V::repeat(h), V::repeat(k));
+                    }
+                };
+            }
+            rounds!(2 3 4 5 6 7 8 9);
+            let mut authentic = [true; 2];
+            if END {
+                let masks = if PACKED { V::join(&leads) } else { self.masks.last_round(last_key) };
+                let tags = reduce_all(sums).reverse().xor(masks);
+                let mut both = [_mm_setzero_si128(); 2];
+                if SEAL {
+                    tags.split(&mut both);
+                    each!(i < 2; _mm_storeu_si128((*last[i]).tag.as_mut_ptr().cast(), both[i]); 0 1);
+                } else {
+                    let tag = |i: usize| _mm_loadu_si128((*last[i]).tag.as_ptr().cast());
+                    tags.xor(V::join(&[tag(0), tag(1)])).split(&mut both);
+                    let any = _mm_or_si128(both[0], both[1]);
+                    if _mm_testz_si128(any, any) == 0 {
+                        for (i, wrong) in both.into_iter().enumerate() {
+                            if _mm_testz_si128(wrong, wrong) == 0 {
+                                authentic[i] = false;
+                                (*last[i]).payload_mut().fill(0);
+                            }
+                        }
+                    }
+                }
+            }
+            if BEGIN {
+                for round in 10..rounds {
+                    let round_key = V::load(key.round_key(round));
+                    each!(register < REGISTERS; each!(i < 2; {
+                        states[register][i] = states[register][i].round(round_key);
+                    }; 0 1); 0 1);
+                    if !PACKED {
+                        masks = masks.round(round_key);
+                    }
+                }
+                (self.states, self.masks) = (states, masks);
+            }
+            authentic
+        }
+    }
+
+    /// [`Vector::fence`], where all of this is in registers.
+    #[inline(always)]
+    unsafe fn fence(states: &mut [[V; 2]; REGISTERS], before: &mut [[V; 2]; REGISTERS], sums: &mut [V; 3]) {
+        if let ([[a, b], [c, d]], [[e, f], [g, h]]) = (&mut states[..], &mut before[..]) {
+            let mut all = [*a, *b, *c, *d, *e, *f, *g, *h];
+            // SAFETY: the caller has the instructions.
+            unsafe { V::fence(&mut all, sums) };
+            [*a, *b, *c, *d, *e, *f, *g, *h] = all;
+        }
+    }
+
+    /// [`pairs`] of frames of this kind.
+    #[inline(always)]
+    unsafe fn run(
+        shape: &Shape,
+        key: &ExpandedKey,
+        lengths: [V; 3],
+        all: *mut Op<'_>,
+        places: *const u8,
+        count: usize,
+    ) -> u64 {
+        // SAFETY: the caller has the instructions, and vouches for the places and for the shape.
+        unsafe {
+            let op = |n: usize| all.add((*places.add(n)).into());
+            let bits = |n: usize, [first, second]: [bool; 2]| {
+                u64::from(first) << *places.add(n) | u64::from(second) << *places.add(n + 1)
+            };
+            let zero = V::zero();
+            let states = [[zero; 2]; REGISTERS];
+            let mut pairs = Pairs::<V, ROUNDS, SEAL, REGISTERS, PACKED, WHOLE> {
+                shape: *shape,
+                key,
+                lengths,
+                states,
+                masks: zero,
+            };
+            let mut last = [op(0), op(1)];
+            pairs.turn::<true, false>(last, last);
+            let (mut authentic, mut n) = (0, 2);
+            while n < count {
+                let next = [op(n), op(n + 1)];
+                authentic |= bits(n - 2, pairs.turn::<true, true>(next, last));
+                (last, n) = (next, n + 2);
+            }
+            authentic | bits(n - 2, pairs.turn::<false, true>(last, last))
+        }
+    }
+}
+
+/// So many frames of one shape and key, an even number, of so many registers each, at these places. A bit each says which
+/// are authentic.
+#[inline(always)]
+pub(super) unsafe fn pairs<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
+    shape: &Shape,
+    key: &ExpandedKey,
+    lengths: [V; 3],
+    all: *mut Op<'_>,
+    places: *const u8,
+    count: usize,
+) -> u64 {
+    let whole = shape.last == octets(16 * V::BLOCKS);
+    macro_rules! run {
+        ($packed:literal, $whole:literal) => {
+            Pairs::<V, ROUNDS, SEAL, REGISTERS, $packed, $whole>::run(shape, key, lengths, all, places, count)
+        };
+    }
+    // SAFETY: as the caller of both; the shape is as it says.
+    unsafe {
+        match (shape.packed, whole) {
+            (true, true) => run!(true, true),
+            (true, false) => run!(true, false),
+            (false, true) => run!(false, true),
+            (false, false) => run!(false, false),
+        }
+    }
+}
