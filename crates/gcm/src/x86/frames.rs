@@ -1,14 +1,15 @@
-//! A burst, frame by frame, each in wide registers, and four at a time at their ends.
+//! A burst, frame by frame, each in wide registers, and several at a time at their ends.
 //!
 //! - AES wants eight registers in flight, and GHASH runs on other ports of the core: where a frame has more than eight
 //!   registers, the eight before (on open: the same ones) are hashed while the next are encrypted.
-//! - Frames that are alike, of one shape and key, are [four at a time](Worker::fours): [side by side](quad) where they are
-//!   short, else [in a row](row), each hashed while the next is encrypted.
+//! - Frames that are alike, of one shape and key, are [worked on together](Worker::fours): where they are short [four](quad)
+//!   or [two](pair) of them side by side, by the blocks that a register has, else [in a row](row); what is left of some is
+//!   done while the next are encrypted.
 //! - The counter blocks of a frame are packed from J0 on where the last register has a block to spare: the mask of
 //!   the tag costs nothing then, and the last block of AAD is hashed in the place that J0 leaves.
 //! - GHASH multiplies each block by its own power of H, so that a frame is one sum without a reduction inside.
 //! - What is left of a frame, a few blocks of AAD, the length block, the reduction and at times J0, is done for four
-//!   frames together, a block of each in one register. Short frames of one shape and key are four at a time throughout.
+//!   frames together, a block of each in one register.
 //! - A burst is worked on in the order of its frames' shapes, or of their numbers of registers, so that what is alike
 //!   comes together.
 //! - Frames of more blocks than there are powers are hashed in pieces, each carried into the next.
@@ -305,7 +306,7 @@ impl<B: BackEnd> Worker<B> {
         unsafe { (&*self.shape, &*self.expanded) }
     }
 
-    /// Makes the shape and the key of this operation the shared ones of quads.
+    /// Makes the shape and the key of this operation the shared ones of what are worked on together.
     #[inline(always)]
     unsafe fn meet(&mut self, place: usize, op: &Op<'_>, known: &Known) {
         // SAFETY: the caller has the instructions.
@@ -359,7 +360,12 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
     places: *const u8,
     fours: usize,
 ) -> u64 {
-    const { assert!(B::Register::SHORT <= 2, "quads of more registers have no code") };
+    const {
+        assert!(
+            B::Register::SHORT <= if B::Register::BLOCKS == 2 { 5 } else { 2 },
+            "there is no code for more"
+        )
+    };
     if REGISTERS > B::Register::SHORT && REGISTERS.min(BIG) > B::ROW {
         unreachable!("not frames for fours");
     }

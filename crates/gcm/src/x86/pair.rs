@@ -11,9 +11,9 @@ use core::arch::x86_64::*;
 
 /// Two frames of so many registers each, on their way, and what they share with those after them.
 ///
-/// Of two frames come all rounds of AES but the last, and between these rounds all that is left to do of the two before:
-/// the core does not look so far ahead as to find that by itself. Two and not four, since for four there are too few
-/// registers.
+/// Of two frames come all rounds of AES but the last, and between these rounds all that is left to do of the two
+/// before: the core does not look so far ahead as to find that by itself. Two and not four, since for four there are too
+/// few registers.
 ///
 /// `PACKED` is the shape's. `WHOLE` are frames whose last register is payload to its end.
 struct Pairs<
@@ -53,11 +53,9 @@ impl<
         last: [*mut Op<'_>; 2],
     ) -> [bool; 2] {
         // SAFETY: the caller has the instructions, and vouches for the operations, which are of this shape; that has so
-        // many registers, is `PACKED` and `WHOLE` as it says, and has AAD of a block at least. Masks keep loads and stores
-        // within the payload.
+        // many registers, and is `PACKED` and `WHOLE` as it says.
         unsafe {
             let (shape, key) = (&self.shape, &*unforeseen(self.key));
-            let step = 16 * V::BLOCKS;
             let rounds = key.rounds_of::<ROUNDS>();
             let mut states = [[V::zero(); 2]; REGISTERS];
             let mut masks = V::zero();
@@ -66,8 +64,9 @@ impl<
                 each!(i < 2; {
                     let nonce = Pass::first_round(key, V::repeat((*next[i]).padded_nonce().as_ptr()));
                     each!(register < REGISTERS; {
-                        states[register][i] = nonce.xor(V::load(counts.wrapping_add(register * step)));
-                    }; 0 1);
+                        let counts = V::load(counts.wrapping_add(register * 16 * V::BLOCKS));
+                        states[register][i] = nonce.xor(counts);
+                    }; 0 1 2 3 4);
                 }; 0 1);
                 if !PACKED {
                     const ONE: [u8; 16] = 1u128.to_be_bytes();
@@ -76,7 +75,7 @@ impl<
                     masks = Pass::first_round(key, nonces.xor(V::repeat(ONE.as_ptr())));
                 }
             }
-            // What is encrypted or decrypted, and then what is hashed of it.
+            // Before the last round, and then what is hashed.
             let mut before = self.states;
             let mut leads = [_mm_setzero_si128(); 2];
             let mut sums = self.lengths;
@@ -85,80 +84,33 @@ impl<
             macro_rules! rounds {
                 ($($round:literal)*) => {$(
                     if BEGIN {
-                        let round_key = V::load(key.round_key($round));
-                        each!(register < REGISTERS; each!(i < 2; {
-                            states[register][i] = states[register][i].round(round_key);
-                        }; 0 1); 0 1);
-                        if !PACKED {
-                            masks = masks.round(round_key);
-                        }
+                        Self::round(key, $round, &mut states, &mut masks);
                     }
                     if END {
-                        each!(register < REGISTERS; each!(i < 2; if $round == 2 + 2 * register + i {
-                            payload!(register, i);
-                        }; 0 1); 0 1);
-                        each!(register < REGISTERS; each!(block < 2; if $round == 4 + 3 * register + block {
-                            let [a, b] = before[register];
-                            let blocks = V::transpose([a, b, a, b])[block][0];
-                            let at = 16 * (register * V::BLOCKS + block);
-                            let (h, k) = (h.wrapping_add(at), k.wrapping_add(at));
-                            accumulate(&mut sums, blocks, V::repeat(h), V::repeat(k));
-                        }; 0 1); 0 1);
+                        // All of it spread over the rounds.
+                        each!(register < REGISTERS; each!(i < 2; {
+                            if $round == 2 + if REGISTERS > 2 { register } else { 2 * register + i } {
+                                let (state, lead) = (&mut before[register][i], &mut leads[i]);
+                                Self::finish(shape, last[i], register, state, lead, last_key);
+                            }
+                        }; 0 1); 0 1 2 3 4);
+                        each!(register < REGISTERS; each!(block < 2; {
+                            if $round == 4 + 3 * (2 * register + block) / REGISTERS {
+                                let [a, b] = before[register];
+                                let blocks = V::transpose([a, b, a, b])[block][0];
+                                let at = 16 * (register * V::BLOCKS + block);
+                                let (h, k) = (h.wrapping_add(at), k.wrapping_add(at));
+                                accumulate(&mut sums, blocks, V::repeat(h), V::repeat(k));
+                            }
+                        }; 0 1); 0 1 2 3 4);
                         if $round == 6 {
-                            aad!();
+                            Self::hash_aad(shape, key, last, &mut sums);
                         }
                     }
                     if BEGIN && END {
                         Self::fence(&mut states, &mut before, &mut sums);
                     }
                 )*};
-            }
-            macro_rules! payload {
-                ($register:expr, $i:expr) => {
-                    let (register, i) = ($register, $i);
-                    let begins = register == 0 && PACKED;
-                    let ends = register + 1 == REGISTERS && !WHOLE;
-                    let at = (*last[i]).payload_at().wrapping_sub(if PACKED { 16 } else { 0 });
-                    let at = at.wrapping_add(register * step);
-                    let data = match (begins, ends) {
-                        (false, false) => V::load(at),
-                        (true, false) => V::load_rest(at),
-                        (false, true) if register > 0 => V::load_end(at, shape.last),
-                        (_, true) => V::load_part(at, shape.last),
-                    };
-                    let out = before[register][i].last_round(last_key.xor(data));
-                    match (begins, ends) {
-                        (false, false) => out.store(at),
-                        (true, false) => out.store_rest(at),
-                        (false, true) if register > 0 => out.store_end(at, shape.last),
-                        (_, true) => out.store_part(at, shape.last),
-                    }
-                    let mut hashed = if SEAL { out } else { data };
-                    if SEAL && ends {
-                        hashed = hashed.keep(shape.last);
-                    }
-                    if begins {
-                        leads[i] = out.low();
-                        let at = (*last[i]).aad_at().wrapping_add(shape.lead_at);
-                        hashed = hashed.with_first(V::first_end(at, shape.lead));
-                    }
-                    before[register][i] = hashed.reverse();
-                };
-            }
-            macro_rules! aad {
-                () => {
-                    for number in 0..shape.left {
-                        let octets = shape.aad_octets - 16 * number;
-                        let block = |i: usize| {
-                            let at = (*last[i]).aad_at().add(16 * number);
-                            // The first one is whole.
-                            if number == 0 { _mm_loadu_si128(at.cast()) } else { V::block_end(at, octets) }
-                        };
-                        let blocks = V::join(&[block(0), block(1)]).reverse();
-                        let (h, k) = key.powers_at(shape.aad_powers + number);
-                        accumulate(&mut sums, blocks, V::repeat(h), V::repeat(k));
-                    }
-                };
             }
             rounds!(2 3 4 5 6 7 8 9);
             let mut authentic = [true; 2];
@@ -185,17 +137,87 @@ impl<
             }
             if BEGIN {
                 for round in 10..rounds {
-                    let round_key = V::load(key.round_key(round));
-                    each!(register < REGISTERS; each!(i < 2; {
-                        states[register][i] = states[register][i].round(round_key);
-                    }; 0 1); 0 1);
-                    if !PACKED {
-                        masks = masks.round(round_key);
-                    }
+                    Self::round(key, round, &mut states, &mut masks);
                 }
                 (self.states, self.masks) = (states, masks);
             }
             authentic
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn round(key: &ExpandedKey, round: usize, states: &mut [[V; 2]; REGISTERS], masks: &mut V) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let round_key = V::load(key.round_key(round));
+            each!(register < REGISTERS; each!(i < 2; {
+                states[register][i] = states[register][i].round(round_key);
+            }; 0 1); 0 1 2 3 4);
+            if !PACKED {
+                *masks = masks.round(round_key);
+            }
+        }
+    }
+
+    /// The last round of a register, and what that does to the payload. What is to be hashed takes its place, and E(J0)
+    /// is in `lead` where it leads.
+    #[inline(always)]
+    unsafe fn finish(
+        shape: &Shape,
+        op: *mut Op<'_>,
+        register: usize,
+        state: &mut V,
+        lead: &mut __m128i,
+        last_key: V,
+    ) {
+        // SAFETY: as for `turn`. Masks keep loads and stores within the payload; the last register of several has the
+        // payload's octets before it, and the last block of AAD others of AAD or is a whole one.
+        unsafe {
+            let begins = register == 0 && PACKED;
+            let ends = register + 1 == REGISTERS && !WHOLE;
+            let at = (*op).payload_at().wrapping_sub(if PACKED { 16 } else { 0 });
+            let at = at.wrapping_add(register * 16 * V::BLOCKS);
+            let data = match (begins, ends) {
+                (false, false) => V::load(at),
+                (true, false) => V::load_rest(at),
+                (false, true) if register > 0 => V::load_end(at, shape.last),
+                (_, true) => V::load_part(at, shape.last),
+            };
+            let out = state.last_round(last_key.xor(data));
+            match (begins, ends) {
+                (false, false) => out.store(at),
+                (true, false) => out.store_rest(at),
+                (false, true) if register > 0 => out.store_end(at, shape.last),
+                (_, true) => out.store_part(at, shape.last),
+            }
+            let mut hashed = if SEAL { out } else { data };
+            if SEAL && ends {
+                hashed = hashed.keep(shape.last);
+            }
+            if begins {
+                *lead = out.low();
+                let at = (*op).aad_at().wrapping_add(shape.lead_at);
+                hashed = hashed.with_first(V::first_end(at, shape.lead));
+            }
+            *state = hashed.reverse();
+        }
+    }
+
+    /// Hashes the AAD that is in no lead.
+    #[inline(always)]
+    unsafe fn hash_aad(shape: &Shape, key: &ExpandedKey, ops: [*mut Op<'_>; 2], sums: &mut [V; 3]) {
+        // SAFETY: as for `turn`; the first block is whole.
+        unsafe {
+            for number in 0..shape.left {
+                let octets = shape.aad_octets - 16 * number;
+                let block = |i: usize| {
+                    let at = (*ops[i]).aad_at().add(16 * number);
+                    if number == 0 { V::block(at, 16) } else { V::block_end(at, octets) }
+                };
+                let blocks = V::join(&[block(0), block(1)]).reverse();
+                let (h, k) = key.powers_at(shape.aad_powers + number);
+                accumulate(sums, blocks, V::repeat(h), V::repeat(k));
+            }
         }
     }
 
@@ -248,8 +270,8 @@ impl<
     }
 }
 
-/// So many frames of one shape and key, an even number, of so many registers each, at these places. A bit each says which
-/// are authentic.
+/// So many frames of one shape and key, an even number, of so many registers each, at these places; they have AAD of a
+/// block at least. A bit each says which are authentic.
 #[inline(always)]
 pub(super) unsafe fn pairs<V: Vector, const ROUNDS: usize, const SEAL: bool, const REGISTERS: usize>(
     shape: &Shape,
@@ -259,6 +281,9 @@ pub(super) unsafe fn pairs<V: Vector, const ROUNDS: usize, const SEAL: bool, con
     places: *const u8,
     count: usize,
 ) -> u64 {
+    if V::BLOCKS != 2 {
+        unreachable!("a block of each of two frames fills a register");
+    }
     let whole = shape.last == octets(16 * V::BLOCKS);
     macro_rules! run {
         ($packed:literal, $whole:literal) => {

@@ -58,7 +58,7 @@ pub(crate) struct Shape {
     /// There are more registers than are worked on at once, and no more than three would be left for the last batch: it
     /// shares with the one before.
     pub(crate) shares: bool,
-    /// Four of one key are worked on together: side by side those that have few registers, and AAD beside payload of a
+    /// Fours of one key are worked on together: side by side those that have few registers, and AAD beside payload of a
     /// block at least, but not so much that it fills registers; else in a row.
     pub(crate) fours: bool,
     /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
@@ -101,8 +101,7 @@ impl Shape {
         self.lengths_are == lengths
     }
 
-    /// With so many blocks in a register; four frames are worked on side by side up to `side` registers, in a row up to
-    /// `row`.
+    /// With so many blocks in a register; frames are worked on side by side up to `side` registers, in a row up to `row`.
     #[inline(never)]
     fn of(register: usize, side: usize, row: usize, lengths_are: Lengths) -> Self {
         let (aad, payload) = (lengths_are.aad(), lengths_are.payload());

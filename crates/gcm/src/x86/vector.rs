@@ -14,7 +14,7 @@ pub(crate) const WIDTH: usize = 8;
 pub(crate) trait Vector: Copy {
     /// Blocks.
     const BLOCKS: usize;
-    /// Registers of each of four frames that are worked on at once, at most.
+    /// Registers of each of some frames that are worked on side by side, at most.
     const SHORT: usize;
     /// There are 32 of them, with room for products that are added up two at a time and for payload before it is needed.
     const MANY: bool = Self::BLOCKS == 4;
@@ -466,7 +466,7 @@ const SECOND: u32 = 0xffff_0000;
 
 impl Vector for __m256i {
     const BLOCKS: usize = 2;
-    const SHORT: usize = 2;
+    const SHORT: usize = 5;
 
     common!(
         __m256i: _mm256_setzero_si256 _mm256_loadu_si256 _mm256_storeu_si256 _mm256_xor_si256 _mm256_aesenc_epi128
