@@ -388,8 +388,53 @@ fn back_ends_side_by_side() {
 #[test]
 fn a_small_row() {
     for backend in back_ends() {
-        for aad in [20, 76] {
-            check(&mut Engine::new(), &alike(0, aad, 80, 0..5), &keys(backend));
+        for (aad, payload) in [(20, 176), (76, 80)] {
+            check(&mut Engine::new(), &alike(0, aad, payload, 0..5), &keys(backend));
+        }
+    }
+}
+
+/// The same, of the first back end: one to five registers of two blocks, full and not, with room for J0 and without, and all
+/// that AAD can leave beside.
+#[test]
+fn a_few_short_fours() {
+    let keys = keys(Backend::available().next().unwrap());
+    for (aad, payload) in
+        [(16, 1), (33, 17), (48, 31), (16, 32), (64, 48), (17, 49), (28, 65), (48, 128), (16, 145), (28, 160)]
+    {
+        check(&mut Engine::new(), &alike(payload % 4, aad, payload, 0..4), &keys);
+    }
+}
+
+#[test]
+fn short_fours_of_every_length() {
+    for backend in back_ends() {
+        let (keys, mut engine) = (keys(backend), Engine::new());
+        for aad in [1, 15, 16, 17, 28, 32, 33, 48, 49, 64, 78] {
+            for payload in 1..=200 {
+                check(&mut engine, &alike((aad + payload) % 4, aad, payload, 0..4), &keys);
+            }
+        }
+    }
+}
+
+/// Places of those that are alike do not follow each other.
+#[test]
+fn forged_ones_of_several_lengths_in_turn() {
+    for backend in back_ends() {
+        let (keys, mut engine) = (keys(backend), Engine::new());
+        for kinds in [
+            [(28, 48), (28, 62), (20, 100)],
+            [(28, 16), (40, 130), (28, 151)],
+            [(16, 33), (28, 80), (28, 300)],
+        ] {
+            let in_turn = (0..30).zip(kinds.into_iter().cycle());
+            let plain: Vec<_> =
+                in_turn.flat_map(|(n, (aad, payload))| alike(0, aad, payload, n..n + 1)).collect();
+            check(&mut engine, &plain, &keys);
+            for bad in [1, 1 << 29, 0x1249_2492, 0x2aaa_5555, 0x3fff_ffff] {
+                check_forged(&mut engine, &plain, &keys, bad);
+            }
         }
     }
 }

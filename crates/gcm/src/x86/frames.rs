@@ -40,7 +40,7 @@ use core::{ptr, slice};
 /// function the compiler takes three times as long over all of them.
 pub(super) trait BackEnd: Sized {
     type Register: Vector;
-    /// Registers of each of four frames that are worked on in a row, at most; any where that is [`BIG`].
+    /// Registers of frames that are worked on in a row, at most; any where that is [`BIG`].
     const ROW: usize;
 
     /// [`fours`].
@@ -360,12 +360,6 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
     places: *const u8,
     fours: usize,
 ) -> u64 {
-    const {
-        assert!(
-            B::Register::SHORT <= if B::Register::BLOCKS == 2 { 5 } else { 2 },
-            "there is no code for more"
-        )
-    };
     if REGISTERS > B::Register::SHORT && REGISTERS.min(BIG) > B::ROW {
         unreachable!("not frames for fours");
     }
@@ -373,7 +367,7 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
     // written in the turn before.
     unsafe {
         let (shape, key, lengths) = (&*worker.shape, &*worker.expanded, worker.lengths);
-        if REGISTERS > B::Register::SHORT {
+        if REGISTERS > B::Register::SHORT || REGISTERS > 2 && !shape.beside {
             return row::<B::Register, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, 4 * fours);
         }
         if REGISTERS > 0 && B::Register::BLOCKS == 2 {

@@ -5,15 +5,14 @@ use super::ghash::{accumulate, reduce_all};
 use super::key::ExpandedKey;
 use super::pass::Pass;
 use super::shape::Shape;
-use super::vector::{Vector, octets, unforeseen};
+use super::vector::{Vector, unforeseen};
 use crate::burst::Op;
 use core::arch::x86_64::*;
 
 /// Two frames of so many registers each, on their way, and what they share with those after them.
 ///
-/// Of two frames come all rounds of AES but the last, and between these rounds all that is left to do of the two
-/// before: the core does not look so far ahead as to find that by itself. Two and not four, since for four there are too
-/// few registers.
+/// All rounds but the last of two frames, and between these all that is left to do of the two before: the core does not
+/// look so far ahead as to find that by itself. Two and not four, since for four there are too few registers.
 ///
 /// `PACKED` is the shape's. `WHOLE` are frames whose last register is payload to its end.
 struct Pairs<
@@ -221,7 +220,7 @@ impl<
         }
     }
 
-    /// [`Vector::fence`], where all of this is in registers.
+    /// [`Vector::fence`] for frames of two registers. With more not all is in registers; with one there is little to move.
     #[inline(always)]
     unsafe fn fence(states: &mut [[V; 2]; REGISTERS], before: &mut [[V; 2]; REGISTERS], sums: &mut [V; 3]) {
         if let ([[a, b], [c, d]], [[e, f], [g, h]]) = (&mut states[..], &mut before[..]) {
@@ -281,10 +280,10 @@ pub(super) unsafe fn pairs<V: Vector, const ROUNDS: usize, const SEAL: bool, con
     places: *const u8,
     count: usize,
 ) -> u64 {
-    if V::BLOCKS != 2 {
-        unreachable!("a block of each of two frames fills a register");
+    if V::BLOCKS != 2 || REGISTERS > 5 {
+        unreachable!("not frames for pairs");
     }
-    let whole = shape.last == octets(16 * V::BLOCKS);
+    let whole = shape.last >> (16 * V::BLOCKS - 1) & 1 == 1;
     macro_rules! run {
         ($packed:literal, $whole:literal) => {
             Pairs::<V, ROUNDS, SEAL, REGISTERS, $packed, $whole>::run(shape, key, lengths, all, places, count)

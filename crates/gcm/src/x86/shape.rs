@@ -58,9 +58,11 @@ pub(crate) struct Shape {
     /// There are more registers than are worked on at once, and no more than three would be left for the last batch: it
     /// shares with the one before.
     pub(crate) shares: bool,
-    /// Fours of one key are worked on together: side by side those that have few registers, and AAD beside payload of a
-    /// block at least, but not so much that it fills registers; else in a row.
+    /// Fours of one key are worked on together: [side by side](Self::beside), or in a row.
     pub(crate) fours: bool,
+    /// There are few registers; and where there are any, AAD does not fill some, too, and is a block at least if these have
+    /// two.
+    pub(crate) beside: bool,
     /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
     pub(crate) aad_octets: usize,
     pub(crate) bulk: usize,
@@ -85,6 +87,7 @@ const NOTHING: Shape = Shape {
     class: 0,
     shares: false,
     fours: false,
+    beside: false,
     aad_octets: 0,
     bulk: 0,
     left: 0,
@@ -122,6 +125,7 @@ impl Shape {
             u64::MAX << (16 * lead),
             octets((payload + 16 * lead).saturating_sub(step * registers.saturating_sub(1))),
         );
+        let beside = registers <= side && (registers == 0 || head == left && (register != 2 || aad >= 16));
         Shape {
             lengths_are,
             registers,
@@ -135,11 +139,9 @@ impl Shape {
             long: false,
             class: registers.min(BIG) as u8,
             shares: registers > WIDTH && (1..=3).contains(&(registers % WIDTH)),
-            fours: if registers <= side {
-                registers == 0 || head == left && aad >= 16
-            } else {
-                registers.min(BIG) <= row
-            },
+            // There is no code for rows of one or two registers where these may be side by side.
+            fours: beside || registers > side.min(2) && registers.min(BIG) <= row,
+            beside,
             aad_octets: aad.min(16 * head),
             bulk: head - left,
             left,
