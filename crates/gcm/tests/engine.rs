@@ -388,7 +388,7 @@ fn back_ends_side_by_side() {
 #[test]
 fn a_small_row() {
     for backend in back_ends() {
-        for (aad, payload) in [(20, 176), (76, 80)] {
+        for (aad, payload) in [(20, 80), (76, 80)] {
             check(&mut Engine::new(), &alike(0, aad, payload, 0..5), &keys(backend));
         }
     }
@@ -399,9 +399,7 @@ fn a_small_row() {
 #[test]
 fn a_few_short_fours() {
     let keys = keys(Backend::available().next().unwrap());
-    for (aad, payload) in
-        [(16, 1), (33, 17), (48, 31), (16, 32), (64, 48), (17, 49), (28, 65), (48, 128), (16, 145), (28, 160)]
-    {
+    for (aad, payload) in [(16, 1), (33, 17), (48, 31), (64, 48), (17, 49), (48, 128), (16, 145)] {
         check(&mut Engine::new(), &alike(payload % 4, aad, payload, 0..4), &keys);
     }
 }

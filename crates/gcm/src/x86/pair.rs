@@ -14,7 +14,7 @@ use core::arch::x86_64::*;
 /// All rounds but the last of two frames, and between these all that is left to do of the two before: the core does not
 /// look so far ahead as to find that by itself. Two and not four, since for four there are too few registers.
 ///
-/// `PACKED` is the shape's. `WHOLE` are frames whose last register is payload to its end.
+/// `PACKED` is the shape's. Frames that are `WHOLE` have payload to the end of their last register; others may have.
 struct Pairs<
     'a,
     V,
@@ -283,7 +283,8 @@ pub(super) unsafe fn pairs<V: Vector, const ROUNDS: usize, const SEAL: bool, con
     if V::BLOCKS != 2 || REGISTERS > 5 {
         unreachable!("not frames for pairs");
     }
-    let whole = shape.last >> (16 * V::BLOCKS - 1) & 1 == 1;
+    // Of two registers are most short frames, of more not worth the compiler's time.
+    let whole = REGISTERS == 2 && shape.last >> (16 * V::BLOCKS - 1) & 1 == 1;
     macro_rules! run {
         ($packed:literal, $whole:literal) => {
             Pairs::<V, ROUNDS, SEAL, REGISTERS, $packed, $whole>::run(shape, key, lengths, all, places, count)
