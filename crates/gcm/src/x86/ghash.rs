@@ -8,10 +8,7 @@ use core::arch::x86_64::__m128i;
 #[inline(always)]
 pub(super) unsafe fn products<V: Vector>(blocks: V, h: V, k: V) -> [V; 3] {
     // SAFETY: the caller has the instructions.
-    unsafe {
-        let halves = blocks.xor(blocks.swap());
-        [blocks.multiply::<0x00>(h), halves.multiply::<0x00>(k), blocks.multiply::<0x11>(h)]
-    }
+    unsafe { V::products(blocks, blocks.xor(blocks.swap()), h, k) }
 }
 
 /// Adds blocks times powers.
