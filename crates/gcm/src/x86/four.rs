@@ -260,8 +260,8 @@ pub(super) unsafe fn accumulate_four<V: Vector, const ALIKE: bool>(
     }
 }
 
-/// Up to four frames with less in common than [`quad`] and [`pair`] ask for, between their two halves. What is missing of four has
-/// nothing to do.
+/// Up to four frames with less in common than [`quad`] and [`pair`] ask for, between their two halves. What is missing of
+/// four has nothing to do.
 pub(super) struct Loose<V> {
     pub(super) shapes: [*const Shape; 4],
     pub(super) keys: [*const ExpandedKey; 4],

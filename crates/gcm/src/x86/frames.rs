@@ -306,7 +306,7 @@ impl<B: BackEnd> Worker<B> {
         unsafe { (&*self.shape, &*self.expanded) }
     }
 
-    /// Makes the shape and the key of this operation the shared ones of what are worked on together.
+    /// Makes the shape and the key of this operation the shared ones of those that are worked on together.
     #[inline(always)]
     unsafe fn meet(&mut self, place: usize, op: &Op<'_>, known: &Known) {
         // SAFETY: the caller has the instructions.

@@ -60,8 +60,8 @@ pub(crate) struct Shape {
     pub(crate) shares: bool,
     /// Fours of one key are worked on together: [side by side](Self::beside), or in a row.
     pub(crate) fours: bool,
-    /// There are few registers; and where there are any, AAD does not fill some, too, and is a block at least if these have
-    /// two.
+    /// There are few registers; and if there are any, AAD does not fill others, and is a block at least where a register
+    /// has two.
     pub(crate) beside: bool,
     /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
     pub(crate) aad_octets: usize,
