@@ -231,40 +231,24 @@ impl<
         }
     }
 
-    /// [`pairs`] of frames of this kind.
+    /// Frames of this kind, as [`pairs`].
     #[inline(always)]
-    unsafe fn run(
-        shape: &Shape,
-        key: &ExpandedKey,
-        lengths: [V; 3],
-        all: *mut Op<'_>,
-        places: *const u8,
-        count: usize,
-    ) -> u64 {
+    unsafe fn run(mut self, all: *mut Op<'_>, places: *const u8, count: usize) -> u64 {
         // SAFETY: the caller has the instructions, and vouches for the places and for the shape.
         unsafe {
             let op = |n: usize| all.add((*places.add(n)).into());
             let bits = |n: usize, [first, second]: [bool; 2]| {
                 u64::from(first) << *places.add(n) | u64::from(second) << *places.add(n + 1)
             };
-            let zero = V::zero();
-            let states = [[zero; 2]; REGISTERS];
-            let mut pairs = Pairs::<V, ROUNDS, SEAL, REGISTERS, PACKED, WHOLE> {
-                shape: *shape,
-                key,
-                lengths,
-                states,
-                masks: zero,
-            };
             let mut last = [op(0), op(1)];
-            pairs.turn::<true, false>(last, last);
+            self.turn::<true, false>(last, last);
             let (mut authentic, mut n) = (0, 2);
             while n < count {
                 let next = [op(n), op(n + 1)];
-                authentic |= bits(n - 2, pairs.turn::<true, true>(next, last));
+                authentic |= bits(n - 2, self.turn::<true, true>(next, last));
                 (last, n) = (next, n + 2);
             }
-            authentic | bits(n - 2, pairs.turn::<false, true>(last, last))
+            authentic | bits(n - 2, self.turn::<false, true>(last, last))
         }
     }
 }
@@ -286,9 +270,17 @@ pub(super) unsafe fn pairs<V: Vector, const ROUNDS: usize, const SEAL: bool, con
     // Of two registers are most short frames, of more not worth the compiler's time.
     let whole = REGISTERS == 2 && shape.last >> (16 * V::BLOCKS - 1) & 1 == 1;
     macro_rules! run {
-        ($packed:literal, $whole:literal) => {
-            Pairs::<V, ROUNDS, SEAL, REGISTERS, $packed, $whole>::run(shape, key, lengths, all, places, count)
-        };
+        ($packed:literal, $whole:literal) => {{
+            let (states, masks) = ([[V::zero(); 2]; REGISTERS], V::zero());
+            let pairs = Pairs::<V, ROUNDS, SEAL, REGISTERS, $packed, $whole> {
+                shape: *shape,
+                key,
+                lengths,
+                states,
+                masks,
+            };
+            pairs.run(all, places, count)
+        }};
     }
     // SAFETY: as the caller of both; the shape is as it says.
     unsafe {
