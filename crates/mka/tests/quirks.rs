@@ -175,6 +175,49 @@ fn a_station_that_is_given_its_key_while_it_is_silent_stays() {
     assert!(after.mi == before.mi && after.kn == before.kn + 1, "{after}\n{}", lan.tale());
 }
 
+/// What the key server gives is refused for want of a third station alone, of which the key server knows and this one has
+/// not heard: another start may mend that.
+#[test]
+fn a_station_that_has_not_heard_of_another_comes_back_as_a_new_one() {
+    let mut lan = Lan::new(3);
+    for number in 1..=3 {
+        let number = lan.add(Lan::config(number));
+        lan.stations[number].config.suites = vec![CipherSuite::GcmAesXpn128];
+    }
+    // Of which the key server waits for a life time that they hear each other.
+    lan.lose_from(1, 2, 100);
+    lan.lose_from(2, 1, 100);
+    (0..3).for_each(|number| lan.start(number));
+    lan.run(40 * SECOND).unwrap();
+    let tale = lan.tale();
+    assert!(tale.contains("SakRefused(UnknownStation)") && tale.contains("LeftOut"), "{tale}");
+}
+
+/// With each change of the group a new key may be on its way to one that goes on with its own; but a group that changes
+/// again and again does not keep it waiting for ever.
+#[test]
+fn a_group_that_goes_on_changing_leaves_nobody_out_for_ever() {
+    let mut lan = lan_of(3);
+    lan.run(20 * SECOND).unwrap();
+    lan.lose_from(0, 1, 100);
+    lan.rekey();
+    lan.run(Time::from_millis(100)).unwrap();
+    lan.lose_from(0, 1, 0);
+    lan.stations[0].quirk = Some(Quirk::Withholds);
+    let began = lan.now();
+    let changing = lan.add(gcm_aes_128(4));
+    while !lan.tale().contains("LeftOut") {
+        assert!(lan.now() < began + 60 * SECOND, "{}", lan.tale());
+        lan.start(changing);
+        lan.run(5 * SECOND).unwrap();
+        lan.stop(changing);
+        // Until it is forgotten.
+        lan.run(7 * SECOND).unwrap();
+    }
+    // Twelve seconds after the key server went over to its key, if the group had stayed as it was.
+    assert!(lan.now() > began + 30 * SECOND, "{}", lan.tale());
+}
+
 /// A newcomer has its key in hand while the key server still transmits under the one before, for as long as somebody does
 /// not say that it receives.
 #[test]
