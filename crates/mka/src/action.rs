@@ -107,6 +107,24 @@ pub enum Refused {
     TooManyStations,
 }
 
+impl Refused {
+    /// What the same key server hands out later will be refused, too, as long as both are told what they are told.
+    pub(crate) fn is_for_good(self) -> bool {
+        match self {
+            Refused::PlainText
+            | Refused::Suite(_)
+            | Refused::Unwrap
+            | Refused::Offset
+            | Refused::TooManyStations => true,
+            Refused::SharedSsci
+            | Refused::UnknownStation
+            | Refused::UsedBefore
+            | Refused::NotNoted
+            | Refused::Malformed => false,
+        }
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

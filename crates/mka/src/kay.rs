@@ -492,9 +492,8 @@ impl Kay {
         let Kay { cp, gone, out, .. } = self;
         gone.retain(|(sci, identifier)| {
             let key = cp.keys().find(|key| key.identifier == *identifier && key.is_for(peer.sci));
-            let (Some(key), Some(pn)) = (key.filter(|_| *sci == peer.sci), peer.next_pn(*identifier)) else {
-                return true;
-            };
+            let key = key.filter(|_| *sci == peer.sci);
+            let Some((key, pn)) = key.and_then(|key| Some((key, peer.next_pn(key)?))) else { return true };
             out.actions.push_back(Action::InstallRxSa {
                 sci: peer.sci,
                 key: key.clone(),
@@ -569,10 +568,10 @@ impl Kay {
         }
     }
 
-    /// What this key server gives is not taken, so that it may well give what is wanted. A station that is not known yet is
-    /// no such reason: the SAK is taken when it is.
+    /// What this key server gives is not what is wanted here, and would not be if this station began anew. Of what was
+    /// refused for any other reason the next may well be taken; should there be no next, the station has been left out.
     fn refuses(&self, server: MemberId) -> bool {
-        self.refused.is_some_and(|(mi, why)| mi == server && why != Refused::UnknownStation)
+        self.refused.is_some_and(|(mi, why)| mi == server && why.is_for_good())
     }
 
     /// There is no key, or the key server transmits under one that has not come here; and none on its way that is newer.
@@ -726,7 +725,7 @@ impl Kay {
             return;
         }
         let peer = &self.peers[index];
-        let bounds = self.cp.keys().filter_map(|key| Some((key.an, peer.next_pn(key.identifier)?)));
+        let bounds = self.cp.keys().filter_map(|key| Some((key.an, peer.next_pn(key)?)));
         let raise =
             bounds.filter(|(_, pn)| *pn > 1).map(|(an, pn)| Action::RaiseLowestPn { sci: peer.sci, an, pn });
         self.out.actions.extend(raise);
@@ -735,8 +734,7 @@ impl Kay {
     /// A key server makes a new key in time for others too.
     fn watch_packet_numbers(&mut self, index: usize) {
         let peer = &self.peers[index];
-        let near_end =
-            |key: &SharedKey| peer.next_pn(key.identifier).is_some_and(|pn| pn >= pn_threshold(key.suite));
+        let near_end = |key: &SharedKey| peer.next_pn(key).is_some_and(|pn| pn >= pn_threshold(key.suite));
         // Of the older of two it does not matter any more.
         let newest = self.cp.latest.as_ref().or(self.cp.old.as_ref());
         if newest.is_some_and(near_end) {

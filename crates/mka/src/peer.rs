@@ -1,6 +1,6 @@
 //! The other stations (802.1X clause 9.4.3).
 
-use crate::key::KeyIdentifier;
+use crate::key::{Key, KeyIdentifier};
 use crate::{PeerStatus, Time};
 use wire::{An, MemberId, SakUse, Sci};
 
@@ -69,11 +69,14 @@ impl Peer {
         })
     }
 
-    /// The packet number that it said it would next transmit with under this key.
-    pub(crate) fn next_pn(&self, key: KeyIdentifier) -> Option<u64> {
+    /// The packet number that it said it would next transmit with under this key. What an XPN set says of another is
+    /// nothing.
+    pub(crate) fn next_pn(&self, key: &Key) -> Option<u64> {
         let said = self.sak_use.as_ref()?;
+        let KeyIdentifier { mi, kn } = key.identifier;
         let slots = [(&said.latest, self.pn_high[0]), (&said.old, self.pn_high[1])];
-        let (used, high) = slots.into_iter().find(|(used, _)| used.mi == key.mi && used.kn == key.kn)?;
+        let (used, high) = slots.into_iter().find(|(used, _)| used.mi == mi && used.kn == kn)?;
+        let high = if key.suite.is_xpn() { high } else { 0 };
         Some(u64::from(high) << 32 | u64::from(used.llpn))
     }
 

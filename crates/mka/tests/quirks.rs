@@ -175,6 +175,18 @@ fn a_station_that_is_given_its_key_while_it_is_silent_stays() {
     assert!(after.mi == before.mi && after.kn == before.kn + 1, "{after}\n{}", lan.tale());
 }
 
+/// What was refused may be a key of an earlier life, and the next one get lost: that is no reason to wait for ever.
+#[test]
+fn a_station_that_refused_a_key_and_is_given_no_other_comes_back_as_a_new_one() {
+    let mut lan = lan_of(2);
+    lan.stations[1].refuses = 1;
+    lan.stations[0].quirk = Some(Quirk::WithholdsKey(2));
+    lan.run(30 * SECOND).unwrap();
+    assert!(lan.tale().contains("LeftOut"), "{}", lan.tale());
+    lan.run(20 * SECOND).unwrap();
+    lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+}
+
 /// What the key server gives is refused for want of a third station alone, of which the key server knows and this one has
 /// not heard: another start may mend that.
 #[test]
