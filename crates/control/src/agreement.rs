@@ -384,8 +384,11 @@ impl Agreement {
     }
 
     fn install_tx(&mut self, now: Instant, workers: &mut Workers, key: &Key) {
-        let params = params(key, self.settings.kay.sci);
-        if let Err(why) = self.note(now, key.identifier, params.id()) {
+        let sci = self.settings.kay.sci;
+        let params = params(key, sci);
+        // Whatever SSCI it has under it: a key server that hands a SAK out again may list its stations otherwise, and under
+        // the SSCI that this one has now another had the same nonces.
+        if let Err(why) = self.note(now, key.identifier, key.sak.id(&sci.to_bytes())) {
             let time = self.time(now);
             return self.kay.handle_refused(time, key.identifier, why);
         }

@@ -215,7 +215,7 @@ impl StateDir {
 /// Which SAKs of key agreement a link has transmitted under, the latest, over restarts.
 ///
 /// A key server gives a station that started anew a new SAK. Should one not, packet numbers would begin anew under the
-/// old one.
+/// old one. Each link has a file, and heeds those of all others: links are given other names.
 #[derive(Debug)]
 pub(crate) struct UsedKeys {
     path: PathBuf,
@@ -233,6 +233,24 @@ impl StateDir {
     }
 }
 
+impl UsedKeys {
+    /// Whether another link used it, or this one under another name.
+    fn others_have(&self, id: &str) -> Result<bool, StateError> {
+        let Some(directory) = self.path.parent() else { return Ok(false) };
+        let wrong = |path: &Path, reason| StateError::File { path: path.into(), reason };
+        for entry in fs::read_dir(directory).map_err(|e| wrong(directory, e))? {
+            let path = entry.map_err(|e| wrong(directory, e))?.path();
+            if path != self.path && path.extension().is_some_and(|extension| extension == "used") {
+                let text = fs::read_to_string(&path).map_err(|e| wrong(&path, e))?;
+                if text.lines().any(|line| line == id) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
 impl KeyStore for UsedKeys {
     fn take(&mut self, id: KeyId) -> Result<bool, String> {
         let wrong = |reason| StateError::File { path: self.path.clone(), reason }.to_string();
@@ -245,7 +263,7 @@ impl KeyStore for UsedKeys {
                 Err(e) => return Err(wrong(e)),
             },
         };
-        let new = !ids.contains(&id);
+        let new = !ids.contains(&id) && !self.others_have(&id).map_err(|e| e.to_string())?;
         if new {
             ids.push(id);
             ids.drain(..ids.len().saturating_sub(USED_KEYS));
@@ -471,14 +489,18 @@ mod tests {
             assert_eq!(used.take(id(n)), Ok(new));
             assert_eq!(used.take(id(n)), Ok(false));
         }
+        // The link has another name now.
+        let mut renamed = StateDir::open(dir.path()).unwrap().used_keys("m");
+        assert_eq!([2, 101].map(|n| renamed.take(id(n))), [Ok(false), Ok(true)]);
         let mut used = StateDir::open(dir.path()).unwrap().used_keys("l");
+        assert_eq!(used.take(id(101)), Ok(false));
         (3..=100).for_each(|n| assert_eq!(used.take(id(n)), Ok(true)));
         let text = fs::read_to_string(dir.path().join("l.used")).unwrap();
         assert_eq!(text.lines().count(), 1 + USED_KEYS);
         assert!(!text.contains("0303030303"), "digests, not keys");
         fs::remove_file(dir.path().join("l.used")).unwrap();
         fs::create_dir(dir.path().join("l.used")).unwrap();
-        let refused = used.take(id(101)).unwrap_err();
+        let refused = used.take(id(102)).unwrap_err();
         assert!(refused.contains("l.used"), "{refused}");
     }
 
