@@ -259,11 +259,12 @@ where
     let mut rx = RxSecY::new(rx_config(link));
     let mut keys = StaticKeys::default();
     if let Some(static_keys) = &link.static_keys {
-        if link.protect_frames {
-            key_transmit(link, sci, &static_keys.tx, &mut tx, &mut keys, state)?;
-        }
         for key in &static_keys.rx {
             key_receive(link, key, &mut rx, &mut keys, state)?;
+        }
+        // Last, since what fails after it costs packet numbers.
+        if link.protect_frames {
+            key_transmit(link, sci, &static_keys.tx, &mut tx, &mut keys, state)?;
         }
     }
     let (tx_counters, tx_sc, rx_counters) = (tx.counters(), tx.sc_counters(), rx.counters());
