@@ -13,7 +13,7 @@ const BURST: usize = 32;
 const LEARNING_FPS: f64 = 50_000.0;
 /// Learning frames at least, which also bring caches and drivers to life.
 const LEARNING_LEAST: u64 = 64;
-/// How long a port that takes no frames is waited for, in seconds, where a trial has no length of its own.
+/// How long a port that takes no more frames is waited for, in seconds, where a trial has no length of its own.
 const STUCK: f64 = 10.0;
 
 /// How much is sent.
@@ -60,6 +60,8 @@ pub(crate) struct Generator<'a, T: FrameTx, C> {
     sent: u64,
     start: u64,
     end: u64,
+    /// When the port last took some.
+    taken: u64,
     /// The place in the order of sizes.
     place: usize,
     flow: usize,
@@ -88,6 +90,7 @@ impl<'a, T: FrameTx, C: Ticks> Generator<'a, T, C> {
             sent: 0,
             start: 0,
             end: 0,
+            taken: 0,
             place: 0,
             flow: 0,
             sequences: vec![0; flows.into()],
@@ -122,14 +125,17 @@ impl<'a, T: FrameTx, C: Ticks> Generator<'a, T, C> {
             self.frames.iter_mut().for_each(|frame| self.templates.stamp(frame, now));
             let before = self.frames.len();
             self.tx.tx_burst(&mut self.frames);
-            self.sent += (before - self.frames.len()) as u64;
+            if self.frames.len() < before {
+                self.sent += (before - self.frames.len()) as u64;
+                self.taken = now;
+            }
         }
     }
 
     /// Begins to count anew.
     fn count_from(&mut self, start: u64) {
         self.frames.clear();
-        (self.made, self.sent, self.start, self.end) = (0, 0, start, start);
+        (self.made, self.sent, self.start, self.end, self.taken) = (0, 0, start, start, start);
         (self.place, self.flow) = (0, 0);
         self.sequences.fill(0);
     }
@@ -141,9 +147,9 @@ impl<'a, T: FrameTx, C: Ticks> Generator<'a, T, C> {
         let (end, left) = match self.sending.length {
             Length::Seconds(seconds) => (self.start + ticks(self.clock, seconds), BURST as u64),
             Length::Frames(frames) => {
-                // Such a trial ends with its frames, unless the port takes none.
-                let needed = self.sending.fps.map_or(0.0, |fps| 2.0 * frames as f64 / fps);
-                (self.start + ticks(self.clock, needed + STUCK), frames - self.made)
+                // Such a trial ends with its frames, unless the port takes no more.
+                let apart = self.sending.fps.map_or(0.0, |fps| BURST as f64 / fps);
+                (self.taken + ticks(self.clock, apart + STUCK), frames - self.made)
             }
             Length::Nothing => (0, 0),
         };

@@ -16,13 +16,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Each look at the clock takes 20 ns, and nothing else takes any.
+/// Each look at the clock takes 20 ns, or some more, and nothing else takes any.
 #[derive(Default)]
-struct Virtual(AtomicU64);
+struct Virtual {
+    now: AtomicU64,
+    more: AtomicU64,
+}
 
 impl Ticks for Arc<Virtual> {
     fn now(&self) -> u64 {
-        self.0.fetch_add(20, Ordering::Relaxed)
+        self.now.fetch_add(20 + self.more.load(Ordering::Relaxed), Ordering::Relaxed)
     }
 
     fn per_second(&self) -> f64 {
@@ -41,13 +44,23 @@ struct Device {
     behaviour: Behaviour,
     /// Frames on their way, with the time at which they go on, in order of it.
     held: VecDeque<(u64, MemFrame)>,
+    /// After how many frames it takes none, and for how many nanoseconds.
+    stalls: Vec<(u64, u64)>,
+    taken: u64,
+    stalled_until: u64,
 }
 
 impl Device {
     fn turn(&mut self) {
         let mut frames = Burst::new();
-        self.rx.rx_burst(&mut frames);
         let now = self.clock.now();
+        if now >= self.stalled_until {
+            self.rx.rx_burst(&mut frames);
+        }
+        self.taken += frames.len() as u64;
+        if self.stalls.first().is_some_and(|(after, _)| self.taken >= *after) {
+            self.stalled_until = now + self.stalls.remove(0).1;
+        }
         let mut out = Vec::new();
         for mut frame in frames.drain(..) {
             (self.behaviour)(now, &mut frame, &mut out);
@@ -96,6 +109,9 @@ fn rig(shape: Shape, behaviours: Vec<Behaviour>) -> TestRig {
             clock: clock.clone(),
             behaviour,
             held: VecDeque::new(),
+            stalls: Vec::new(),
+            taken: 0,
+            stalled_until: 0,
         });
         txs.push(near.0);
         rxs.push(far.1);
@@ -277,6 +293,24 @@ fn a_burst_has_its_frames() {
     };
     assert_eq!((burst(200).sent, burst(200).lost()), (200, 0));
     assert!(burst(1000).lost() > 500);
+}
+
+/// A port that is slow, and may even take nothing for a while, ends no burst; one that takes no more does.
+#[test]
+fn a_burst_takes_its_time() {
+    let burst = |stalls: Vec<(u64, u64)>| {
+        let mut rig = rig(Shape::default(), vec![plain()]);
+        rig.executor.0.borrow_mut()[0].stalls = stalls;
+        rig.clock.more.store(20_000, Ordering::Relaxed);
+        let length = Length::Frames(3000);
+        rig.trial(&Spec { fps: None, length, ..SPEC }).unwrap().remove(0)
+    };
+    let second = 1_000_000_000;
+    let slow = burst(vec![(100, 6 * second), (1000, 6 * second), (2000, 6 * second)]);
+    assert_eq!((slow.sent, slow.lost()), (3000, 0));
+    assert!(slow.seconds > 17.0, "{}", slow.seconds);
+    let stuck = burst(vec![(1000, 60 * second)]);
+    assert!((1000..3000).contains(&stuck.sent) && (10.0..12.0).contains(&stuck.seconds), "{stuck:?}");
 }
 
 #[derive(Default)]
