@@ -191,7 +191,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
                 break;
             }
             let rows = self.at(Test::Loss, size, line_fps, share, 1)?;
-            lossless = if rows.iter().all(|row| row.passed) { lossless + 1 } else { 0 };
+            lossless = if rows.iter().all(|row| row.lost == 0) { lossless + 1 } else { 0 };
             self.keep(rows, true)?;
         }
         Ok(())

@@ -265,6 +265,15 @@ fn without_a_rate_it_is_what_the_generator_reaches() {
     assert!(stuck.unwrap_err().to_string().contains("--tx takes no frames of 64 octets"));
 }
 
+/// What may be lost is for a throughput; a test of loss goes on to where nothing is.
+#[test]
+fn loss_that_is_tolerated_is_loss() {
+    let tolerant = Plan { tolerance: 0.01, ..plan(&[Test::Loss]) };
+    let (seen, _) = run(&mut model(&[0.995], 2.0), &tolerant);
+    let lost: Vec<_> = seen.rows.iter().map(|row| row.lost > 0).collect();
+    assert_eq!(lost, [true, false, false]);
+}
+
 #[test]
 fn what_was_found_before_an_error_is_kept() {
     let mut seen = Seen { full: Some(3), ..Seen::default() };
