@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench")).args(arguments).output().unwrap()
@@ -112,4 +113,22 @@ fn a_report_has_what_json_has() {
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("index.html: is a file; name a directory") && refused.stdout.is_empty(), "{said}");
+}
+
+#[test]
+fn an_interrupted_run_shows_what_it_has() {
+    let home = tempfile::tempdir().unwrap();
+    let report = home.path().to_str().unwrap();
+    let line = ["gcm", "--octets", "48,76", "--suite", "gcm-aes-128", "--slices", "3000", "--report", report];
+    let mut started = Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench"));
+    let mut started = started.args(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(started.try_wait().unwrap().is_none());
+    let id = started.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let ended = started.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
+    assert!(text(&ended.stderr).contains("interrupted"), "{}", text(&ended.stderr));
+    let page = std::fs::read_to_string(home.path().join("index.html")).unwrap();
+    assert!(page.contains("AES-GCM, frame by frame") && page.contains("Time stamp counter"), "{page}");
 }

@@ -8,6 +8,7 @@ use super::port_limit::{Costs, LimitSlices, Registers};
 use crate::clock::{Clock, median};
 use anyhow::{Context, Result, bail};
 use gcm::limit::PortLoops;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Length of a slice, in nanoseconds.
 const SLICE: f64 = 1e6;
@@ -23,7 +24,14 @@ pub(crate) struct Method<'a> {
     pub(crate) slices: usize,
     /// Frames in a burst.
     pub(crate) burst: usize,
+    /// Whether somebody asked for the end.
+    pub(crate) stop: &'a AtomicBool,
 }
+
+/// Somebody asked for the end.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
 
 /// What came out for a case.
 pub(crate) struct Measured {
@@ -46,10 +54,14 @@ struct Entrant {
 }
 
 impl Method<'_> {
+    fn go_on(&self) -> Result<(), Interrupted> {
+        if self.stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    }
+
     /// Measures one case.
     ///
     /// # Errors
-    /// A contender's work is wrong.
+    /// A contender's work is wrong; [`Interrupted`].
     pub(crate) fn measure(&self, case: &Case) -> Result<Measured> {
         let keys = keys(case.suite.key_len(), case.keys, 0);
         let mut pool = Pool::new(case, self.burst);
@@ -79,6 +91,7 @@ impl Method<'_> {
                 _ => (0..entrants.len()).rev().collect(),
             };
             for i in order {
+                self.go_on()?;
                 let ns = self.slice(case, &mut entrants[i], &mut frames, &reference)?;
                 if round > 0 {
                     entrants[i].slices.push(ns);
@@ -135,11 +148,15 @@ impl Method<'_> {
     }
 
     /// Nanoseconds that setting up a key takes each contender.
-    pub(crate) fn key_setup(&self, suite: super::case::Suite) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub(crate) fn key_setup(&self, suite: super::case::Suite) -> Result<Vec<f64>, Interrupted> {
         let mut slices = vec![Vec::new(); self.kinds.len()];
         let mut seed = 0;
         for round in 0..=self.slices {
             for (kind, slices) in self.kinds.iter().zip(&mut slices) {
+                self.go_on()?;
                 let (mut ticks, mut count) = (0, 0);
                 while self.clock.ns(ticks as f64) < SLICE {
                     seed += 1;
@@ -152,7 +169,7 @@ impl Method<'_> {
                 }
             }
         }
-        slices.into_iter().map(median).collect()
+        Ok(slices.into_iter().map(median).collect())
     }
 }
 

@@ -17,12 +17,13 @@ use crate::BadUsage;
 use crate::clock::Clock;
 use crate::console::{Progress, json_lines, print, say};
 use crate::cores::pin;
+use crate::interrupt;
 use crate::report::{Destination, Facts};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use case::Filter;
 use contender::{Chosen, Kind};
 use gcm::limit::PortLoops;
-use measure::Method;
+use measure::{Interrupted, Method};
 use page::Results;
 use std::path::PathBuf;
 
@@ -49,7 +50,8 @@ pub(crate) struct Options {
 /// Measures, prints, and writes a page where one is wanted.
 ///
 /// # Errors
-/// [`BadUsage`]; work of a contender that is wrong; what the system says.
+/// [`BadUsage`]; work of a contender that is wrong; what the system says; an interruption, after what was found by then is
+/// shown.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let Options { suite, direction, mode, .. } = *options;
     let filter = Filter { suite, direction, mode, sizes: &options.sizes };
@@ -66,20 +68,48 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let report = options.report.as_deref().map(Destination::new).transpose()?;
     // The load of before, and the cores that there are without staying on one.
     let report = report.map(|destination| (destination, Facts::new()));
+    let stop = interrupt::listen()?;
     let core = pin(options.core)?;
     let clock = Clock::new();
     let heading = heading(options, core, &clock, loops, &kinds);
-    let method = Method { kinds: &kinds, loops, clock: &clock, slices: options.slices, burst: options.burst };
-    let progress = Progress::new(cases.len());
-    let mut all = Results::default();
+    let Options { slices, burst, .. } = *options;
+    let method = Method { kinds: &kinds, loops, clock: &clock, slices, burst, stop: &stop };
     if !options.json {
         print(&format!("{heading}\n"))?;
     }
+    let mut found = Results::default();
+    let outcome = all(options, &filter, &method, limit, &mut found);
+    if let Some((destination, facts)) = report {
+        let path = page::of(&found, &heading, facts)?.write(&destination)?;
+        say(&format!("report: {}", path.display()));
+    }
+    match outcome {
+        Err(e) if e.is::<Interrupted>() => bail!("interrupted; what is shown was finished before"),
+        other => other,
+    }
+}
+
+/// All cases, one after another; what was found before an error is kept, and shown.
+fn all(
+    options: &Options,
+    filter: &Filter<'_>,
+    method: &Method<'_>,
+    limit: bool,
+    found: &mut Results,
+) -> Result<()> {
+    let cases = filter.cases();
+    let progress = Progress::new(cases.len());
     for cases in cases.chunk_by(|a, b| (a.suite, a.direction) == (b.suite, b.direction)) {
-        let mut measured = Vec::new();
+        let (mut measured, mut outcome) = (Vec::new(), Ok(()));
         for case in cases {
             progress.at(case);
-            let rows = report::rows(case, &kinds, &method.measure(case)?, &clock, limit);
+            let rows = match method.measure(case) {
+                Ok(numbers) => report::rows(case, method.kinds, &numbers, method.clock, limit),
+                Err(e) => {
+                    outcome = Err(e);
+                    break;
+                }
+            };
             if options.json {
                 progress.clear();
                 print(&json_lines(&rows)?)?;
@@ -87,25 +117,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             measured.push((*case, rows));
         }
         progress.clear();
-        if !options.json {
+        if !options.json && !measured.is_empty() {
             let (suite, direction) = (cases[0].suite.name(), cases[0].direction.name());
             print(&format!("\n{suite}, {direction}\n{}\n", report::table(&measured)))?;
         }
-        all.cases.extend(measured);
+        found.cases.extend(measured);
+        outcome?;
     }
     for suite in filter.suites() {
-        let rows = report::key_setup_rows(suite, &kinds, &method.key_setup(suite));
+        let rows = report::key_setup_rows(suite, method.kinds, &method.key_setup(suite)?);
         if options.json {
             print(&json_lines(&rows)?)?;
         } else {
             let table = report::key_setup_table(&rows);
             print(&format!("\n{}, setting up a key\n{table}\n", suite.name()))?;
         }
-        all.keys.push((suite, rows));
-    }
-    if let Some((destination, facts)) = report {
-        let path = page::of(&all, &heading, facts)?.write(&destination)?;
-        say(&format!("report: {}", path.display()));
+        found.keys.push((suite, rows));
     }
     Ok(())
 }

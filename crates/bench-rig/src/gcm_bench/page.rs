@@ -53,7 +53,9 @@ pub(super) fn of(results: &Results, heading: &str, facts: Facts) -> serde_json::
             page = page.results(&json_lines(rows)?);
         }
     }
-    page = page.heading("Setting up a key").plot(key_setup(&results.keys));
+    if !results.keys.is_empty() {
+        page = page.heading("Setting up a key").plot(key_setup(&results.keys));
+    }
     for (suite, rows) in &results.keys {
         page = page.table(Table::of(suite.name(), &KEY_SETUP_COLUMNS, report::key_setup_lines(rows)));
         page = page.results(&json_lines(rows)?);

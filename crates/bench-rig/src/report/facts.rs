@@ -2,6 +2,7 @@
 //!
 //! Nothing is guessed: what the system does not say is left out, or "not known" where its absence would mislead.
 
+use crate::clock::Clock;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
@@ -26,7 +27,11 @@ impl Facts {
             Ok(backend) => backend.name().to_owned(),
             Err(e) => e.to_string(),
         };
-        facts.with("AES-GCM back end", gcm).of_machine(Path::new("/"))
+        let clock = Clock::new().cycles(1.0).map(|ghz| format!("{ghz:.3} GHz"));
+        facts
+            .with("AES-GCM back end", gcm)
+            .or_left_out("Time stamp counter", clock)
+            .of_machine(Path::new("/"))
     }
 
     /// One more.
@@ -54,6 +59,7 @@ impl Facts {
     fn of_machine(self, root: &Path) -> Self {
         let system = System(root);
         self.or_not_known("CPU", system.cpu())
+            .or_left_out("Clock at most", system.clock())
             .or_left_out("Virtual machine", system.has_hypervisor().then_some("yes"))
             .or_left_out("Cores", system.cores())
             .or_left_out("Isolated cores", system.text("sys/devices/system/cpu/isolated"))
@@ -97,6 +103,12 @@ impl System<'_> {
 
     fn cpu(&self) -> Option<String> {
         self.values("proc/cpuinfo").remove("model name").filter(|name| !name.is_empty())
+    }
+
+    /// Where the system sets it.
+    fn clock(&self) -> Option<String> {
+        let khz: f64 = self.text("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")?.parse().ok()?;
+        Some(format!("{:.3} GHz", khz / 1e6))
     }
 
     fn has_hypervisor(&self) -> bool {
