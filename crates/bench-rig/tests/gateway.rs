@@ -145,7 +145,7 @@ fn an_interrupted_run_ends_at_once_and_says_so() {
             eprintln!("SKIPPED: with one core there is no --duplex to interrupt");
             continue;
         }
-        interrupted(&format!("{mode} --octets 64 --slices 100000"));
+        interrupted(&format!("{mode} --octets 64 --slices 10000"));
     }
 }
 
@@ -216,6 +216,6 @@ mod replayed {
 
     #[test]
     fn an_interrupted_replay_ends_at_once_too() {
-        interrupted("--ports replay --no-huge --memory 128 --octets 64 --slices 100000");
+        interrupted("--ports replay --no-huge --memory 128 --octets 64 --slices 10000");
     }
 }

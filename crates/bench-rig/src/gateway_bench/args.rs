@@ -10,6 +10,8 @@ use wire::CipherSuite;
 
 /// Slices of each that count, and with `--quick`.
 const SLICES: (u32, u32) = (30, 5);
+/// Slices at most: 32-bit packet numbers last for them, of whatever length, at 60 million frames a second.
+const MOST_SLICES: u32 = 10_000;
 
 /// Where frames come from and go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,7 +45,7 @@ pub(crate) struct GatewayArgs {
     duplex: bool,
     /// Slices for each path of each case, of 1 ms, or of 5 ms with --ports replay, 10 with --latency, 3 with --duplex
     /// [default: 30, or 5 with --quick]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SLICES)))]
     slices: Option<u32>,
     /// Few slices: seconds, and rough
     #[arg(long)]

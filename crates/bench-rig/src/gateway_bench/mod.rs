@@ -23,7 +23,7 @@ use crate::console::{Progress, json_lines, print, say};
 use crate::interrupt;
 use crate::ports::PortArgs;
 use crate::report::{Destination, Facts, Page, Plot, command_line};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use case::Case;
 use report::Shown;
 use serde::Serialize;
@@ -128,23 +128,36 @@ fn drive<B: Bench>(
 ) -> Result<()> {
     let progress = Progress::new(options.suites.len() * options.sizes.len());
     let heading = bench.heading();
-    bench.remarks().iter().for_each(|line| say(line));
+    let mut remarks = Vec::new();
+    let mut say_all = |lines: Vec<String>| {
+        lines.iter().for_each(|line| say(line));
+        remarks.extend(lines);
+    };
+    say_all(bench.remarks());
     if !options.json {
         print(&format!("{heading}\n"))?;
     }
     let mut suites = Vec::new();
-    let mut interrupted = false;
+    // What was found before an error is kept, and shown.
+    let mut outcome = Ok(());
     for suite in &options.suites {
         let mut measured = Vec::new();
         for size in &options.sizes {
             let case = Case { suite: *suite, size: *size };
             progress.at(&case);
-            let rows = if stop.asked() { None } else { bench.measure(&case)? };
+            let rows = if stop.asked() { Ok(None) } else { bench.measure(&case) };
             progress.clear();
-            bench.remarks().iter().for_each(|line| say(line));
-            let Some(rows) = rows else {
-                interrupted = true;
-                break;
+            say_all(bench.remarks());
+            let rows = match rows {
+                Ok(Some(rows)) => rows,
+                Ok(None) => {
+                    outcome = Err(anyhow!("interrupted; what is printed was finished before"));
+                    break;
+                }
+                Err(e) => {
+                    outcome = Err(e);
+                    break;
+                }
             };
             if options.json {
                 print(&json_lines(&rows)?)?;
@@ -155,18 +168,15 @@ fn drive<B: Bench>(
             print(&format!("\n{suite}\n{}\n", bench.shown(&measured).drawn()))?;
         }
         suites.push((*suite, measured));
-        if interrupted {
+        if outcome.is_err() {
             break;
         }
     }
     if let Some((destination, facts)) = report {
-        let path = page(&bench, &suites, &heading, facts)?.write(&destination)?;
+        let path = page(&bench, &suites, &heading, &remarks, facts)?.write(&destination)?;
         say(&format!("report: {}", path.display()));
     }
-    if interrupted {
-        bail!("interrupted; what is printed was finished before");
-    }
-    Ok(())
+    outcome
 }
 
 type Cases<R> = Vec<(Case, Vec<R>)>;
@@ -175,9 +185,11 @@ fn page<B: Bench>(
     bench: &B,
     suites: &[(CipherSuite, Cases<B::Row>)],
     heading: &str,
+    remarks: &[String],
     facts: Facts,
 ) -> serde_json::Result<Page> {
     let mut page = Page::new(B::TITLE, &command_line(), facts).text(&format!("{heading}.")).text(B::ABOUT);
+    page = page.remarks(remarks);
     for (suite, cases) in suites.iter().filter(|(_, cases)| !cases.is_empty()) {
         let title = suite.to_string();
         page = page.heading(&title);

@@ -89,6 +89,12 @@ impl Page {
         self.with(Block::Text(text.to_owned()))
     }
 
+    /// What is to be said of the numbers, a paragraph each.
+    #[must_use]
+    pub(crate) fn remarks(self, lines: &[String]) -> Self {
+        lines.iter().fold(self, |page, line| page.text(&format!("Note: {line}.")))
+    }
+
     /// A table.
     #[must_use]
     pub(crate) fn table(self, table: Table) -> Self {

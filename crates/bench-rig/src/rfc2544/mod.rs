@@ -106,16 +106,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.json {
         print(&tables::tables(&trials))?;
     }
-    for watch in &watches {
-        if let missed @ 1.. = watch.missed() {
+    let missed = |watch: &PortWatch| match watch.missed() {
+        0 => None,
+        missed => {
             let device = watch.device();
-            say(&format!(
+            Some(format!(
                 "{device}: {missed} frames came faster than this rig received them, and count as lost"
-            ));
+            ))
         }
-    }
+    };
+    let remarks: Vec<_> = watches.iter().filter_map(missed).collect();
+    remarks.iter().for_each(|line| say(line));
     if let Some((destination, facts)) = report {
-        let path = page::of(&trials, &plan.latency_shares, &heading, facts)?.write(&destination)?;
+        let page = page::of(&trials, &plan.latency_shares, &heading, facts)?.remarks(&remarks);
+        let path = page.write(&destination)?;
         say(&format!("report: {}", path.display()));
     }
     match outcome {

@@ -57,12 +57,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let report = options.report.as_deref().map(Destination::new).transpose()?;
     let report = report.map(|destination| (destination, Facts::new()));
     let stop = listen()?;
-    if cores.len() == 1 {
-        say("one core: nothing but run to completion can be measured, without crypto workers");
-    }
-    if let Some(line) = places::shared(&cores, Path::new("/")) {
-        say(&line);
-    }
+    let alone = "one core: nothing but run to completion can be measured, without crypto workers";
+    let alone = (cores.len() == 1).then(|| alone.to_owned());
+    let remarks: Vec<_> = alone.into_iter().chain(places::shared(&cores, Path::new("/"))).collect();
+    remarks.iter().for_each(|line| say(line));
     let clock = Arc::new(Clock::new());
     let heading = heading(&cores, owners, options.slices);
     if !options.json {
@@ -72,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut found = Vec::new();
     let outcome = all(options, &method, &mut found);
     if let Some((destination, facts)) = report {
-        let path = page::of(&found, &heading, facts)?.write(&destination)?;
+        let path = page::of(&found, &heading, facts)?.remarks(&remarks).write(&destination)?;
         say(&format!("report: {}", path.display()));
     }
     match outcome {
