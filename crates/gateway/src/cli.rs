@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::WorkerGuard;
 use wire::CipherSuite;
 
 /// MACsec (IEEE 802.1AE) gateway: plain Ethernet on one port, MACsec on the other.
@@ -150,7 +151,13 @@ struct DemoArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     keep_keys_out_of_cores();
-    match prepare_log(&cli.log).and_then(|()| execute(cli.command)) {
+    let outcome = prepare_log(&cli.log).and_then(|log| {
+        let outcome = execute(cli.command);
+        // Before the last words come those that are still on their way.
+        drop(log);
+        outcome
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             // Not eprintln: when nobody reads standard error any more, it panics.
@@ -169,18 +176,21 @@ fn keep_keys_out_of_cores() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-fn prepare_log(level: &str) -> Result<()> {
+/// The log goes out by a thread of its own: whoever reads it, or the disk that it is on, may keep that waiting, and never
+/// the control core, whose stations do not wait. What is handed out sees to the end of it.
+fn prepare_log(level: &str) -> Result<WorkerGuard> {
     let level: LevelFilter = level.parse().map_err(|_| {
         BadUsage(format!("--log {level:?}: no such level; write error, warn, info, debug or trace"))
     })?;
+    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .log_internal_errors(false)
         .init();
-    Ok(())
+    Ok(guard)
 }
 
 fn execute(command: CliCommand) -> Result<()> {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use control::{Ask, ControlSocket, Request, SocketError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -55,13 +56,15 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("starting the control core")?;
-    let alive = runtime.block_on(drive(&mut gateway, &signals, socket.as_ref(), counters.as_deref()));
+    let mut reports = Reports { path: counters.clone(), wanted: false, writing: None };
+    let alive = runtime.block_on(drive(&mut gateway, &signals, socket.as_ref(), &mut reports));
     drop(socket);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     for (link, summary) in gateway.summaries() {
         tracing::info!(link, "stopping: {summary}");
     }
     let (rows, well, outcome) = gateway.stop();
+    reports.end();
     if let Some(path) = &counters {
         write_rows(path, &rows).with_context(|| format!("writing counters to {}", path.display()))?;
     }
@@ -77,7 +80,7 @@ async fn drive(
     gateway: &mut Gateway,
     signals: &Signals,
     socket: Option<&ControlSocket>,
-    counters: Option<&Path>,
+    reports: &mut Reports,
 ) -> bool {
     let (requests, mut asked) = mpsc::channel(16);
     let serve = async {
@@ -102,9 +105,7 @@ async fn drive(
                 if signals.take_reload() {
                     tracing::warn!("SIGHUP: reloading comes in a later release; restart to take a new configuration");
                 }
-                if signals.take_report() {
-                    report(gateway, counters);
-                }
+                reports.look(gateway, signals.take_report());
             }
             Some(request) = asked.recv() => answer(gateway, request),
             () = &mut serve => {}
@@ -139,13 +140,41 @@ fn control_socket(config: &config::Config) -> Result<Option<ControlSocket>> {
     }
 }
 
-fn report(gateway: &Gateway, counters: Option<&Path>) {
-    for (link, summary) in gateway.summaries() {
-        tracing::info!(link, "{summary}");
+/// The counters that SIGUSR1 asks for.
+struct Reports {
+    path: Option<PathBuf>,
+    /// Somebody asked while the file of before was still being written.
+    wanted: bool,
+    writing: Option<JoinHandle<()>>,
+}
+
+impl Reports {
+    /// One where it is `asked` for. The file is written by another thread: a disk may take longer than stations wait.
+    fn look(&mut self, gateway: &Gateway, asked: bool) {
+        if asked {
+            for (link, summary) in gateway.summaries() {
+                tracing::info!(link, "{summary}");
+            }
+        }
+        self.wanted |= asked;
+        if self.wanted && self.writing.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.wanted = false;
+            self.writing = self.path.clone().map(|path| {
+                let rows = gateway.rows();
+                std::thread::spawn(move || {
+                    if let Err(e) = write_rows(&path, &rows) {
+                        tracing::error!("writing counters to {}: {e}", path.display());
+                    }
+                })
+            });
+        }
     }
-    if let Some(path) = counters
-        && let Err(e) = write_rows(path, &gateway.rows())
-    {
-        tracing::error!("writing counters to {}: {e}", path.display());
+
+    /// Waits for the last, which another one is to replace.
+    fn end(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            // It does not panic.
+            let _ = writing.join();
+        }
     }
 }

@@ -3,7 +3,9 @@
 use crate::support::{BASE, Dir, PROGRAM, Running, counter, rows};
 use rustix::process::Signal;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// What an end may take.
@@ -18,7 +20,7 @@ fn sigterm_and_sigint_end_it_at_once_with_its_counters_written() {
         let mut times = Vec::new();
         while times.len() < 3 && !times.iter().any(|t| *t < SOON) {
             let running = dir.start(&["--counters", "counters.json"]);
-            assert!(running.stderr().contains("\nREADY trial\n"), "{}", running.stderr());
+            assert!(running.stderr().lines().any(|line| line == "READY trial"), "{}", running.stderr());
             wait_for_frames(&dir, &running, 1000);
             fs::remove_file(dir.path("counters.json")).unwrap();
             let asked = Instant::now();
@@ -92,6 +94,37 @@ fn nobody_reading_its_messages_is_no_reason_to_panic() {
         Running::start(dir.command("sh", &["-c", &script, PROGRAM])).end();
         assert_eq!(fs::read_to_string(dir.path("status")).unwrap(), "0\n", "{redirection}");
     }
+}
+
+/// Nor is one who has the log and does not read it, which is what a disk in trouble is like.
+#[test]
+fn a_log_that_nobody_takes_keeps_nothing_waiting() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    let mut running = dir.program(&["run", "gateway.toml"]).stderr(Stdio::piped()).spawn().unwrap();
+    let asked =
+        || Running::start(dir.command("timeout", &["9", PROGRAM, "status", "--socket", "socket"])).end();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while asked().status.code() != Some(0) {
+        assert!(Instant::now() < deadline, "{:#?}", asked());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // More lines than a pipe has room for.
+    let id = rustix::process::Pid::from_child(&running);
+    for _ in 0..1000 {
+        rustix::process::kill_process(id, Signal::USR1).unwrap();
+        std::thread::sleep(Duration::from_millis(6));
+    }
+    asked().assert(0, &[]);
+    rustix::process::kill_process(id, Signal::TERM).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while running.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut said = String::new();
+    running.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.len() > 65_000, "a pipe takes more than {} octets", said.len());
 }
 
 /// Asks for counters until at least `least` frames were sent, and says how many.
