@@ -159,13 +159,15 @@ impl Reports {
         self.wanted |= asked;
         if self.wanted && self.writing.as_ref().is_none_or(JoinHandle::is_finished) {
             self.wanted = false;
-            self.writing = self.path.clone().map(|path| {
-                let rows = gateway.rows();
-                std::thread::spawn(move || {
-                    if let Err(e) = write_rows(&path, &rows) {
-                        tracing::error!("writing counters to {}: {e}", path.display());
+            self.writing = self.path.as_ref().and_then(|path| {
+                let (to, rows) = (path.clone(), gateway.rows());
+                let write = move || {
+                    if let Err(e) = write_rows(&to, &rows) {
+                        tracing::error!("writing counters to {}: {e}", to.display());
                     }
-                })
+                };
+                let begun = std::thread::Builder::new().name("counters".to_owned()).spawn(write);
+                begun.inspect_err(|e| tracing::error!("writing counters to {}: {e}", path.display())).ok()
             });
         }
     }
