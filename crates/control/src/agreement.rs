@@ -17,15 +17,19 @@ const FRAMES_A_POLL: usize = 64;
 /// Keys that this process remembers to have transmitted with, the latest. Each key server's are numbered, and refused by
 /// the KaY when they come again; this is what remains when the KaY is wrong.
 const REMEMBERED: usize = 4096;
+/// A store that takes longer to answer is spoken of.
+const SLOW_STORE: Duration = Duration::from_secs(2);
 
 /// Remembers over restarts which keys were transmitted with. Under such a key, packet numbers must not begin anew.
+///
+/// It may take long, as disks do at times, and nobody waits for it: it is asked, and asked again only once it has answered.
 pub trait KeyStore: Send {
-    /// Notes that a key, with its part of nonces, is about to be used. Says whether it is new; whatever cannot be noted
-    /// is not to be used.
-    ///
-    /// # Errors
-    /// Why it cannot be noted.
-    fn take(&mut self, id: KeyId) -> Result<bool, String>;
+    /// Has it noted that a key, with its part of nonces, is about to be used.
+    fn ask(&mut self, id: KeyId);
+
+    /// Once that is noted for good, whether the key is new; or why it cannot be noted, so that it is not to be used. None as
+    /// long as there is no answer, or no question.
+    fn answer(&mut self) -> Option<Result<bool, String>>;
 }
 
 /// What a link's key agreement is told.
@@ -39,6 +43,16 @@ pub struct Settings {
     pub protect: TaskAddress,
     /// The task that verifies.
     pub verify: TaskAddress,
+}
+
+/// A key of another key server, of which it is to be known whether it is new.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    key: KeyIdentifier,
+    id: KeyId,
+    since: Instant,
+    /// That it takes long was said.
+    told: bool,
 }
 
 /// Key agreement of one link.
@@ -56,6 +70,9 @@ pub struct Agreement {
     gone: Vec<(&'static str, u64)>,
     confirms: VecDeque<(u64, Mark)>,
     used: VecDeque<KeyId>,
+    /// What the store has been asked about, and what it is to be asked about next.
+    claim: Option<Claim>,
+    next_claim: Option<Claim>,
     story: Story,
     heard: bool,
     silence_told: bool,
@@ -98,6 +115,8 @@ impl Agreement {
             gone: Vec::new(),
             confirms: VecDeque::new(),
             used: VecDeque::new(),
+            claim: None,
+            next_claim: None,
             story,
             heard: false,
             silence_told: false,
@@ -123,6 +142,7 @@ impl Agreement {
             self.kay.handle_done(self.time(now), number);
             self.drain(now, workers);
         }
+        self.mind_claims(now);
         for an in An::ALL {
             self.tell_next_pn(now, an);
         }
@@ -338,6 +358,7 @@ impl Agreement {
                     workers.send(verify, Command::RemoveRxSa { sci, an });
                 }
             }
+            Action::Claim(key) => self.claim(now, &key),
             Action::InstallTxSa(key) => {
                 let known = self.sas.tx[key.an.index()].as_ref().and_then(|sa| sa.key);
                 if known != Some(key.identifier) {
@@ -384,14 +405,7 @@ impl Agreement {
     }
 
     fn install_tx(&mut self, now: Instant, workers: &mut Workers, key: &Key) {
-        let sci = self.settings.kay.sci;
-        let params = params(key, sci);
-        // Whatever SSCI it has under it: a key server that hands a SAK out again may list its stations otherwise, and under
-        // the SSCI that this one has now another had the same nonces.
-        if let Err(why) = self.note(now, key.identifier, key.sak.id(&sci.to_bytes())) {
-            let time = self.time(now);
-            return self.kay.handle_refused(time, key.identifier, why);
-        }
+        let params = params(key, self.settings.kay.sci);
         // Numbers are not reserved as those of static keys are: no later life has this key.
         let sa = match TxSa::new(&params, u64::MAX) {
             Ok(sa) => sa,
@@ -410,28 +424,67 @@ impl Agreement {
         workers.send(self.settings.protect, Command::InstallTxSa { an: key.an, sa: Box::new(sa) });
     }
 
-    /// Notes that this side is about to transmit under a key, which it must never have done before, in this life or an
-    /// earlier one.
-    fn note(&mut self, now: Instant, key: KeyIdentifier, id: KeyId) -> Result<(), Refused> {
+    /// This side is about to transmit under a key, which it must never have done before, in this life or an earlier one.
+    fn claim(&mut self, now: Instant, key: &Key) {
+        // Whatever SSCI it has under it: a key server that hands a SAK out again may list its stations otherwise, and under
+        // the SSCI that this one has now another had the same nonces.
+        let id = key.sak.id(&self.settings.kay.sci.to_bytes());
+        let claim = Claim { key: key.identifier, id, since: now, told: false };
         if self.used.contains(&id) {
-            return Err(Refused::UsedBefore);
+            self.settle(now, claim, Err(Refused::UsedBefore));
+        } else if claim.key.mi == self.kay.status(Duration::ZERO).mi {
+            // What this side made itself was drawn at random a moment ago.
+            self.settle(now, claim, Ok(()));
+        } else {
+            // Of those that wait the KaY wants only the last.
+            self.next_claim = Some(claim);
+            self.mind_claims(now);
         }
-        // What this side made itself was drawn at random a moment ago.
-        if key.mi != self.kay.status(Duration::ZERO).mi {
-            match self.store.take(id) {
-                Ok(true) => {}
-                Ok(false) => return Err(Refused::UsedBefore),
-                Err(e) => {
+    }
+
+    /// Takes the store's answer, and asks it what is next.
+    fn mind_claims(&mut self, now: Instant) {
+        if let Some(mut claim) = self.claim {
+            let answer = match self.store.answer() {
+                Some(Ok(true)) => Ok(()),
+                Some(Ok(false)) => Err(Refused::UsedBefore),
+                Some(Err(e)) => {
                     self.story.error(now, e);
-                    return Err(Refused::NotNoted);
+                    Err(Refused::NotNoted)
                 }
-            }
+                None => {
+                    if !claim.told && now.saturating_duration_since(claim.since) > SLOW_STORE {
+                        claim.told = true;
+                        let text = format!(
+                            "SAK {} waits: for {} s its use could not be noted in the state directory; does the disk answer?",
+                            claim.key.kn,
+                            SLOW_STORE.as_secs()
+                        );
+                        self.story.warning(now, text);
+                    }
+                    return self.claim = Some(claim);
+                }
+            };
+            self.claim = None;
+            self.settle(now, claim, answer);
+        }
+        if let Some(next) = self.next_claim.take() {
+            self.store.ask(next.id);
+            self.claim = Some(next);
+        }
+    }
+
+    /// Tells the KaY whether a key is this station's to use.
+    fn settle(&mut self, now: Instant, claim: Claim, answer: Result<(), Refused>) {
+        let time = self.time(now);
+        if let Err(why) = answer {
+            return self.kay.handle_refused(time, claim.key, why);
         }
         if self.used.len() == REMEMBERED {
             self.used.pop_front();
         }
-        self.used.push_back(id);
-        Ok(())
+        self.used.push_back(claim.id);
+        self.kay.handle_claimed(time, claim.key);
     }
 }
 

@@ -20,10 +20,13 @@ const MAX_PEERS: usize = 256;
 /// A KaY, and what came out of it.
 struct Station {
     kay: Kay,
+    claimed: HashSet<KeyIdentifier>,
     used: HashSet<KeyIdentifier>,
     /// The last frame that it sent.
     said: Vec<u8>,
     confirm: u64,
+    /// What it is to know of whether it used it before.
+    claim: Option<KeyIdentifier>,
 }
 
 impl Station {
@@ -45,9 +48,11 @@ impl Station {
         });
         Station {
             kay: Kay::new(config, random, Time::ZERO),
+            claimed: HashSet::new(),
             used: HashSet::new(),
             said: Vec::new(),
             confirm: 0,
+            claim: None,
         }
     }
 
@@ -60,7 +65,9 @@ impl Station {
             if let Some(action) = self.kay.poll_action() {
                 match action {
                     Action::Confirm(number) => self.confirm = number,
+                    Action::Claim(key) => self.claim = Some(key.identifier),
                     Action::InstallTxSa(key) => {
+                        assert!(self.claimed.remove(&key.identifier), "{} without a claim", key.identifier);
                         assert!(self.used.insert(key.identifier), "{} again", key.identifier);
                         let sscis: HashSet<_> = key.sscis.iter().map(|(_, ssci)| ssci.0).collect();
                         assert_eq!(sscis.len(), key.sscis.len(), "an SSCI for each station");
@@ -119,6 +126,11 @@ fuzz_target!(|octets: &[u8]| {
             }
             5 => {
                 for station in [&mut one, &mut other] {
+                    if let Some(key) = station.claim.take() {
+                        station.claimed.insert(key);
+                        station.kay.handle_claimed(now, key);
+                        station.drain(now);
+                    }
                     station.kay.handle_done(now, station.confirm);
                     station.drain(now);
                 }
@@ -134,6 +146,7 @@ fuzz_target!(|octets: &[u8]| {
             }
             8 => {
                 let newest = one.kay.status(now).sas.first().map(|sa| sa.key);
+                let newest = one.claim.take().or(newest);
                 newest.into_iter().for_each(|key| one.kay.handle_refused(now, key, Refused::UsedBefore));
                 one.drain(now);
             }

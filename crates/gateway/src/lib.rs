@@ -21,6 +21,7 @@ mod ports;
 mod report;
 #[cfg(feature = "dpdk")]
 pub mod run;
+mod scribe;
 #[cfg(feature = "dpdk")]
 mod signals;
 mod state;

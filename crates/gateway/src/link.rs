@@ -371,7 +371,7 @@ fn key_receive(
 }
 
 impl StaticKeys {
-    /// Reserves packet numbers ahead of use, and remembers those received.
+    /// Has packet numbers reserved ahead of use, and those received remembered.
     fn maintain(&mut self, link: &str, now: Instant) {
         for (progress, memory) in &mut self.memories {
             if let Err(e) = memory.maintain(progress, now) {
@@ -396,8 +396,8 @@ impl StaticKeys {
             Some(Sending { gate, reservation, .. }) => reservation.finish(&gate),
             None => Ok(()),
         };
-        for (progress, mut memory) in self.memories {
-            outcome = outcome.and(memory.store(&progress));
+        for (progress, memory) in self.memories {
+            outcome = outcome.and(memory.finish(&progress));
         }
         outcome
     }

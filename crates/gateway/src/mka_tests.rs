@@ -198,6 +198,56 @@ fn another_cak_or_ckn_is_said_and_nothing_passes() {
     }
 }
 
+/// A disk that does not answer keeps one side from noting the next SAK: both go on under the one before, for longer than
+/// stations wait for each other, and nothing is received under the next. Then it answers, and they go over.
+#[test]
+fn a_disk_that_does_not_answer_holds_up_the_next_key_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let configs = [1, 2].map(|n| configuration(dir.path(), n, CAK, "", ""));
+    let millis = mka::Time::from_millis;
+    let times = mka::Times {
+        hello: millis(200),
+        life: millis(600),
+        transmit_delay: millis(600),
+        retire: millis(300),
+        ..mka::Times::default()
+    };
+    let mut pair = Pair::start([&configs[0], &configs[1]], times);
+    pair.until(Duration::from_secs(10), Pair::are_secured).expect("they agree");
+    let noted = dir.path().join("state-2/l.used");
+    let before = std::fs::read_to_string(&noted).unwrap();
+    assert_eq!(before.lines().count(), 2, "{before}");
+    // A pipe in place of the file: who reads it waits until somebody writes.
+    std::fs::remove_file(&noted).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &noted, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let an = |status: &LinkStatus| status.tx_sas.iter().find(|sa| sa.in_use).unwrap().an;
+    let first = an(&pair.status(0));
+    pair.gateways[0].as_mut().unwrap().rekey(Instant::now(), None).unwrap();
+    // The key server goes over without the other one in time, as the transmit delay has it; that one hears, and is heard.
+    pair.until(Duration::from_millis(500), |_| false);
+    let frames: Vec<_> = (0..100).map(frame).collect();
+    for from in [0, 1] {
+        assert_eq!(pair.carry(from, &frames), frames);
+    }
+    pair.until(Duration::from_millis(2500), |_| false);
+    let status = pair.status(1);
+    assert!(status.peers[0].live && status.peers[0].age_ms < 500, "{status:?}");
+    assert!(pair.status(0).peers[0].live);
+    assert_eq!((an(&status), status.rekeys), (first, 1));
+    assert!(status.rx_sas.iter().all(|sa| sa.an == first), "{status:?}");
+    let error = status.last_error.unwrap().text;
+    assert!(error.contains("SAK 2 waits") && error.contains("state directory"), "{error}");
+    std::fs::write(&noted, before).unwrap();
+    let both = |pair: &Pair| [0, 1].iter().all(|i| an(&pair.status(*i)) != first);
+    pair.until(Duration::from_secs(5), both).expect("they go over");
+    for from in [0, 1] {
+        assert_eq!(pair.carry(from, &frames), frames);
+    }
+    let after = std::fs::read_to_string(&noted).unwrap();
+    assert_eq!(after.lines().count(), 3, "{after}");
+    pair.stop();
+}
+
 /// More comes than the line takes, all the time, in both directions: key agreement goes on.
 #[test]
 fn a_saturated_link_keeps_its_key() {

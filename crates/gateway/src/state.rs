@@ -8,6 +8,7 @@
 //! What was received is remembered too, so that a restart neither accepts recorded frames again nor loses the
 //! high half of an XPN. That may lag behind: a number too low costs at most what the lag was.
 
+use crate::scribe::{Promise, Scribe};
 use control::KeyStore;
 use keys::{KeyId, Sak, Salt};
 use secy::{PnGate, RxProgress, Xpn, last_pn};
@@ -110,6 +111,7 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    scribe: Scribe,
     _lock: File,
     /// One for each SAK that transmits.
     locks: Vec<UnixListener>,
@@ -141,7 +143,10 @@ impl StateDir {
             .open(path.join("lock"))
             .map_err(wrong)?;
         match lock.try_lock() {
-            Ok(()) => Ok(StateDir { path: path.into(), _lock: lock, locks: Vec::new() }),
+            Ok(()) => {
+                let scribe = Scribe::start().map_err(wrong)?;
+                Ok(StateDir { path: path.into(), scribe, _lock: lock, locks: Vec::new() })
+            }
             Err(TryLockError::WouldBlock) => Err(StateError::Locked { path: path.into() }),
             Err(TryLockError::Error(reason)) => Err(wrong(reason)),
         }
@@ -156,8 +161,8 @@ impl StateDir {
         let stored = read(&path)?;
         // With another salt these are other numbers.
         let next_pn = stored.filter(|s| s.salted == key.salted()).map(|s| s.next_pn);
-        let (link, salted) = (key.link.to_owned(), key.salted());
-        Ok(RxMemory { link, path, salted, stored: next_pn, since: Instant::now() })
+        let (file, since) = (PnFile::new(self, key, path), Instant::now());
+        Ok(RxMemory { file, stored: next_pn, since, writing: None })
     }
 
     /// Reserves the first numbers for a transmit SA that was never used below `first_pn`.
@@ -196,19 +201,18 @@ impl StateDir {
             return Err(StateError::UsedUp { link });
         }
         let end = last + 1;
-        let salted = key.salted();
-        let mut reservation = Reservation {
-            link,
-            path,
-            salted,
+        let file = PnFile::new(self, key, path);
+        let limit = first_pn.saturating_add(FIRST_RESERVATION).min(end);
+        file.write(limit).map_err(|reason| file.wrong(reason))?;
+        Ok(Reservation {
+            file,
             first_pn,
-            limit: first_pn,
+            limit,
             end,
             size: FIRST_RESERVATION,
             since: Instant::now(),
-        };
-        reservation.extend_to(first_pn.saturating_add(FIRST_RESERVATION))?;
-        Ok(reservation)
+            writing: None,
+        })
     }
 }
 
@@ -219,8 +223,9 @@ impl StateDir {
 #[derive(Debug)]
 pub(crate) struct UsedKeys {
     path: PathBuf,
-    /// In their order; none before the file was read.
-    ids: Option<Vec<String>>,
+    scribe: Scribe,
+    /// What is being asked.
+    asked: Option<Promise<bool>>,
 }
 
 /// SAKs that are remembered for a link.
@@ -229,51 +234,55 @@ const USED_KEYS: usize = 64;
 impl StateDir {
     /// What a link with key agreement remembers.
     pub(crate) fn used_keys(&self, link: &str) -> UsedKeys {
-        UsedKeys { path: self.path.join(format!("{link}.used")), ids: None }
-    }
-}
-
-impl UsedKeys {
-    /// Whether another link used it, or this one under another name.
-    fn others_have(&self, id: &str) -> Result<bool, StateError> {
-        let Some(directory) = self.path.parent() else { return Ok(false) };
-        let wrong = |path: &Path, reason| StateError::File { path: path.into(), reason };
-        for entry in fs::read_dir(directory).map_err(|e| wrong(directory, e))? {
-            let path = entry.map_err(|e| wrong(directory, e))?.path();
-            if path != self.path && path.extension().is_some_and(|extension| extension == "used") {
-                let text = fs::read_to_string(&path).map_err(|e| wrong(&path, e))?;
-                if text.lines().any(|line| line == id) {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        UsedKeys { path: self.path.join(format!("{link}.used")), scribe: self.scribe.clone(), asked: None }
     }
 }
 
 impl KeyStore for UsedKeys {
-    fn take(&mut self, id: KeyId) -> Result<bool, String> {
-        let wrong = |reason| StateError::File { path: self.path.clone(), reason }.to_string();
-        let id = id.to_string();
-        let mut ids = match self.ids.take() {
-            Some(ids) => ids,
-            None => match fs::read_to_string(&self.path) {
-                Ok(text) => text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect(),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-                Err(e) => return Err(wrong(e)),
-            },
-        };
-        let new = !ids.contains(&id) && !self.others_have(&id).map_err(|e| e.to_string())?;
-        if new {
-            ids.push(id);
-            ids.drain(..ids.len().saturating_sub(USED_KEYS));
-            let text =
-                format!("# SAKs that this link has transmitted under, by digests.\n{}\n", ids.join("\n"));
-            replace(&self.path, &text).map_err(wrong)?;
-        }
-        self.ids = Some(ids);
-        Ok(new)
+    fn ask(&mut self, id: KeyId) {
+        let (path, id) = (self.path.clone(), id.to_string());
+        self.asked = Some(self.scribe.have(move || take(&path, &id)));
     }
+
+    fn answer(&mut self) -> Option<Result<bool, String>> {
+        let outcome = self.asked.as_ref()?.poll()?;
+        self.asked = None;
+        let wrong = |reason| StateError::File { path: self.path.clone(), reason }.to_string();
+        Some(outcome.map_err(wrong))
+    }
+}
+
+/// Notes a key in a link's file. Whether no link has noted it before.
+fn take(path: &Path, id: &str) -> io::Result<bool> {
+    let mut ids: Vec<String> = match fs::read_to_string(path) {
+        Ok(text) => text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(e),
+    };
+    if ids.iter().any(|known| known == id) || others_have(path, id)? {
+        return Ok(false);
+    }
+    ids.push(id.to_owned());
+    ids.drain(..ids.len().saturating_sub(USED_KEYS));
+    let text = format!("# SAKs that this link has transmitted under, by digests.\n{}\n", ids.join("\n"));
+    replace(path, &text)?;
+    Ok(true)
+}
+
+/// Whether another link used it, or this one under another name.
+fn others_have(own: &Path, id: &str) -> io::Result<bool> {
+    let Some(directory) = own.parent() else { return Ok(false) };
+    let about = |path: &Path, e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path != own && path.extension().is_some_and(|extension| extension == "used") {
+            let text = fs::read_to_string(&path).map_err(|e| about(&path, e))?;
+            if text.lines().any(|line| line == id) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// A key and what its nonces are made of.
@@ -303,18 +312,61 @@ impl KeyUse<'_> {
     }
 }
 
-/// Numbers reserved for one transmit SA.
-#[derive(Debug)]
-pub struct Reservation {
+/// The file of a key's packet numbers.
+#[derive(Clone, Debug)]
+struct PnFile {
     link: String,
     path: PathBuf,
     salted: u64,
+    scribe: Scribe,
+}
+
+impl PnFile {
+    fn new(state: &StateDir, key: &KeyUse<'_>, path: PathBuf) -> Self {
+        PnFile { link: key.link.to_owned(), path, salted: key.salted(), scribe: state.scribe.clone() }
+    }
+
+    fn wrong(&self, reason: io::Error) -> StateError {
+        StateError::File { path: self.path.clone(), reason }
+    }
+
+    fn write(&self, next_pn: u64) -> io::Result<()> {
+        let text = format!(
+            "# The first packet number that macsec-gw has not used under this key. Do not lower it.\n\
+             link = {}\nnext_pn = \"0x{next_pn:016x}\"\nsalt_low = \"0x{:016x}\"\n",
+            toml::Value::from(&self.link[..]),
+            self.salted
+        );
+        replace(&self.path, &text)
+    }
+
+    /// Has it written while others go on.
+    fn have_written(&self, next_pn: u64) -> Promise<()> {
+        let file = self.clone();
+        self.scribe.have(move || file.write(next_pn))
+    }
+}
+
+/// Numbers reserved for one transmit SA.
+#[derive(Debug)]
+pub struct Reservation {
+    file: PnFile,
     first_pn: u64,
     limit: u64,
     /// One after the last number that exists.
     end: u64,
     size: u64,
     since: Instant,
+    /// More that is being reserved.
+    writing: Option<Extension>,
+}
+
+/// A reservation on its way to the disk.
+#[derive(Debug)]
+struct Extension {
+    limit: u64,
+    size: u64,
+    written: Promise<()>,
 }
 
 impl Reservation {
@@ -328,31 +380,32 @@ impl Reservation {
         self.limit
     }
 
-    /// Reserves more when half of it is used, then opens the gate so far. Called every few milliseconds.
+    /// Has more reserved when half of it is used; opens the gate so far once that is on the disk. Called every few
+    /// milliseconds.
     ///
     /// # Errors
     /// [`StateError::File`]; the gate stays where it was.
     pub fn maintain(&mut self, gate: &PnGate, now: Instant) -> Result<(), StateError> {
+        if let Some(Extension { limit, size, written }) = &self.writing {
+            let Some(outcome) = written.poll() else { return Ok(()) };
+            let (limit, size) = (*limit, *size);
+            self.writing = None;
+            outcome.map_err(|reason| self.file.wrong(reason))?;
+            (self.limit, self.size, self.since) = (limit, size, now);
+            gate.raise(limit);
+        }
         let next = gate.next();
         if self.limit == self.end || self.limit - next.min(self.limit) > self.size / 2 {
             return Ok(());
         }
         let lasted = now.saturating_duration_since(self.since);
-        if lasted < TOO_SOON {
-            self.size = (self.size * 2).min(MOST);
-        } else if lasted > TOO_LATE {
-            self.size = (self.size / 2).max(LEAST);
-        }
-        self.extend_to(next.saturating_add(self.size))?;
-        self.since = now;
-        gate.raise(self.limit);
-        Ok(())
-    }
-
-    fn extend_to(&mut self, limit: u64) -> Result<(), StateError> {
-        let limit = limit.min(self.end).max(self.limit);
-        write(&self.path, &self.link, self.salted, limit)?;
-        self.limit = limit;
+        let size = match lasted {
+            _ if lasted < TOO_SOON => (self.size * 2).min(MOST),
+            _ if lasted > TOO_LATE => (self.size / 2).max(LEAST),
+            _ => self.size,
+        };
+        let limit = next.saturating_add(size).min(self.end).max(self.limit);
+        self.writing = Some(Extension { limit, size, written: self.file.have_written(limit) });
         Ok(())
     }
 
@@ -360,19 +413,23 @@ impl Reservation {
     ///
     /// # Errors
     /// [`StateError::File`]; what was reserved is wasted then, nothing worse.
-    pub fn finish(self, gate: &PnGate) -> Result<(), StateError> {
-        write(&self.path, &self.link, self.salted, gate.next())
+    pub fn finish(mut self, gate: &PnGate) -> Result<(), StateError> {
+        // It is not to come after what is written now. What became of it does not matter then.
+        if let Some(Extension { written, .. }) = self.writing.take() {
+            let _ = written.wait();
+        }
+        self.file.write(gate.next()).map_err(|reason| self.file.wrong(reason))
     }
 }
 
 /// What was received under one key, over restarts.
 #[derive(Debug)]
 pub struct RxMemory {
-    link: String,
-    path: PathBuf,
-    salted: u64,
+    file: PnFile,
     stored: Option<u64>,
     since: Instant,
+    /// What is being written.
+    writing: Option<(u64, Promise<()>)>,
 }
 
 impl RxMemory {
@@ -381,32 +438,46 @@ impl RxMemory {
         self.stored
     }
 
-    /// Writes down how far the SA has got, now and then. Called every few milliseconds.
+    /// Has written down how far the SA has got, now and then. Called every few milliseconds.
     ///
     /// # Errors
-    /// [`StateError::File`].
+    /// [`StateError::File`], of what was to be written before.
     pub fn maintain(&mut self, progress: &RxProgress, now: Instant) -> Result<(), StateError> {
+        if let Some((next, written)) = &self.writing {
+            let Some(outcome) = written.poll() else { return Ok(()) };
+            let next = *next;
+            self.writing = None;
+            outcome.map_err(|reason| self.file.wrong(reason))?;
+            self.stored = Some(next);
+        }
         let moved = progress.next_pn() - self.stored.unwrap_or(0).min(progress.next_pn());
         let waited = now.saturating_duration_since(self.since);
         if (moved >= RX_LAG && waited >= RX_PAUSE) || (moved > 0 && waited >= RX_LAG_TIME) {
             self.since = now;
-            self.store(progress)?;
+            self.writing = self.news(progress).map(|next| (next, self.file.have_written(next)));
         }
         Ok(())
     }
 
-    /// Writes down how far the SA has got.
+    /// Writes down how far the SA has got, at the end.
     ///
     /// # Errors
     /// [`StateError::File`].
-    pub fn store(&mut self, progress: &RxProgress) -> Result<(), StateError> {
-        let next = progress.next_pn();
-        // Never back, and nothing for an SA that received nothing.
-        if next > self.stored.unwrap_or(1) {
-            write(&self.path, &self.link, self.salted, next)?;
+    pub fn finish(mut self, progress: &RxProgress) -> Result<(), StateError> {
+        if let Some((next, written)) = self.writing.take()
+            && written.wait().is_ok()
+        {
             self.stored = Some(next);
         }
-        Ok(())
+        match self.news(progress) {
+            Some(next) => self.file.write(next).map_err(|reason| self.file.wrong(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// How far it has got. Never back, and nothing for an SA that received nothing.
+    fn news(&self, progress: &RxProgress) -> Option<u64> {
+        Some(progress.next_pn()).filter(|next| *next > self.stored.unwrap_or(1))
     }
 }
 
@@ -449,15 +520,6 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     sync_parent(path)
 }
 
-fn write(path: &Path, link: &str, salted: u64, next_pn: u64) -> Result<(), StateError> {
-    let text = format!(
-        "# The first packet number that macsec-gw has not used under this key. Do not lower it.\n\
-         link = {}\nnext_pn = \"0x{next_pn:016x}\"\nsalt_low = \"0x{salted:016x}\"\n",
-        toml::Value::from(link)
-    );
-    replace(path, &text).map_err(|reason| StateError::File { path: path.into(), reason })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -479,6 +541,46 @@ mod tests {
         SaParams { suite, sak, sci: Sci::from_bytes([1; 8]), xpn: None, offset, first_pn }
     }
 
+    fn take(used: &mut UsedKeys, id: KeyId) -> Result<bool, String> {
+        used.ask(id);
+        soon(|| used.answer())
+    }
+
+    /// What comes of something that another thread does.
+    fn soon<T>(mut poll: impl FnMut() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(outcome) = poll() {
+                return outcome;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "nothing comes of it");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Maintains as a control core does until nothing is on its way to the disk.
+    fn maintain(r: &mut Reservation, gate: &PnGate, now: Instant) {
+        r.maintain(gate, now).unwrap();
+        soon(|| {
+            let writing = r.writing.is_some();
+            r.maintain(gate, now).unwrap();
+            (!writing).then_some(())
+        });
+    }
+
+    fn remember(memory: &mut RxMemory, progress: &RxProgress, now: Instant) {
+        memory.maintain(progress, now).unwrap();
+        soon(|| {
+            memory.maintain(progress, now).unwrap();
+            memory.writing.is_none().then_some(())
+        });
+    }
+
+    /// A file that takes nothing before somebody reads it.
+    fn stall(path: &Path) {
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    }
+
     #[test]
     fn keys_that_were_used_are_known_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
@@ -486,21 +588,21 @@ mod tests {
         for (n, new) in [(1, true), (1, false), (2, true), (1, false)] {
             // Each time another life.
             let mut used = StateDir::open(dir.path()).unwrap().used_keys("l");
-            assert_eq!(used.take(id(n)), Ok(new));
-            assert_eq!(used.take(id(n)), Ok(false));
+            assert_eq!(take(&mut used, id(n)), Ok(new));
+            assert_eq!(take(&mut used, id(n)), Ok(false));
         }
         // The link has another name now.
         let mut renamed = StateDir::open(dir.path()).unwrap().used_keys("m");
-        assert_eq!([2, 101].map(|n| renamed.take(id(n))), [Ok(false), Ok(true)]);
+        assert_eq!([2, 101].map(|n| take(&mut renamed, id(n))), [Ok(false), Ok(true)]);
         let mut used = StateDir::open(dir.path()).unwrap().used_keys("l");
-        assert_eq!(used.take(id(101)), Ok(false));
-        (3..=100).for_each(|n| assert_eq!(used.take(id(n)), Ok(true)));
+        assert_eq!(take(&mut used, id(101)), Ok(false));
+        (3..=100).for_each(|n| assert_eq!(take(&mut used, id(n)), Ok(true)));
         let text = fs::read_to_string(dir.path().join("l.used")).unwrap();
         assert_eq!(text.lines().count(), 1 + USED_KEYS);
         assert!(!text.contains("0303030303"), "digests, not keys");
         fs::remove_file(dir.path().join("l.used")).unwrap();
         fs::create_dir(dir.path().join("l.used")).unwrap();
-        let refused = used.take(id(102)).unwrap_err();
+        let refused = take(&mut used, id(102)).unwrap_err();
         assert!(refused.contains("l.used"), "{refused}");
     }
 
@@ -530,17 +632,53 @@ mod tests {
         let file = dir.path().join(format!("{}.pn", key(&sak, None).id()));
         let gate = gate(&r, &sak);
         let start = Instant::now();
-        r.maintain(&gate, start).unwrap();
+        maintain(&mut r, &gate, start);
         assert_eq!(r.limit(), 1 + FIRST_RESERVATION, "nothing is used yet");
         // As if all had been used at once, and again.
         r.limit = 1;
-        r.maintain(&gate, start + Duration::from_millis(1)).unwrap();
+        maintain(&mut r, &gate, start + Duration::from_millis(1));
         assert_eq!((r.size, r.limit()), (2 * FIRST_RESERVATION, 1 + 2 * FIRST_RESERVATION));
         assert_eq!(read(&file).unwrap().map(|s| s.next_pn), Some(r.limit()), "written before the gate opens");
         assert_eq!(gate.limit(), r.limit());
         r.limit = 1;
-        r.maintain(&gate, start + Duration::from_secs(600)).unwrap();
+        maintain(&mut r, &gate, start + Duration::from_secs(600));
         assert_eq!(r.size, FIRST_RESERVATION);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_keeps_nobody_waiting_and_opens_no_gate() {
+        let dir = tempfile::tempdir().unwrap();
+        let sak = Sak::from_octets(&[11; 16]).unwrap();
+        let mut state = StateDir::open(dir.path()).unwrap();
+        let mut r = state.reserve(&key(&sak, None), 1).unwrap();
+        let gate = gate(&r, &sak);
+        let path = dir.path().join(format!("{}.new", key(&sak, None).id()));
+        stall(&path);
+        let limit = r.limit();
+        r.limit = 1;
+        let start = Instant::now();
+        for _ in 0..100 {
+            r.maintain(&gate, start).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(r.writing.is_some());
+        assert_eq!((r.limit(), gate.limit()), (1, limit));
+        // What it took is not on any disk: the next one has to be.
+        let (read, write) = (File::open(&path).unwrap(), &mut r);
+        let refused = soon(|| write.maintain(&gate, start).err());
+        assert!(refused.to_string().contains(".pn"), "{refused}");
+        drop(read);
+        assert_eq!((r.limit(), gate.limit()), (1, limit));
+        fs::remove_file(&path).unwrap();
+        maintain(&mut r, &gate, start);
+        assert!(r.limit() == gate.limit() && gate.limit() > limit);
+        // Nor does an end overtake what is on its way.
+        r.limit = 1;
+        r.maintain(&gate, start).unwrap();
+        r.finish(&gate).unwrap();
+        drop(state);
+        let mut state = StateDir::open(dir.path()).unwrap();
+        assert_eq!(state.reserve(&key(&sak, None), 1).unwrap().first_pn(), 1);
     }
 
     #[test]
@@ -642,14 +780,15 @@ mod tests {
         let at = |pn| secy::RxSa::new(&params(&sak, pn)).unwrap().progress();
         let mut memory = state.recall(&key).unwrap();
         assert_eq!(memory.next_pn(), None);
-        memory.store(&at(1)).unwrap();
+        remember(&mut memory, &at(1), Instant::now() + RX_LAG_TIME);
         assert_eq!(state.recall(&key).unwrap().next_pn(), None, "nothing was received");
-        memory.maintain(&at(50), Instant::now()).unwrap();
+        remember(&mut memory, &at(50), Instant::now());
         assert_eq!(state.recall(&key).unwrap().next_pn(), None, "not every number is worth a write");
-        memory.maintain(&at(50), Instant::now() + RX_LAG_TIME).unwrap();
+        remember(&mut memory, &at(50), Instant::now() + 2 * RX_LAG_TIME);
         assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50));
-        memory.maintain(&at(50 + RX_LAG), Instant::now() + RX_LAG_TIME + 2 * RX_PAUSE).unwrap();
-        memory.store(&at(7)).unwrap();
+        remember(&mut memory, &at(50 + RX_LAG), Instant::now() + 2 * RX_LAG_TIME + 2 * RX_PAUSE);
+        remember(&mut memory, &at(7), Instant::now() + 4 * RX_LAG_TIME);
+        memory.finish(&at(8)).unwrap();
         assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50 + RX_LAG));
     }
 }

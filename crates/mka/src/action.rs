@@ -30,10 +30,12 @@ pub enum Action {
         /// The AN.
         an: An,
     },
-    /// Make ready to transmit under this key, from the first packet number on.
-    ///
-    /// A key with which this station has transmitted before, in an earlier life perhaps, must not be used again:
-    /// [`Kay::handle_refused`](crate::Kay::handle_refused) says so.
+    /// Make sure that this station has never transmitted under this key, in an earlier life perhaps, and that no later one
+    /// will. [`Kay::handle_claimed`](crate::Kay::handle_claimed) says so, or
+    /// [`Kay::handle_refused`](crate::Kay::handle_refused) why not; until then nothing is done with the key, and everything
+    /// else goes on. Of two that are claimed only the latter counts.
+    Claim(SharedKey),
+    /// Make ready to transmit under this key, which was claimed, from the first packet number on.
     InstallTxSa(SharedKey),
     /// No longer be ready to.
     RemoveTxSa(An),

@@ -7,8 +7,8 @@
 //!   └── no peer left (from everywhere)
 //! ```
 //!
-//! A key that comes before the one in hand was transmitted with takes its place; one that comes while the old SA is
-//! kept waits. The standard lets a station whose port is still closed transmit at once; here it waits for the others to
+//! A key that comes is claimed first: nobody receives under one that this station may have transmitted under before. Then,
+//! if the one in hand was not transmitted with yet, it takes its place; while the old SA is kept it waits. The standard lets a station whose port is still closed transmit at once; here it waits for the others to
 //! receive all the same, since nothing is gained by frames that nobody can read.
 
 use crate::action::{Action, Event};
@@ -48,12 +48,19 @@ pub(crate) struct Around<'a> {
     pub(crate) server_transmits: bool,
 }
 
+/// A key that has come, and waits.
+#[derive(Debug)]
+struct Next {
+    key: SharedKey,
+    /// It is certain that this station has not transmitted under it before.
+    claimed: bool,
+}
+
 /// Where the SAKs of a link are.
 #[derive(Debug)]
 pub(crate) struct Cp {
     state: State,
-    /// Has come, and waits.
-    next: Option<SharedKey>,
+    next: Option<Next>,
     pub(crate) latest: Option<SharedKey>,
     pub(crate) old: Option<SharedKey>,
     /// What is transmitted under.
@@ -111,7 +118,8 @@ impl Cp {
 
     /// All that are here, and what waits.
     pub(crate) fn all(&self) -> impl Iterator<Item = &SharedKey> {
-        [&self.next, &self.latest, &self.old].into_iter().flatten()
+        let next = self.next.as_ref().map(|next| &next.key);
+        next.into_iter().chain(self.keys())
     }
 
     /// Receives under the latest, and transmits under it.
@@ -140,8 +148,16 @@ impl Cp {
     }
 
     /// A key to go over to.
-    pub(crate) fn offer(&mut self, key: SharedKey) {
-        self.next = Some(key);
+    pub(crate) fn offer(&mut self, key: SharedKey, out: &mut Out) {
+        out.actions.push_back(Action::Claim(key.clone()));
+        self.next = Some(Next { key, claimed: false });
+    }
+
+    /// The key that waits, if it is this one, is this station's to use.
+    pub(crate) fn claimed(&mut self, key: KeyIdentifier) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.key.identifier == key) {
+            next.claimed = true;
+        }
     }
 
     /// What was asked for up to this number is in place. Whether that is news.
@@ -156,13 +172,17 @@ impl Cp {
         true
     }
 
-    /// The key is not to be used: takes it out again.
-    pub(crate) fn refuse(&mut self, key: KeyIdentifier, live: &[Sci], out: &mut Out) {
-        if self.latest.as_ref().is_some_and(|latest| latest.identifier == key)
-            && self.state != State::Transmitting
-        {
+    /// The key is not to be used: takes it out again. Whether it was there, and not transmitted with.
+    pub(crate) fn refuse(&mut self, key: KeyIdentifier, live: &[Sci], out: &mut Out) -> bool {
+        if self.next.take_if(|next| next.key.identifier == key).is_some() {
+            return true;
+        }
+        let open = self.latest.as_ref().is_some_and(|latest| latest.identifier == key)
+            && self.state != State::Transmitting;
+        if open {
             self.abandon(live, out);
         }
+        open
     }
 
     /// Everything is over: no peer is left. Whether there was something.
@@ -203,7 +223,9 @@ impl Cp {
                 State::Ready if !around.is_server && around.server_transmits => {
                     self.transmit(false, around, timers, out);
                 }
-                State::Receive(_) | State::Receiving | State::Ready if self.next.is_some() => {
+                State::Receive(_) | State::Receiving | State::Ready
+                    if self.next.as_ref().is_some_and(|next| next.claimed) =>
+                {
                     self.abandon(around.live, out);
                 }
                 State::Transmitting if self.old.is_none() || timers.is_due(Timer::Retire, around.now) => {
@@ -211,8 +233,8 @@ impl Cp {
                     self.retire(around.live, out);
                 }
                 State::Idle | State::Retired => {
-                    let Some(key) = self.next.take() else { return news };
-                    self.receive(key, around, timers, out);
+                    let Some(next) = self.next.take_if(|next| next.claimed) else { return news };
+                    self.receive(next.key, around, timers, out);
                 }
                 _ => return news,
             }

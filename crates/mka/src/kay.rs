@@ -166,11 +166,19 @@ impl Kay {
         self.after(now);
     }
 
+    /// This station has never transmitted under this key, and no later life of it will: what [`Action::Claim`] asked for.
+    pub fn handle_claimed(&mut self, now: Time, key: KeyIdentifier) {
+        self.cp.claimed(key);
+        self.after(now);
+    }
+
     /// This station must not transmit under this key: it has done so before, in an earlier life perhaps, or cannot make
-    /// sure that a later one will not.
+    /// sure that a later one will not. Of a key that is not there any more this means nothing.
     pub fn handle_refused(&mut self, now: Time, key: KeyIdentifier, why: Refused) {
         let live = self.live_scis();
-        self.cp.refuse(key, &live, &mut self.out);
+        if !self.cp.refuse(key, &live, &mut self.out) {
+            return;
+        }
         self.refuse(key.mi, why);
         self.come_anew(now);
         self.after(now);
@@ -319,10 +327,11 @@ impl Kay {
     /// Somebody else has this one's MI, or had it: nothing that names it means this station.
     pub(crate) fn take_new_mi(&mut self, now: Time) {
         // Nor does a key's name mean this one's: whoever has the MI has keys of the same numbers.
-        let own = self.cp.latest.as_ref().map(|key| key.identifier).filter(|key| key.mi == self.mi);
-        if let Some(own) = own {
-            let live = self.live_scis();
-            self.cp.refuse(own, &live, &mut self.out);
+        let own = self.cp.all().map(|key| key.identifier).filter(|key| key.mi == self.mi);
+        let own: Vec<KeyIdentifier> = own.collect();
+        let live = self.live_scis();
+        for key in own {
+            self.cp.refuse(key, &live, &mut self.out);
         }
         self.former_mi = Some(self.mi);
         self.mi = MemberId(self.random.octets());
@@ -415,7 +424,7 @@ impl Kay {
                     self.refused = None;
                     self.out.events.push_back(Event::SakReceived { key: key.identifier, an: key.an });
                     self.key_server.take(key.identifier);
-                    self.cp.offer(key);
+                    self.cp.offer(key, &mut self.out);
                     if self.silent_until.take().is_some() {
                         // Nobody has forgotten it.
                         self.hello_soon(now);

@@ -176,7 +176,7 @@ impl Kay {
             Some(period) => self.timers.set(Timer::Rekey, now + period),
             None => self.timers.stop(Timer::Rekey),
         }
-        self.cp.offer(key);
+        self.cp.offer(key, &mut self.out);
         self.hello_soon(now);
     }
 }

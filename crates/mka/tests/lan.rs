@@ -519,8 +519,10 @@ fn talk(steps: u64, set: impl Fn(&mut mka::Config)) -> Vec<(usize, Vec<u8>)> {
             kays[number].handle_timeout(now);
             while kays[number].poll_event().is_some() {}
             while let Some(action) = kays[number].poll_action() {
-                if let mka::Action::Confirm(done) = action {
-                    kays[number].handle_done(now, done);
+                match action {
+                    mka::Action::Claim(key) => kays[number].handle_claimed(now, key.identifier),
+                    mka::Action::Confirm(done) => kays[number].handle_done(now, done),
+                    _ => {}
                 }
             }
             let mut buffer = [0; 1514];

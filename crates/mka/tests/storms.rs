@@ -47,6 +47,7 @@ impl Storm {
         let periodic = one_of(&mut lan, 3);
         let strangers = one_of(&mut lan, 4);
         let slow = one_of(&mut lan, 4);
+        let slow_disks = one_of(&mut lan, 4);
         let bounded = one_of(&mut lan, 4);
         let mut keeps_keys = true;
         let offset = *pick(&mut lan, &[ConfidentialityOffset::None, ConfidentialityOffset::Octets30]);
@@ -75,6 +76,9 @@ impl Storm {
             lan.stations[number].busy = busy;
             if slow && lan.random().bool() {
                 lan.stations[number].secy_delay = Time::from_millis(lan.random().u64(5..2000));
+            }
+            if slow_disks && lan.random().bool() {
+                lan.stations[number].claim_delay = Time::from_millis(lan.random().u64(5..12_000));
             }
             // Some begin with one identifier. Nobody comes back with one that it had: the numbers of its keys would be
             // others' old ones.

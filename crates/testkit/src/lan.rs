@@ -18,9 +18,9 @@ mod secy;
 use crate::quirks::{Quirk, Sent, Touched};
 use fastrand::Rng;
 use keys::{Cak, Ckn};
-use mka::{Action, Config, Event, Kay, KeyIdentifier, Refused, Server, Time};
+use mka::{Action, Config, Event, Kay, Key, KeyIdentifier, Refused, Server, Time};
 use secy::{RxSa, Secy, TxSa};
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use wire::{An, MacAddr, Sci};
@@ -69,6 +69,8 @@ pub struct Station {
     pub mute: bool,
     /// How long its SecY takes for what it is told, at most.
     pub secy_delay: Time,
+    /// How long it takes to know whether it used a key of another station before, at most.
+    pub claim_delay: Time,
     /// So many frames it sends, at most, from one thing that happens to it to the next.
     pub busy: u64,
     life: u32,
@@ -109,6 +111,36 @@ impl Station {
     }
 }
 
+/// A key that a station is to know of whether it used it before.
+#[derive(Debug)]
+struct Claimed(Arc<Key>);
+
+impl Claimed {
+    fn identifier(&self) -> ([u8; 12], u32) {
+        (self.0.identifier.mi.0, self.0.identifier.kn)
+    }
+}
+
+impl PartialEq for Claimed {
+    fn eq(&self, other: &Self) -> bool {
+        self.identifier() == other.identifier()
+    }
+}
+
+impl Eq for Claimed {}
+
+impl PartialOrd for Claimed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Claimed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identifier().cmp(&other.identifier())
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Frame {
@@ -120,6 +152,12 @@ enum What {
     Secy {
         station: usize,
         life: u32,
+    },
+    /// A station knows whether it used a key before.
+    Claim {
+        station: usize,
+        life: u32,
+        key: Claimed,
     },
     /// The KaY wants to be called.
     Wake {
@@ -229,6 +267,7 @@ impl Lan {
             refuses: 0,
             mute: false,
             secy_delay: SECY_DELAY,
+            claim_delay: SECY_DELAY,
             busy: 0,
             life: 0,
             secy: Secy::default(),
@@ -281,6 +320,7 @@ impl Lan {
         for number in 0..self.stations.len() {
             let station = &mut self.stations[number];
             (station.part, station.refuses, station.mute) = (0, 0, false);
+            station.claim_delay = SECY_DELAY;
             let unsaid = std::mem::take(&mut station.secy.unsaid);
             for done in unsaid {
                 self.with(number, |kay, now| kay.handle_done(now, done));
@@ -467,6 +507,12 @@ impl Lan {
                 }
                 Some(number)
             }
+            What::Claim { station: number, life, key } => {
+                if self.stations[number].life == life {
+                    self.claim(number, &key.0);
+                }
+                Some(number)
+            }
             What::Wake { station: number } => {
                 let station = &mut self.stations[number];
                 // It may have changed its mind since.
@@ -538,10 +584,45 @@ impl Lan {
         self.schedule(number);
     }
 
+    /// Looks whether a station used a key before, in whatever life.
+    fn claim(&mut self, number: usize, key: &Arc<Key>) {
+        let now = self.now;
+        let station = &mut self.stations[number];
+        let Some(kay) = &mut station.kay else { return };
+        let new = self.used.len();
+        let transmitter = (key.sak.octets().to_vec(), station.config.sci);
+        let used = *self.transmitters.entry(transmitter).or_insert(new);
+        if used == new {
+            self.used.push(Used::default());
+        }
+        let begun = self.used[used].begun;
+        if begun || station.refuses > 0 {
+            station.refuses = station.refuses.saturating_sub(1);
+            kay.handle_refused(now, key.identifier, Refused::UsedBefore);
+        } else {
+            station.secy.claimed.insert(key.identifier);
+            station.secy.ever_claimed.insert(key.identifier);
+            kay.handle_claimed(now, key.identifier);
+        }
+        if begun {
+            self.is_wrong(number, format!("is offered {} a second time", key.identifier));
+        }
+    }
+
     /// Tells a SecY something.
     fn ask(&mut self, number: usize, action: Action) {
         let now = self.now;
         let station = &mut self.stations[number];
+        if let Action::Claim(key) = action {
+            // Of what it made itself it knows that it is new.
+            let own = station.kay.as_ref().is_some_and(|kay| kay.status(now).mi == key.identifier.mi);
+            if own {
+                return self.claim(number, &key);
+            }
+            let (most, life) = (station.claim_delay.as_micros() as u64, station.life);
+            let at = now + Time::from_micros(self.random.u64(0..=most));
+            return self.expect(at, What::Claim { station: number, life, key: Claimed(key) });
+        }
         let last = station.secy.todo.back().map(|(at, _)| *at);
         let at = match last {
             // What belongs together at once.
@@ -615,7 +696,7 @@ impl Lan {
         self.faults.is_none()
             && self.pairs.is_empty()
             && self.now > self.clean_since + Time::from_secs(30)
-            && self.stations.iter().all(|station| station.part == 0)
+            && self.stations.iter().all(|station| station.part == 0 && station.claim_delay <= SECY_DELAY)
     }
 
     /// A SecY does what it was told.
@@ -631,6 +712,10 @@ impl Lan {
                 secy.rx.remove(&sci);
             }
             Action::InstallRxSa { sci, key, lowest_pn } => {
+                if !secy.ever_claimed.contains(&key.identifier) {
+                    return self
+                        .is_wrong(number, format!("receives under {} without a claim", key.identifier));
+                }
                 if !secy.install_rx(sci, key.an, RxSa { key: key.identifier, lowest_pn }) {
                     return self.is_wrong(number, format!("an SA without a channel for {sci}"));
                 }
@@ -645,25 +730,15 @@ impl Lan {
                     self.is_wrong(number, format!("no longer receives what {sci} transmits under"));
                 }
             }
+            // A SecY has nothing to do with it.
+            Action::Claim(_) => {}
             Action::InstallTxSa(key) => {
-                let new = self.used.len();
-                let used = *self.transmitters.entry((key.sak.octets().to_vec(), me)).or_insert(new);
-                if used == new {
-                    self.used.push(Used::default());
-                }
-                let begun = self.used[used].begun;
-                if begun || station.refuses > 0 {
-                    station.refuses = station.refuses.saturating_sub(1);
-                    station
-                        .kay
-                        .iter_mut()
-                        .for_each(|kay| kay.handle_refused(now, key.identifier, Refused::UsedBefore));
-                } else {
-                    secy.tx[key.an.index()] = Some(TxSa { key: key.clone(), next_pn: 1, used });
-                }
-                if begun {
-                    self.is_wrong(number, format!("is offered {} a second time", key.identifier));
-                }
+                let used = self.transmitters.get(&(key.sak.octets().to_vec(), me)).copied();
+                // Each only once.
+                let Some(used) = used.filter(|_| secy.claimed.remove(&key.identifier)) else {
+                    return self.is_wrong(number, format!("uses {} without a claim", key.identifier));
+                };
+                secy.tx[key.an.index()] = Some(TxSa { key: key.clone(), next_pn: 1, used });
             }
             Action::RemoveTxSa(an) => {
                 secy.tx[an.index()] = None;

@@ -13,6 +13,10 @@ pub(super) struct Secy {
     once: HashSet<(Sci, KeyIdentifier)>,
     /// The same, from anybody: it may have said so.
     once_from_any: HashSet<KeyIdentifier>,
+    /// Keys that its station may use, and has not begun to.
+    pub(super) claimed: HashSet<KeyIdentifier>,
+    /// All that it ever might.
+    pub(super) ever_claimed: HashSet<KeyIdentifier>,
     pub(super) tx: [Option<TxSa>; An::COUNT],
     pub(super) encoding: Option<An>,
     /// What it has been told and not done yet, and when it will.
