@@ -285,10 +285,11 @@ fn rekey_frames() -> u64 {
 /// Frames in order, none lost, while a new SAK comes every second.
 #[test]
 fn rekeying_loses_no_frame() {
-    carry_while_rekeying(rekey_frames(), ["", ""]);
+    carry_while_rekeying(rekey_frames(), ["", ""], "");
 }
 
-/// The same with the crypto on other cores: bursts are on their way when keys change.
+/// The same with the crypto on other cores: bursts are on their way when keys change, and when numbers below are declared too
+/// old.
 #[test]
 fn rekeying_loses_no_frame_on_its_way_through_crypto_workers() {
     if core_affinity::get_core_ids().unwrap_or_default().len() < 2 {
@@ -298,20 +299,22 @@ fn rekeying_loses_no_frame_on_its_way_through_crypto_workers() {
     carry_while_rekeying(
         rekey_frames() / 3,
         ["crypto_cores = { protect = [0] }", "crypto_cores = { verify = [1] }"],
+        "delay_protect = true",
     );
 }
 
-fn carry_while_rekeying(frames: u64, links: [&str; 2]) {
+fn carry_while_rekeying(frames: u64, links: [&str; 2], mka: &str) {
     let dir = tempfile::tempdir().unwrap();
     let mut configs = [1, 2].map(|n: u8| {
         let link = format!("replay_window = 0\n{}", links[usize::from(n) - 1]);
-        configuration(dir.path(), n, CAK, &link, "")
+        configuration(dir.path(), n, CAK, &link, mka)
     });
     for config in &mut configs {
         config.links[0].mka.as_mut().unwrap().rekey_period = Some(Duration::from_secs(1));
     }
     // The old SA goes in time for the next but one.
-    let times = mka::Times { retire: mka::Time::from_millis(300), ..mka::Times::default() };
+    let millis = mka::Time::from_millis;
+    let times = mka::Times { retire: millis(300), bounded_hello: millis(50), ..mka::Times::default() };
     let mut pair = Pair::start([&configs[0], &configs[1]], times);
     pair.until(Duration::from_secs(10), Pair::are_secured).expect("they agree");
     let (started, mut ticked) = (Instant::now(), Instant::now());

@@ -28,6 +28,7 @@ pub const fn last_pn(xpn: bool) -> u64 {
 #[derive(Debug)]
 pub struct PnGate {
     next: AtomicU64,
+    lowest: AtomicU64,
     limit: AtomicU64,
 }
 
@@ -36,6 +37,12 @@ impl PnGate {
     /// on their way.
     pub fn next(&self) -> u64 {
         self.next.load(Ordering::Acquire)
+    }
+
+    /// The lowest number that is still to be sent: frames with those below have been handed on, or never will be. Lower than
+    /// [`next`](Self::next) while other cores have some.
+    pub fn lowest(&self) -> u64 {
+        self.lowest.load(Ordering::Acquire)
     }
 
     /// The first number that may not be used yet.
@@ -95,7 +102,8 @@ impl Numbers {
 impl PnSource {
     /// Starts at `first`, with numbers below `limit` allowed.
     pub(crate) fn new(xpn: bool, first: u64, limit: u64) -> Self {
-        let gate = std::sync::Arc::new(PnGate { next: AtomicU64::new(first), limit: AtomicU64::new(limit) });
+        let [next, lowest, limit] = [first, first, limit].map(AtomicU64::new);
+        let gate = std::sync::Arc::new(PnGate { next, lowest, limit });
         PnSource { next: first, gate, xpn }
     }
 
@@ -133,6 +141,18 @@ impl PnSource {
             self.next = rest.next;
         }
         self.gate.next.store(self.next, Ordering::Release);
+    }
+
+    /// The number after all that were handed out.
+    #[inline(always)]
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Frames with numbers below this one are about to be sent, before anything else is.
+    #[inline(always)]
+    pub(crate) fn leave(&self, below: u64) {
+        self.gate.lowest.store(below, Ordering::Release);
     }
 
     /// Whether a successor should be asked for.

@@ -80,12 +80,14 @@ pub(crate) struct Found {
     kept: u64,
     /// Octets of user data in these.
     octets: u64,
+    /// The packet number after all of its own.
+    next_pn: u64,
     clear_vlans: ArrayVec<ClearVlan, MAX_BURST>,
 }
 
 impl Found {
     fn clear(&mut self) {
-        (self.an, self.kept, self.octets) = (None, 0, 0);
+        (self.an, self.kept, self.octets, self.next_pn) = (None, 0, 0, 0);
         self.clear_vlans.clear();
     }
 }
@@ -265,6 +267,7 @@ impl TxSecY {
             _ => pass.all::<F, _, ANY, false>(frames, numbers, gather, found),
         };
         pn.end_burst(rest);
+        found.next_pn = pn.next();
     }
 
     #[inline(always)]
@@ -272,8 +275,9 @@ impl TxSecY {
         for vlan in &found.clear_vlans {
             frames[vlan.frame].head_mut()[..vlan.octets.len()].copy_from_slice(&vlan.octets);
         }
-        let Found { an: Some(an), kept, octets, .. } = *found else { return };
+        let Found { an: Some(an), kept, octets, next_pn, .. } = *found else { return };
         let Some(sa) = &mut self.sas[an.index()] else { return };
+        sa.pn.leave(next_pn);
         let sealed = u64::from(kept.count_ones());
         if self.config.encrypt {
             sa.counters.out_pkts_encrypted.add(sealed);

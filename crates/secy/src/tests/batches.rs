@@ -83,7 +83,12 @@ fn watched(setup: &Setup) -> (TxSecY, impl Fn() -> Vec<(&'static str, u64)> + us
     let (half, counters, gate) = (tx.counters(), sa.counters(), sa.gate());
     assert!(tx.apply(Command::InstallTxSa { an: setup.an, sa }).is_none());
     assert!(tx.apply(Command::EncodeWith(Some(setup.an))).is_none());
-    (tx, move || half.values().chain(counters.values()).chain([("next", gate.next())]).collect())
+    (tx, move || {
+        half.values()
+            .chain(counters.values())
+            .chain([("next", gate.next()), ("lowest", gate.lowest())])
+            .collect()
+    })
 }
 
 fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -649,6 +654,33 @@ fn an_owner_leaves_sectags_to_who_seals() {
             assert_eq!(counts(&apart), counts(&at_once));
             assert!(apart.counters().out_pkts_no_pn.get() > 0);
         }
+    }
+}
+
+/// What others are told of packet numbers overtakes bursts that are on their way: of these it says nothing.
+#[test]
+fn numbers_on_their_way_are_still_to_come() {
+    for tags in [0, 1] {
+        let setup = Setup { clear_vlan_tags: tags, ..Setup::default() };
+        let sa = setup.tx_sa();
+        let (mut tx, gate, mut engine) = (setup.tx(), sa.gate(), Engine::new());
+        assert!(tx.apply(Command::EncodeWith(None)).is_none());
+        assert!(!matches!(tx.apply(Command::InstallTxSa { an: setup.an, sa }), Some(Event::Refused(_))));
+        assert!(tx.apply(Command::EncodeWith(Some(setup.an))).is_none());
+        let first = setup.tx_pn;
+        let [mut one, mut other] = [3, 2].map(|frames| batch(&vec![frame(60); frames], &[0]));
+        let numbers = || (gate.lowest() - first, gate.next() - first);
+        tx.begin(&mut one);
+        tx.begin(&mut other);
+        [&mut one, &mut other].into_iter().for_each(|batch| batch.crypt(&mut engine));
+        assert_eq!(numbers(), (0, 5));
+        tx.finish(&mut one);
+        assert_eq!(numbers(), (3, 5));
+        tx.finish(&mut other);
+        assert_eq!(numbers(), (5, 5));
+        // Of what is sent at once all has left.
+        super::protect(&mut tx, &[frame(60)]);
+        assert_eq!(numbers(), (6, 6));
     }
 }
 

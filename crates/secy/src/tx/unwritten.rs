@@ -41,7 +41,7 @@ impl TxSecY {
         let Some(numbers) = pn.give_away(frames.len()) else { return false };
         let Work { plan, sent, unwritten, .. } = work;
         plan.have_keys(std::iter::once(&*key));
-        sent.an = Some(an);
+        (sent.an, sent.next_pn) = (Some(an), pn.next());
         sent.kept = u64::MAX >> (MAX_BURST - frames.len());
         for mut frame in frames.drain(..) {
             sent.octets += (frame.len() - ADDRESSES) as u64;
