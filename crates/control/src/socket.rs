@@ -1,6 +1,8 @@
 //! The control socket: a question a connection, a line of JSON each way.
 
 use rustix::fs::Mode;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::FileTypeExt;
@@ -116,7 +118,7 @@ impl ControlSocket {
         let wrong = |reason| SocketError::Bind { path: path.into(), reason };
         match std::fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(SocketError::NotASocket(path.into())),
-            Ok(_) if StdStream::connect(path).is_ok() => return Err(SocketError::Taken(path.into())),
+            Ok(_) if listens(path) => return Err(SocketError::Taken(path.into())),
             // One that a gateway left behind which did not end in order.
             Ok(_) => std::fs::remove_file(path).map_err(wrong)?,
             Err(_) => {}
@@ -203,12 +205,16 @@ async fn pass_on(ask: Ask, requests: mpsc::Sender<Request>) -> Result<serde_json
 /// # Errors
 /// [`SocketError`].
 pub fn ask<T: DeserializeOwned>(path: &Path, question: &Ask) -> Result<T, SocketError> {
-    let stream =
-        StdStream::connect(path).map_err(|reason| SocketError::Connect { path: path.into(), reason })?;
     let talk = |reason: String| SocketError::Talk { path: path.into(), reason };
-    let line = exchange(&stream, question).map_err(|e| match e.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => talk("the gateway does not answer".into()),
-        _ => talk(e.to_string()),
+    let silent = |e: &io::Error| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    let no_answer = || talk("the gateway does not answer".into());
+    let stream = connect(path).map_err(|reason| match silent(&reason) {
+        true => no_answer(),
+        false => SocketError::Connect { path: path.into(), reason },
+    })?;
+    let line = exchange(&stream, question).map_err(|e| match silent(&e) {
+        true => no_answer(),
+        false => talk(e.to_string()),
     })?;
     if line.is_empty() {
         return Err(talk("the gateway ended before it answered".into()));
@@ -220,9 +226,22 @@ pub fn ask<T: DeserializeOwned>(path: &Path, question: &Ask) -> Result<T, Socket
     }
 }
 
+/// Connects, unless that takes too long: nobody is waited for who has more who wait than he looks after.
+fn connect(path: &Path) -> io::Result<StdStream> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    for direction in [Timeout::Recv, Timeout::Send] {
+        set_socket_timeout(&socket, direction, Some(PATIENCE))?;
+    }
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
+}
+
+/// Whether somebody listens there, who may be slow to answer.
+fn listens(path: &Path) -> bool {
+    connect(path).map_or_else(|e| e.kind() == ErrorKind::WouldBlock, |_| true)
+}
+
 fn exchange(mut stream: &StdStream, question: &Ask) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
     let mut text = serde_json::to_string(question)?;
     text.push('\n');
     stream.write_all(text.as_bytes())?;
@@ -288,6 +307,21 @@ mod tests {
             drop(silent);
         });
         assert!(!path.exists(), "the name goes with the socket");
+    }
+
+    /// As a gateway that hangs does, sooner or later.
+    #[test]
+    fn nobody_waits_for_one_who_takes_no_connections() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("full");
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        let _waits = StdStream::connect(&path).unwrap();
+        let e = ask::<()>(&path, &Ask::Status).unwrap_err().to_string();
+        assert!(e.contains("the gateway does not answer"), "{e}");
+        assert!(matches!(ControlSocket::bind(&path), Err(SocketError::Taken(_))));
     }
 
     #[test]
