@@ -23,6 +23,12 @@ fn main() {
             println!("cargo::rerun-if-changed={path}");
         }
     }
+    // And what is edited after it is not of it any more.
+    let sources = git(&["ls-files", "--full-name", ":/*.rs", ":/*Cargo.toml"]).unwrap_or_default();
+    let top = git(&["rev-parse", "--show-toplevel"]).map(std::path::PathBuf::from).unwrap_or_default();
+    for path in sources.lines().map(|name| top.join(name)).filter(|path| path.exists()) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
     // Where there is no revision to watch, all sources are not to be watched instead.
     println!("cargo::rerun-if-changed=Cargo.toml");
 }

@@ -24,6 +24,8 @@ use tempfile::TempDir;
 /// work before, and left its own in the caches.
 const SLICE: f64 = 5e6;
 const WARM_UP: f64 = 1e6;
+/// How long the parts of rounds are watched after each slice, in nanoseconds.
+const SPLIT: f64 = 1e6;
 /// Rounds of the task between two looks at the clock.
 const POLLS: usize = 16;
 /// Rounds of the slices after which the forwarder has its turn.
@@ -177,12 +179,13 @@ impl Way {
         .with_context(|| format!("path {}", self.path.name()))
     }
 
-    /// What the parts of a round take, a frame.
-    fn split(&mut self, clock: &Clock, rounds: usize) -> [f64; 5] {
+    /// What the parts of a round take, a frame, for a while.
+    fn split(&mut self, clock: &Clock) -> [f64; 5] {
         let mut split = Split::default();
         let mut frames = 0;
         let Way { direction, engine, .. } = self;
-        for _ in 0..rounds {
+        let end = clock.now() + clock.ticks(SPLIT) as u64;
+        while clock.now() < end {
             let mut last = clock.now();
             let over = |part: Part| {
                 let now = clock.now();
@@ -281,6 +284,7 @@ impl Bench for Replay {
         let entrants = ways.len() + engines.len();
         // What a frame takes, slice by slice; and what it took the forwarders when these had their last turn.
         let (mut slices, mut io) = (vec![Vec::new(); entrants], [const { Vec::new() }; 2]);
+        let mut parts = vec![<[Vec<f64>; 5]>::default(); ways.len()];
         let mut io_now = [None; 2];
         for round in 0..=self.slices {
             if self.stop.asked() {
@@ -308,8 +312,12 @@ impl Bench for Replay {
                     None => ways[i].slice(&self.clock)?,
                     Some(engine) => engine_slice(&mut engines[engine], plain.len(), &self.clock)?,
                 };
-                if round > 0 {
-                    slices[i].push(ticks);
+                if round == 0 {
+                    continue;
+                }
+                slices[i].push(ticks);
+                if let Some((way, parts)) = ways.get_mut(i).zip(parts.get_mut(i)) {
+                    parts.iter_mut().zip(way.split(&self.clock)).for_each(|(all, now)| all.push(now));
                 }
             }
             if round > 0 {
@@ -319,9 +327,9 @@ impl Bench for Replay {
         drop(forwarders);
         let (seal, open) = (&slices[ways.len()], &slices[ways.len() + 1]);
         let mut rows = Vec::new();
-        for (way, taken) in ways.iter_mut().zip(&slices) {
+        for ((way, parts), taken) in ways.iter().zip(parts).zip(&slices) {
             let path = way.path;
-            let split = (path != Path::Clear).then(|| way.split(&self.clock, self.slices * 100));
+            let split = (path != Path::Clear).then(|| parts.map(median));
             way.check()?;
             if self.paths.contains(&path) {
                 let (clear, engine) = (median_ratio(&slices[0], taken), engine_of(path, seal, open, taken));
