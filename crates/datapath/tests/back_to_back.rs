@@ -284,7 +284,12 @@ fn rekey_under_load(crypto: &Crypto) {
         let install = Command::InstallRxSa { sci: sci(1), an, sa: rx_sa(key, 1) };
         right.send(command(VERIFY, install)).unwrap();
         // The receiver has it before the sender uses it.
-        std::thread::sleep(Duration::from_millis(5));
+        let sent = right.sent();
+        let end = Instant::now() + Duration::from_secs(10);
+        while right.applied() < sent {
+            assert!(Instant::now() < end, "the receiver never does what it is told");
+            std::thread::yield_now();
+        }
         left.send(command(PROTECT, Command::InstallTxSa { an, sa: tx_sa(key, 1) })).unwrap();
         left.send(command(PROTECT, Command::EncodeWith(Some(an)))).unwrap();
     };
