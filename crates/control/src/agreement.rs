@@ -156,6 +156,7 @@ impl Agreement {
             self.drain(now, workers);
         }
         self.mind_claims(now);
+        self.drain(now, workers);
         for an in An::ALL {
             self.tell_next_pn(now, an);
         }
@@ -186,6 +187,7 @@ impl Agreement {
                 self.story.error(now, text);
             }
             secy::Event::Retired(Retired::RxSc(sc)) => {
+                self.catch_up(workers, sc.sci());
                 let place = self.departing.iter().position(|view| view.sci == sc.sci());
                 if let Some(view) = place.map(|place| self.departing.remove(place)) {
                     add(&mut self.gone, view.values());
@@ -321,9 +323,9 @@ impl Agreement {
 
     fn tell_next_pn(&mut self, now: Instant, an: An) {
         let time = self.time(now);
-        if let Some(sa) = &self.sas.tx[an.index()] {
+        if let Some(TxSaView { key: Some(key), gate, .. }) = &self.sas.tx[an.index()] {
             // What is said overtakes frames that other cores have: these are not too old.
-            self.kay.handle_next_pn(time, an, sa.gate.lowest());
+            self.kay.handle_next_pn(time, *key, gate.lowest());
         }
     }
 
@@ -359,10 +361,19 @@ impl Agreement {
             Action::RemoveRxSc(sci) => {
                 if let Some(place) = self.sas.rx.iter().position(|sc| sc.sci == sci) {
                     let view = self.sas.rx.swap_remove(place);
-                    self.heard_up_to.extend(An::ALL.iter().zip(&view.sas).filter_map(|(an, sa)| {
-                        let RxSaView { key, progress, .. } = sa.as_ref()?;
-                        Some(HeardUpTo { sci, an: *an, key: (*key)?, progress: progress.clone() })
-                    }));
+                    for (an, sa) in An::ALL.iter().zip(&view.sas) {
+                        let Some(RxSaView { key: Some(key), progress, .. }) = sa else { continue };
+                        // One of before counts as long as the SecY has it.
+                        self.heard_up_to.retain(|heard| {
+                            heard.sci != sci || heard.key != *key || Arc::strong_count(&heard.progress) > 1
+                        });
+                        self.heard_up_to.push(HeardUpTo {
+                            sci,
+                            an: *an,
+                            key: *key,
+                            progress: progress.clone(),
+                        });
+                    }
                     self.departing.push(view);
                     workers.send(verify, Command::RemoveRxSc(sci));
                 }
@@ -411,7 +422,7 @@ impl Agreement {
     fn install_rx(&mut self, now: Instant, workers: &mut Workers, sci: Sci, key: &Key, lowest_pn: u64) {
         // What was received before the channel went is not taken again, wherever the station says that it is: some do not say
         // the high part of an XPN.
-        let heard = self.heard_up_to.extract_if(.., |heard| heard.sci == sci && heard.key == key.identifier);
+        let heard = self.heard_up_to.iter().filter(|heard| heard.sci == sci && heard.key == key.identifier);
         let first_pn = heard.map(|heard| heard.progress.next_pn()).max().unwrap_or(1).max(lowest_pn);
         let params = SaParams { first_pn, ..params(key, sci) };
         let sa = match RxSa::new(&params) {
@@ -427,6 +438,16 @@ impl Agreement {
         channel.sas[key.an.index()] =
             Some(RxSaView { key: Some(key.identifier), counters: sa.counters(), progress: sa.progress() });
         workers.send(self.settings.verify, Command::InstallRxSa { sci, an: key.an, sa: Box::new(sa) });
+    }
+
+    /// A channel has gone for good. What came in it after its successor was made is not taken again either.
+    fn catch_up(&mut self, workers: &mut Workers, sci: Sci) {
+        for HeardUpTo { an, key, progress, .. } in self.heard_up_to.iter().filter(|heard| heard.sci == sci) {
+            if self.sas.rx_key(sci, *an) == Some(*key) {
+                let raise = Command::RaiseLowestPn { sci, an: *an, pn: progress.next_pn() };
+                workers.send(self.settings.verify, raise);
+            }
+        }
     }
 
     fn install_tx(&mut self, now: Instant, workers: &mut Workers, key: &Key) {
@@ -534,98 +555,5 @@ fn add(sums: &mut Vec<(&'static str, u64)>, values: impl Iterator<Item = (&'stat
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use keys::{Cak, Ckn, Sak, Salt};
-    use std::sync::Mutex;
-    use wire::{CipherSuite, MacAddr, MemberId, Ssci};
-
-    /// Notes everything at once, and keeps what it noted.
-    struct Notes(Arc<Mutex<Vec<KeyId>>>);
-
-    impl KeyStore for Notes {
-        fn ask(&mut self, id: KeyId) {
-            self.0.lock().unwrap().push(id);
-        }
-
-        fn answer(&mut self) -> Option<Result<bool, String>> {
-            Some(Ok(true))
-        }
-    }
-
-    fn sci(number: u8) -> Sci {
-        Sci::new(MacAddr([2, 0, 0, 0, 0, number]), 1)
-    }
-
-    fn agreement() -> (Agreement, Arc<Mutex<Vec<KeyId>>>) {
-        let kay =
-            mka::Config::new(sci(1), Cak::from_octets(&[1; 16]).unwrap(), Ckn::from_octets(&[1]).unwrap());
-        let task = TaskAddress { worker: 0, task: 0 };
-        let settings = Settings { link: "l".to_owned(), kay, protect: task, verify: task };
-        let (port, ..) = datapath::control_port();
-        let noted = Arc::new(Mutex::new(Vec::new()));
-        (Agreement::new(settings, port, Box::new(Notes(noted.clone())), Instant::now()), noted)
-    }
-
-    /// An XPN key of another station; this one has an SSCI under it.
-    fn key(kn: u32, an: usize, sak: u8, ssci: u32) -> Arc<Key> {
-        Arc::new(Key {
-            identifier: KeyIdentifier { mi: MemberId([7; 12]), kn },
-            an: An::ALL[an],
-            sak: Sak::from_octets(&[sak; 16]).unwrap(),
-            suite: CipherSuite::GcmAesXpn128,
-            confidentiality: Some(ConfidentialityOffset::None),
-            salt: Some(Salt::for_sak([7; 12], kn)),
-            sscis: vec![(sci(1), Ssci(ssci)), (sci(2), Ssci(3))],
-        })
-    }
-
-    #[test]
-    fn a_station_that_comes_back_is_received_from_where_it_was() {
-        let (mut agreement, _) = agreement();
-        let mut act = |action| agreement.act(Instant::now(), &mut Workers::default(), action);
-        let far = 5 << 32;
-        act(Action::AddRxSc(sci(2)));
-        for (an, lowest_pn) in [(0, far), (1, 9)] {
-            act(Action::InstallRxSa { sci: sci(2), key: key(1 + an as u32, an, 1, 1), lowest_pn });
-        }
-        act(Action::RemoveRxSc(sci(2)));
-        // It says less than it should, and then more than is known.
-        act(Action::AddRxSc(sci(2)));
-        for (an, lowest_pn) in [(0, 77), (1, 10)] {
-            act(Action::InstallRxSa { sci: sci(2), key: key(1 + an as u32, an, 1, 1), lowest_pn });
-        }
-        let next = |agreement: &Agreement| {
-            let sas = agreement.sas.rx[0].sas.iter();
-            sas.map(|sa| sa.as_ref().map_or(0, |sa| sa.progress.next_pn())).collect::<Vec<_>>()
-        };
-        assert_eq!(next(&agreement), [far, 10, 0, 0]);
-        assert!(agreement.heard_up_to.is_empty());
-        let mut act = |action| agreement.act(Instant::now(), &mut Workers::default(), action);
-        // Another key's numbers are others, and nothing is kept for longer than the key.
-        act(Action::RemoveRxSc(sci(2)));
-        act(Action::RemoveTxSa(An::ALL[1]));
-        act(Action::AddRxSc(sci(2)));
-        act(Action::InstallRxSa { sci: sci(2), key: key(3, 1, 3, 1), lowest_pn: 1 });
-        act(Action::InstallRxSa { sci: sci(2), key: key(4, 2, 4, 1), lowest_pn: 1 });
-        assert_eq!(next(&agreement), [0, 1, 1, 0]);
-        let left: Vec<_> = agreement.heard_up_to.iter().map(|heard| heard.key.kn).collect();
-        assert_eq!(left, [1]);
-    }
-
-    #[test]
-    fn a_sak_is_the_same_under_another_ssci() {
-        let (mut agreement, noted) = agreement();
-        let mut claim = |key| {
-            agreement.act(Instant::now(), &mut Workers::default(), Action::Claim(key));
-            agreement.poll(Instant::now(), &mut Workers::default());
-            (agreement.used.len(), noted.lock().unwrap().len())
-        };
-        assert_eq!(claim(key(1, 0, 1, 1)), (1, 1));
-        assert_eq!(claim(key(2, 1, 1, 2)), (1, 1), "used before, as is known here");
-        assert_eq!(claim(key(3, 1, 2, 2)), (2, 2));
-        let noted = noted.lock().unwrap();
-        assert_eq!(noted[0], key(9, 3, 1, 9).sak.id(&sci(1).to_bytes()));
-        assert_ne!(noted[0], noted[1]);
-    }
-}
+#[path = "agreement_tests.rs"]
+mod tests;

@@ -140,8 +140,10 @@ fuzz_target!(|octets: &[u8]| {
                 one.drain(now);
             }
             7 => {
-                let an = input.pick(&An::ALL);
-                one.kay.handle_next_pn(now, an, input.pick(&[1, 0xbfff_ffff, 0xc000_0000, u64::MAX]));
+                let pn = input.pick(&[1, 0xbfff_ffff, 0xc000_0000, u64::MAX]);
+                for sa in one.kay.status(now).sas {
+                    one.kay.handle_next_pn(now, sa.key, pn);
+                }
                 one.drain(now);
             }
             8 => {

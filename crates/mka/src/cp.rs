@@ -172,6 +172,11 @@ impl Cp {
         true
     }
 
+    /// A key that may never be this station's to use is not waited for any longer.
+    pub(crate) fn forget_unclaimed(&mut self) {
+        self.next.take_if(|next| !next.claimed);
+    }
+
     /// The key is not to be used: takes it out again. Whether it was there, and not transmitted with.
     pub(crate) fn refuse(&mut self, key: KeyIdentifier, live: &[Sci], out: &mut Out) -> bool {
         if self.next.take_if(|next| next.key.identifier == key).is_some() {

@@ -205,10 +205,12 @@ impl Kay {
         }
     }
 
-    /// The SecY would next transmit with this packet number under this AN.
-    pub fn handle_next_pn(&mut self, now: Time, an: wire::An, pn: u64) {
+    /// The SecY would next transmit with this packet number under this key. By the key, not its AN: another one may have
+    /// come to that, of which the SecY is still to be told.
+    pub fn handle_next_pn(&mut self, now: Time, key: KeyIdentifier, pn: u64) {
+        let Some(an) = self.cp.keys().find(|known| known.identifier == key).map(|key| key.an) else { return };
         self.cp.next_pns[an.index()] = pn;
-        let used = self.cp.transmit_key().filter(|key| key.an == an);
+        let used = self.cp.transmit_key().filter(|used| used.identifier == key);
         if used.is_none_or(|key| pn < pn_threshold(key.suite)) {
             return;
         }
@@ -543,6 +545,10 @@ impl Kay {
             return;
         }
         self.server = server;
+        if server == Some(Server::Me) {
+            // What another one handed out is not waited for.
+            self.cp.forget_unclaimed();
+        }
         self.out.events.push_back(Event::KeyServer(server));
         self.key_server.stop();
         self.timers.stop(Timer::Rekey);

@@ -322,16 +322,13 @@ fn packet_numbers_that_run_out_make_one_new_key() {
             let mut lan = two(only, only);
             lan.run(20 * SECOND).unwrap();
             let before = lan.agreed().unwrap();
-            let an = lan.stations[0].kay.as_ref().unwrap().status(lan.now()).sas[0].an;
-            lan.with(one, |kay, now| kay.handle_next_pn(now, an, near_end - 1));
+            lan.with(one, |kay, now| kay.handle_next_pn(now, before, near_end - 1));
             lan.run(10 * SECOND).unwrap();
             assert_eq!(lan.agreed().unwrap(), before, "not yet");
             for _ in 0..20 {
-                lan.with(one, |kay, now| kay.handle_next_pn(now, an, near_end));
+                lan.with(one, |kay, now| kay.handle_next_pn(now, before, near_end));
                 lan.run(Time::from_millis(20)).unwrap();
             }
-            // The worker goes on under the next key, from 1.
-            lan.with(one, |kay, now| kay.handle_next_pn(now, an, 1));
             lan.run(20 * SECOND).unwrap();
             let after = lan.agreed().unwrap_or_else(|why| panic!("{suite}: {why}\n{}", lan.tale()));
             assert_eq!((after.mi, after.kn), (before.mi, before.kn + 1), "{suite}, {one}\n{}", lan.tale());
@@ -388,6 +385,46 @@ fn packet_numbers_are_those_of_the_key_and_not_of_its_an() {
     for number in 0..2 {
         assert_eq!(lan.stations[number].raised_to(), 1, "of the latest key nothing was sent\n{}", lan.tale());
     }
+}
+
+/// A key may take the AN of one that is still there, and that the SecY still says numbers of: they are not its own.
+#[test]
+fn packet_numbers_of_a_key_before_are_not_those_of_its_successor() {
+    let bounded = |config: &mut mka::Config| {
+        (config.delay_protect, config.suites) = (true, vec![CipherSuite::GcmAes128]);
+    };
+    let mut lan = two(bounded, bounded);
+    // What it is told it does later, and meanwhile says what it said before.
+    lan.stations[1].secy_delay = SECOND;
+    lan.run(20 * SECOND).unwrap();
+    for round in 0..8u64 {
+        lan.use_up(1, 1_000_000 * (round + 1));
+        // It begins with AN 0 again, whatever the other one has.
+        lan.start(0);
+        for _ in 0..300 {
+            lan.run(Time::from_millis(100)).unwrap();
+        }
+        lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+        assert!(lan.stations[0].raised_to() < 1_000_000, "{}", lan.tale());
+    }
+}
+
+/// Whoever becomes the key server does not wait for what it does not know of another one's key.
+#[test]
+fn a_new_key_server_does_not_wait_for_its_disk() {
+    let mut lan = lan_of(3, 11);
+    lan.run(20 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    lan.stations[1].claim_delay = Time::from_secs(1_000_000);
+    lan.rekey();
+    lan.run(SECOND).unwrap();
+    let of = |lan: &Lan, number: usize| lan.stations[number].kay.as_ref().unwrap().status(lan.now());
+    assert!(of(&lan, 0).sas.iter().any(|sa| sa.key != before), "{}", lan.tale());
+    assert!(of(&lan, 1).sas.iter().all(|sa| sa.key == before), "{}", lan.tale());
+    lan.stop(0);
+    lan.run(30 * SECOND).unwrap();
+    let after = lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
+    assert_eq!(after.mi, of(&lan, 1).mi, "{}", lan.tale());
 }
 
 /// Keys that come to nothing use up ANs; the one that is transmitted under keeps its own.

@@ -528,11 +528,11 @@ impl Lan {
         }
     }
 
-    /// A worker says where its packet numbers are, unless it has something to do that may change what they are of.
+    /// A worker says where its packet numbers are.
     fn report_pn(&mut self, number: usize) {
         let Station { kay: Some(kay), secy, .. } = &mut self.stations[number] else { return };
-        if let Some(sa) = secy.encodes().filter(|sa| sa.next_pn > 1 && secy.todo.is_empty()) {
-            kay.handle_next_pn(self.now, sa.key.an, sa.next_pn);
+        for sa in secy.tx.iter().flatten().filter(|sa| sa.next_pn > 1) {
+            kay.handle_next_pn(self.now, sa.key.identifier, sa.next_pn);
         }
     }
 

@@ -1,0 +1,150 @@
+//! Agreements without a line, told what to do.
+
+use super::*;
+use keys::{Cak, Ckn, Sak, Salt};
+use secy::Event;
+use std::sync::Mutex;
+use wire::{CipherSuite, MacAddr, MemberId, Ssci};
+
+/// What a store was asked, and what it answers.
+#[derive(Default)]
+struct Notes {
+    asked: Vec<KeyId>,
+    answers: VecDeque<Result<bool, String>>,
+}
+
+type Store = Arc<Mutex<Notes>>;
+
+struct Shared(Store);
+
+impl KeyStore for Shared {
+    fn ask(&mut self, id: KeyId) {
+        self.0.lock().unwrap().asked.push(id);
+    }
+
+    fn answer(&mut self) -> Option<Result<bool, String>> {
+        self.0.lock().unwrap().answers.pop_front()
+    }
+}
+
+fn sci(number: u8) -> Sci {
+    Sci::new(MacAddr([2, 0, 0, 0, 0, number]), 1)
+}
+
+fn agreement() -> (Agreement, Store) {
+    let kay = mka::Config::new(sci(1), Cak::from_octets(&[1; 16]).unwrap(), Ckn::from_octets(&[1]).unwrap());
+    let task = TaskAddress { worker: 0, task: 0 };
+    let settings = Settings { link: "l".to_owned(), kay, protect: task, verify: task };
+    let (port, ..) = datapath::control_port();
+    let store = Store::default();
+    (Agreement::new(settings, port, Box::new(Shared(store.clone())), Instant::now()), store)
+}
+
+/// An XPN key of another station; this one has an SSCI under it.
+fn key(kn: u32, an: usize, sak: u8, ssci: u32) -> Arc<Key> {
+    Arc::new(Key {
+        identifier: KeyIdentifier { mi: MemberId([7; 12]), kn },
+        an: An::ALL[an],
+        sak: Sak::from_octets(&[sak; 16]).unwrap(),
+        suite: CipherSuite::GcmAesXpn128,
+        confidentiality: Some(ConfidentialityOffset::None),
+        salt: Some(Salt::for_sak([7; 12], kn)),
+        sscis: vec![(sci(1), Ssci(ssci)), (sci(2), Ssci(3))],
+    })
+}
+
+#[test]
+fn a_station_that_comes_back_is_received_from_where_it_was() {
+    let (mut agreement, _) = agreement();
+    /// And its SecY with it.
+    fn does(agreement: &mut Agreement, action: Action) {
+        let (now, workers) = (Instant::now(), &mut Workers::default());
+        let gone = matches!(action, Action::RemoveRxSc(_));
+        agreement.act(now, workers, action);
+        if gone {
+            agreement.handle_event(now, workers, Event::Retired(Retired::RxSc(RxSc::new(sci(2)))));
+        }
+    }
+    let mut act = |action| does(&mut agreement, action);
+    let far = 5 << 32;
+    act(Action::AddRxSc(sci(2)));
+    for (an, lowest_pn) in [(0, far), (1, 9)] {
+        act(Action::InstallRxSa { sci: sci(2), key: key(1 + an as u32, an, 1, 1), lowest_pn });
+    }
+    act(Action::RemoveRxSc(sci(2)));
+    // It says less than it should, and then more than is known.
+    act(Action::AddRxSc(sci(2)));
+    for (an, lowest_pn) in [(0, 77), (1, 10)] {
+        act(Action::InstallRxSa { sci: sci(2), key: key(1 + an as u32, an, 1, 1), lowest_pn });
+    }
+    let next = |agreement: &Agreement| {
+        let sas = agreement.sas.rx[0].sas.iter();
+        sas.map(|sa| sa.as_ref().map_or(0, |sa| sa.progress.next_pn())).collect::<Vec<_>>()
+    };
+    assert_eq!(next(&agreement), [far, 10, 0, 0]);
+    let mut act = |action| does(&mut agreement, action);
+    // Another key's numbers are others, and nothing is kept for longer than the key.
+    act(Action::RemoveRxSc(sci(2)));
+    act(Action::RemoveTxSa(An::ALL[1]));
+    act(Action::AddRxSc(sci(2)));
+    act(Action::InstallRxSa { sci: sci(2), key: key(3, 1, 3, 1), lowest_pn: 1 });
+    act(Action::InstallRxSa { sci: sci(2), key: key(4, 2, 4, 1), lowest_pn: 1 });
+    assert_eq!(next(&agreement), [0, 1, 1, 0]);
+    does(&mut agreement, Action::RemoveRxSc(sci(2)));
+    let left: Vec<_> = agreement.heard_up_to.iter().map(|heard| heard.key.kn).collect();
+    assert_eq!(left, [1, 3, 4], "one for each key");
+}
+
+#[test]
+fn a_sak_is_the_same_under_another_ssci() {
+    let (mut agreement, store) = agreement();
+    let mut claim = |key| {
+        agreement.act(Instant::now(), &mut Workers::default(), Action::Claim(key));
+        let asked = store.lock().unwrap().asked.len();
+        store.lock().unwrap().answers.push_back(Ok(true));
+        agreement.poll(Instant::now(), &mut Workers::default());
+        store.lock().unwrap().answers.clear();
+        (agreement.used.len(), asked)
+    };
+    assert_eq!(claim(key(1, 0, 1, 1)), (1, 1));
+    assert_eq!(claim(key(2, 1, 1, 2)), (1, 1), "used before, as is known here");
+    assert_eq!(claim(key(3, 1, 2, 2)), (2, 2));
+    let asked = &store.lock().unwrap().asked;
+    assert_eq!(asked[0], key(9, 3, 1, 9).sak.id(&sci(1).to_bytes()));
+    assert_ne!(asked[0], asked[1]);
+}
+
+/// One question at a time; of those that wait the last alone counts; and nothing goes on before the answer.
+#[test]
+fn a_store_that_is_slow_or_fails_is_waited_for_and_spoken_of() {
+    let (mut agreement, store) = agreement();
+    let start = Instant::now();
+    let keys: Vec<_> = (1..=4u8).map(|n| key(n.into(), 0, n, 1)).collect();
+    let ids: Vec<_> = keys.iter().map(|key| key.sak.id(&sci(1).to_bytes())).collect();
+    let asked = || store.lock().unwrap().asked.clone();
+    for key in &keys[..3] {
+        agreement.act(start, &mut Workers::default(), Action::Claim(key.clone()));
+    }
+    assert_eq!(asked(), ids[..1]);
+    let mut poll = |after: Duration, answer: Option<Result<bool, String>>| {
+        store.lock().unwrap().answers.extend(answer);
+        agreement.poll(start + after, &mut Workers::default());
+        let error = agreement.story.last_error.as_ref().map(|(text, _)| text.clone());
+        (agreement.used.iter().copied().collect::<Vec<_>>(), error)
+    };
+    assert_eq!(poll(SLOW_STORE, None), (vec![], None));
+    let (used, said) = poll(2 * SLOW_STORE, None);
+    assert!(used.is_empty() && said.as_ref().is_some_and(|said| said.contains("SAK 1 waits")), "{said:?}");
+    assert_eq!(poll(3 * SLOW_STORE, Some(Ok(true))).0, ids[..1]);
+    assert_eq!(asked(), [ids[0], ids[2]], "the second is not wanted any more");
+    let (used, said) = poll(3 * SLOW_STORE, Some(Err("no room".to_owned())));
+    assert_eq!((&used[..], said.as_deref()), (&ids[..1], Some("no room")));
+    // Asked again, it may do now.
+    for (key, answer, known) in [(2, Ok(true), 2), (3, Ok(false), 2), (3, Ok(true), 3)] {
+        agreement.act(start, &mut Workers::default(), Action::Claim(keys[key].clone()));
+        store.lock().unwrap().answers.push_back(answer);
+        agreement.poll(start, &mut Workers::default());
+        assert_eq!(agreement.used.len(), known);
+    }
+    assert_eq!(asked().len(), 5);
+}
