@@ -20,7 +20,7 @@ const MAX_QUESTION: u64 = 4096;
 /// Octets of the longest answer that [`ask`] reads.
 const MAX_ANSWER: u64 = 64 << 20;
 /// How long either side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
 /// Connections at a time. Others wait.
 const MAX_CONNECTIONS: usize = 16;
 /// Held while the mask of new files is another.
@@ -232,7 +232,8 @@ fn connect(path: &Path) -> io::Result<StdStream> {
     for direction in [Timeout::Recv, Timeout::Send] {
         set_socket_timeout(&socket, direction, Some(PATIENCE))?;
     }
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let address = SocketAddrUnix::new(path)?;
+    rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))?;
     Ok(socket.into())
 }
 

@@ -380,14 +380,15 @@ impl StaticKeys {
         }
         let Some(Sending { gate, reservation, failing }) = &mut self.sending else { return };
         match reservation.maintain(gate, now) {
-            Ok(()) => *failing = false,
+            None => {}
+            Some(Ok(())) => *failing = false,
             // Said once, tried again and again: frames are dropped rather than sent with a number that a restart
             // could use again.
-            Err(e) if !*failing => {
+            Some(Err(e)) if !*failing => {
                 *failing = true;
                 tracing::error!(link, "{e}; no packet numbers beyond those already reserved");
             }
-            Err(_) => {}
+            Some(Err(_)) => {}
         }
     }
 

@@ -198,8 +198,8 @@ fn another_cak_or_ckn_is_said_and_nothing_passes() {
     }
 }
 
-/// A disk that does not answer keeps one side from noting the next SAK: both go on under the one before, for longer than
-/// stations wait for each other, and nothing is received under the next. Then it answers, and they go over.
+/// A disk that does not answer keeps one side from noting the next SAK: it goes on under the one before, for longer than
+/// stations wait for each other, and receives nothing under the next. Then it answers, and it goes over.
 #[test]
 fn a_disk_that_does_not_answer_holds_up_the_next_key_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -223,13 +223,17 @@ fn a_disk_that_does_not_answer_holds_up_the_next_key_alone() {
     let an = |status: &LinkStatus| status.tx_sas.iter().find(|sa| sa.in_use).unwrap().an;
     let first = an(&pair.status(0));
     pair.gateways[0].as_mut().unwrap().rekey(Instant::now(), None).unwrap();
-    // The key server goes over without the other one in time, as the transmit delay has it; that one hears, and is heard.
+    // Before the key server goes over without the other one, as the transmit delay has it.
     pair.until(Duration::from_millis(500), |_| false);
     let frames: Vec<_> = (0..100).map(frame).collect();
     for from in [0, 1] {
         assert_eq!(pair.carry(from, &frames), frames);
     }
     pair.until(Duration::from_millis(2500), |_| false);
+    assert_ne!(an(&pair.status(0)), first);
+    send(&mut pair.hosts[0].1, &frames[..10]);
+    pair.until(Duration::from_millis(100), |_| false);
+    assert!(receive(&mut pair.hosts[1].0).is_empty());
     let status = pair.status(1);
     assert!(status.peers[0].live && status.peers[0].age_ms < 500, "{status:?}");
     assert!(pair.status(0).peers[0].live);

@@ -35,7 +35,7 @@ const RX_LAG: u64 = 1 << 26;
 /// And by so much time.
 const RX_LAG_TIME: Duration = Duration::from_secs(10);
 /// Not more often, also where writing fails again and again.
-const RX_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 /// One that lasts longer was too large.
 const TOO_LATE: Duration = Duration::from_secs(60);
 
@@ -152,6 +152,12 @@ impl StateDir {
         }
     }
 
+    /// Waits until all is written that was to be.
+    fn settle(&self) {
+        // Where the thread is gone nothing is written any more.
+        let _ = self.scribe.have(|| Ok(())).wait();
+    }
+
     /// What was received before under a key.
     ///
     /// # Errors
@@ -212,7 +218,15 @@ impl StateDir {
             size: FIRST_RESERVATION,
             since: Instant::now(),
             writing: None,
+            pause_until: None,
         })
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        // Before others may have the directory.
+        self.settle();
     }
 }
 
@@ -359,6 +373,8 @@ pub struct Reservation {
     since: Instant,
     /// More that is being reserved.
     writing: Option<Extension>,
+    /// What could not be written is not tried again before.
+    pause_until: Option<Instant>,
 }
 
 /// A reservation on its way to the disk.
@@ -381,22 +397,27 @@ impl Reservation {
     }
 
     /// Has more reserved when half of it is used; opens the gate so far once that is on the disk. Called every few
-    /// milliseconds.
+    /// milliseconds. Says how a write went that came to its end; it is tried again where that did not do.
     ///
     /// # Errors
     /// [`StateError::File`]; the gate stays where it was.
-    pub fn maintain(&mut self, gate: &PnGate, now: Instant) -> Result<(), StateError> {
+    pub fn maintain(&mut self, gate: &PnGate, now: Instant) -> Option<Result<(), StateError>> {
         if let Some(Extension { limit, size, written }) = &self.writing {
-            let Some(outcome) = written.poll() else { return Ok(()) };
+            let outcome = written.poll()?;
             let (limit, size) = (*limit, *size);
             self.writing = None;
-            outcome.map_err(|reason| self.file.wrong(reason))?;
+            if let Err(reason) = outcome {
+                self.pause_until = Some(now + PAUSE);
+                return Some(Err(self.file.wrong(reason)));
+            }
             (self.limit, self.size, self.since) = (limit, size, now);
             gate.raise(limit);
+            return Some(Ok(()));
         }
         let next = gate.next();
-        if self.limit == self.end || self.limit - next.min(self.limit) > self.size / 2 {
-            return Ok(());
+        let enough = self.limit == self.end || self.limit - next.min(self.limit) > self.size / 2;
+        if enough || self.pause_until.is_some_and(|until| now < until) {
+            return None;
         }
         let lasted = now.saturating_duration_since(self.since);
         let size = match lasted {
@@ -406,19 +427,16 @@ impl Reservation {
         };
         let limit = next.saturating_add(size).min(self.end).max(self.limit);
         self.writing = Some(Extension { limit, size, written: self.file.have_written(limit) });
-        Ok(())
+        None
     }
 
     /// Gives back what was reserved and not used. To be called when nothing can be sent any more.
     ///
     /// # Errors
     /// [`StateError::File`]; what was reserved is wasted then, nothing worse.
-    pub fn finish(mut self, gate: &PnGate) -> Result<(), StateError> {
-        // It is not to come after what is written now. What became of it does not matter then.
-        if let Some(Extension { written, .. }) = self.writing.take() {
-            let _ = written.wait();
-        }
-        self.file.write(gate.next()).map_err(|reason| self.file.wrong(reason))
+    pub fn finish(self, gate: &PnGate) -> Result<(), StateError> {
+        // After what is on its way.
+        self.file.have_written(gate.next()).wait().map_err(|reason| self.file.wrong(reason))
     }
 }
 
@@ -452,7 +470,7 @@ impl RxMemory {
         }
         let moved = progress.next_pn() - self.stored.unwrap_or(0).min(progress.next_pn());
         let waited = now.saturating_duration_since(self.since);
-        if (moved >= RX_LAG && waited >= RX_PAUSE) || (moved > 0 && waited >= RX_LAG_TIME) {
+        if (moved >= RX_LAG && waited >= PAUSE) || (moved > 0 && waited >= RX_LAG_TIME) {
             self.since = now;
             self.writing = self.news(progress).map(|next| (next, self.file.have_written(next)));
         }
@@ -470,7 +488,7 @@ impl RxMemory {
             self.stored = Some(next);
         }
         match self.news(progress) {
-            Some(next) => self.file.write(next).map_err(|reason| self.file.wrong(reason)),
+            Some(next) => self.file.have_written(next).wait().map_err(|reason| self.file.wrong(reason)),
             None => Ok(()),
         }
     }
@@ -512,11 +530,14 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// Replaces the file as a whole, and returns only when that will survive a loss of power.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    // Not in place of the extension: other files of the same key have their own.
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = Path::new(&new);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&new, path)?;
+    fs::rename(new, path)?;
     sync_parent(path)
 }
 
@@ -560,11 +581,11 @@ mod tests {
 
     /// Maintains as a control core does until nothing is on its way to the disk.
     fn maintain(r: &mut Reservation, gate: &PnGate, now: Instant) {
-        r.maintain(gate, now).unwrap();
+        let outcome = |r: &mut Reservation| r.maintain(gate, now).transpose().unwrap();
+        outcome(r);
         soon(|| {
-            let writing = r.writing.is_some();
-            r.maintain(gate, now).unwrap();
-            (!writing).then_some(())
+            outcome(r);
+            r.writing.is_none().then_some(())
         });
     }
 
@@ -652,29 +673,32 @@ mod tests {
         let mut state = StateDir::open(dir.path()).unwrap();
         let mut r = state.reserve(&key(&sak, None), 1).unwrap();
         let gate = gate(&r, &sak);
-        let path = dir.path().join(format!("{}.new", key(&sak, None).id()));
+        let path = dir.path().join(format!("{}.pn.new", key(&sak, None).id()));
         stall(&path);
         let limit = r.limit();
         r.limit = 1;
         let start = Instant::now();
         for _ in 0..100 {
-            r.maintain(&gate, start).unwrap();
+            assert!(r.maintain(&gate, start).is_none());
             std::thread::sleep(Duration::from_millis(1));
         }
         assert!(r.writing.is_some());
         assert_eq!((r.limit(), gate.limit()), (1, limit));
         // What it took is not on any disk: the next one has to be.
         let (read, write) = (File::open(&path).unwrap(), &mut r);
-        let refused = soon(|| write.maintain(&gate, start).err());
+        let refused = soon(|| write.maintain(&gate, start)).unwrap_err();
         assert!(refused.to_string().contains(".pn"), "{refused}");
         drop(read);
+        // Not again and again at once.
+        assert!(r.maintain(&gate, start).is_none() && r.writing.is_none());
+        let start = start + PAUSE;
         assert_eq!((r.limit(), gate.limit()), (1, limit));
         fs::remove_file(&path).unwrap();
         maintain(&mut r, &gate, start);
         assert!(r.limit() == gate.limit() && gate.limit() > limit);
         // Nor does an end overtake what is on its way.
         r.limit = 1;
-        r.maintain(&gate, start).unwrap();
+        assert!(r.maintain(&gate, start).is_none() && r.writing.is_some());
         r.finish(&gate).unwrap();
         drop(state);
         let mut state = StateDir::open(dir.path()).unwrap();
@@ -786,7 +810,7 @@ mod tests {
         assert_eq!(state.recall(&key).unwrap().next_pn(), None, "not every number is worth a write");
         remember(&mut memory, &at(50), Instant::now() + 2 * RX_LAG_TIME);
         assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50));
-        remember(&mut memory, &at(50 + RX_LAG), Instant::now() + 2 * RX_LAG_TIME + 2 * RX_PAUSE);
+        remember(&mut memory, &at(50 + RX_LAG), Instant::now() + 2 * RX_LAG_TIME + 2 * PAUSE);
         remember(&mut memory, &at(7), Instant::now() + 4 * RX_LAG_TIME);
         memory.finish(&at(8)).unwrap();
         assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50 + RX_LAG));
