@@ -246,7 +246,8 @@ where
     // VLAN tags come on top of a port's MTU only where it sees them: behind the SecTAG they are payload.
     let tags = |n: usize| n * wire::VLAN_TAG_LEN;
     let longest = |mtu: Option<u16>| usize::from(mtu.unwrap_or(LARGEST_MTU)) + L2_HEADER;
-    let max_frame = longest(line.mtu) + tags(link.clear_vlan_tags);
+    let seen = if link.protect_frames { link.clear_vlan_tags } else { wire::MAX_VLAN_TAGS };
+    let max_frame = longest(line.mtu) + tags(seen);
     let max_plain_frame = longest(plain.mtu) + tags(wire::MAX_VLAN_TAGS);
     let mut tx = TxSecY::new(TxConfig {
         sci,

@@ -253,9 +253,15 @@ fn should_secure_does() {
     lab.send("plain", &frames(2));
     assert_eq!(lab.receive("plain", 3), frames(3));
     assert_eq!(lab.receive("line", 2), frames(2));
+    // VLAN tags come on top of a port's MTU, as long as nothing is before them.
+    let mut tagged = vec![2; 12];
+    tagged.extend([0x81, 0, 0, 5, 0x88, 0xa8, 0, 6, 8, 0]);
+    tagged.resize(1500 + 14 + 8, 3);
+    lab.send("plain", std::slice::from_ref(&tagged));
+    assert_eq!(lab.receive("line", 1), [tagged]);
     let rows = stop(gateway);
     assert_eq!(count(&rows, "secy", "InPktsUntagged"), 3);
-    assert_eq!(count(&rows, "secy", "OutPktsUntagged"), 2);
+    assert_eq!(count(&rows, "secy", "OutPktsUntagged"), 3);
 }
 
 /// A gateway in place of one end of a real Linux link recovers what the other end sent.

@@ -275,8 +275,14 @@ impl TxSecY {
         for vlan in &found.clear_vlans {
             frames[vlan.frame].head_mut()[..vlan.octets.len()].copy_from_slice(&vlan.octets);
         }
-        let Found { an: Some(an), kept, octets, next_pn, .. } = *found else { return };
-        let Some(sa) = &mut self.sas[an.index()] else { return };
+        let Found { an, kept, octets, next_pn, .. } = *found;
+        // Without an SA nothing leaves that has to be protected, whatever was done to it.
+        let Some((an, sa)) = an.and_then(|an| Some((an, self.sas[an.index()].as_mut()?))) else {
+            if self.config.protect_frames {
+                frames.clear();
+            }
+            return;
+        };
         sa.pn.leave(next_pn);
         let sealed = u64::from(kept.count_ones());
         if self.config.encrypt {

@@ -684,6 +684,27 @@ fn numbers_on_their_way_are_still_to_come() {
     }
 }
 
+/// Commands wait until no batch is on its way. Should one not, what is to be protected under an SA that has gone does not
+/// leave, least of all what was refused.
+#[test]
+fn nothing_leaves_without_its_sa() {
+    for (clear_vlan_tags, crypt) in [(0, false), (0, true), (1, false), (1, true)] {
+        let setup = Setup { clear_vlan_tags, ..Setup::default() };
+        let mut tx = TxSecY::new(TxConfig { max_frame: 200, ..setup.tx().config().clone() });
+        assert!(tx.apply(Command::InstallTxSa { an: setup.an, sa: setup.tx_sa() }).is_none());
+        assert!(tx.apply(Command::EncodeWith(Some(setup.an))).is_none());
+        let mut batch = batch(&[frame(100), frame(190)], &[0]);
+        tx.begin(&mut batch);
+        if crypt {
+            batch.crypt(&mut Engine::new());
+        }
+        assert!(tx.apply(Command::EncodeWith(None)).is_none());
+        assert!(matches!(tx.apply(Command::RemoveTxSa(setup.an)), Some(Event::Retired(_))));
+        tx.finish(&mut batch);
+        assert!(batch.frames_mut().is_empty(), "{clear_vlan_tags} {crypt}");
+    }
+}
+
 /// Packet numbers of a batch that comes to nothing are not used again.
 #[test]
 fn packet_numbers_are_lost_with_their_batch() {
