@@ -4,6 +4,11 @@ use crate::fan_out::FanOut;
 use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters};
 use secy::{Burst, Command, Engine, Event, FrameBuf, Pass, RxSecY, TxSecY};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long data wait, at most, while the line has no room for what the control core has for it. Some 80 frames of 1518
+/// octets at 100 Mbit/s.
+const DATA_WAITS: Duration = Duration::from_millis(10);
 
 /// One direction of a link, as a worker sees it.
 pub trait Task: Send {
@@ -77,6 +82,8 @@ pub struct Protect<R: FrameRx, T> {
     frames: Burst<R::Frame>,
     fan_out: Option<FanOut<R::Frame>>,
     control: Option<ControlOutlet>,
+    /// Since when the line has had no room for what the control core has for it.
+    refused_since: Option<Instant>,
     counters: Arc<PathCounters>,
 }
 
@@ -84,7 +91,8 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
     /// Joins the plain port's receive queue, the SecY's transmit half and the line's transmit queue.
     pub fn new(rx: R, secy: TxSecY, tx: T) -> Self {
         let frames = Burst::new();
-        Protect { rx, tx, secy, frames, fan_out: None, control: None, counters: Arc::default() }
+        let counters = Arc::default();
+        Protect { rx, tx, secy, frames, fan_out: None, control: None, refused_since: None, counters }
     }
 
     /// Sends what the control core has for the line, before all data.
@@ -131,9 +139,10 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
         frames
     }
 
-    /// What finds no room now is offered again in the next round.
+    /// What finds no room now is offered again in the next round. Says how many found some, and whether data wait for the
+    /// others: room that comes while frames are received and sealed would always go to these.
     #[cold]
-    fn send_control(&mut self) -> usize {
+    fn send_control(&mut self) -> (usize, bool) {
         let Protect { control, tx, frames, counters, .. } = self;
         let sent = control.as_mut().map_or(0, |control| {
             control.offer(|octets| {
@@ -146,7 +155,13 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
             })
         });
         counters.eapol_frames.add(sent as u64);
-        sent
+        if self.control.as_ref().is_none_or(ControlOutlet::is_empty) {
+            self.refused_since = None;
+            return (sent, false);
+        }
+        // Not for ever: what a dead line does not take is counted, and comes from queues that have an end.
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        (sent, since.elapsed() < DATA_WAITS)
     }
 
     /// The direction's counters.
@@ -170,7 +185,10 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
 impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
     fn poll(&mut self, engine: &mut Engine) -> usize {
         let waiting = self.control.as_ref().is_some_and(|control| !control.is_empty());
-        let sent = if waiting { self.send_control() } else { 0 };
+        let (sent, data_wait) = if waiting { self.send_control() } else { (0, false) };
+        if data_wait {
+            return sent + 1;
+        }
         if self.fan_out.is_some() {
             return sent + self.poll_fanned_out(engine);
         }

@@ -22,6 +22,8 @@ const IDLE_ROUNDS: u32 = 512;
 const IDLE_SLEEP: Duration = Duration::from_micros(50);
 /// How long a worker that is to stop goes on bringing out what its queues hold, unless it is told otherwise.
 const DRAIN_TIME: Duration = Duration::from_millis(200);
+/// How long crypto workers may take for what they have: far less, unless they are dead.
+const SETTLING_TIME: Duration = Duration::from_secs(1);
 
 /// What a worker does when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -206,6 +208,17 @@ impl Worker {
         }
         let end = Instant::now() + self.drain_time;
         while self.round() > 0 && Instant::now() < end {}
+        // Where that did not come to an end nothing more is received, and what crypto workers have still comes out.
+        let end = Instant::now() + SETTLING_TIME;
+        while !self.settle() && Instant::now() < end {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Whether nothing of any task is on its way.
+    fn settle(&mut self) -> bool {
+        let Worker { tasks, engine, .. } = self;
+        tasks.iter_mut().fold(true, |all, task| task.settle(engine) && all)
     }
 
     /// One turn of all tasks. Says how many frames there were.

@@ -63,13 +63,21 @@ impl Gateway {
 }
 
 /// Crypto workers of each direction, and what is wrong with them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Crypto {
     workers: usize,
+    /// The owner's.
+    drain_time: Duration,
     /// Now and then they do nothing for a while.
     stalling: bool,
     /// While set, the first of each direction does nothing at all.
     stuck: Arc<AtomicBool>,
+}
+
+impl Default for Crypto {
+    fn default() -> Self {
+        Crypto { workers: 0, drain_time: DRAIN_TIME, stalling: false, stuck: Arc::default() }
+    }
 }
 
 impl Crypto {
@@ -160,7 +168,7 @@ fn gateway(
     let (protect_counters, verify_counters) = (protect.counters(), verify.counters());
     let worker = Worker::start(WorkerSetup {
         idle: IdlePolicy::Adaptive,
-        drain_time: DRAIN_TIME,
+        drain_time: crypto.drain_time,
         tasks: vec![Box::new(protect), Box::new(verify)],
         ..WorkerSetup::default()
     })
@@ -397,6 +405,35 @@ fn a_stopping_worker_brings_out_what_it_received() {
             assert!(b.right.stop());
             assert_eq!(verify.tx_frames.get(), 256);
         }
+    }
+}
+
+/// A source that never pauses: what was received goes on all the same, whoever has it when the time to drain is over.
+#[test]
+fn a_worker_that_stops_under_load_brings_out_what_it_received() {
+    for workers in [0, 1, 3].repeat(10) {
+        let (mut into, plain_rx) = memory_wire(CREDIT);
+        let (plain_tx, _from) = memory_wire(1);
+        let (_line_in, line_rx) = memory_wire(1);
+        let (line_tx, mut line_out) = memory_wire(CREDIT);
+        let crypto = Crypto { drain_time: Duration::ZERO, ..Crypto::stalling(workers) };
+        let g = gateway(1, 2, (plain_rx, plain_tx), (line_rx, line_tx), &crypto);
+        let (counters, done) = (g.protect.clone(), AtomicBool::new(false));
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                while !done.load(Relaxed) {
+                    into.tx_burst(&mut (0..MAX_BURST as u32).map(frame).collect());
+                    line_out.rx_burst(&mut Burst::new());
+                }
+            });
+            while counters.tx_frames.get() < 5000 {
+                std::thread::yield_now();
+            }
+            assert!(g.stop());
+            done.store(true, Relaxed);
+        });
+        let gone = counters.tx_frames.get() + counters.tx_dropped.get();
+        assert_eq!(counters.rx_frames.get(), gone, "{workers} crypto workers");
     }
 }
 

@@ -9,6 +9,7 @@ use datapath::{
 };
 use secy::{Burst, Engine, MemFrame, RxConfig, RxSecY, SciMode, TxConfig, TxSecY, ValidateFrames};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 struct Ends {
     protect: Box<dyn Task>,
@@ -119,7 +120,7 @@ fn what_the_control_core_sends_goes_before_data_and_is_not_lost_on_a_full_line()
     assert_eq!(ends.protect.poll(&mut engine), 11);
     // The line is full now.
     assert!(ends.control.send(&mkpdus[1]) && ends.control.send(&mkpdus[2]));
-    assert_eq!(ends.protect.poll(&mut engine), 0);
+    assert_eq!(ends.protect.poll(&mut engine), 1, "there is something to do");
     let first = receive(&mut ends.line.1);
     assert_eq!((first.len(), &first[0]), (4, &mkpdus[0]));
     assert_eq!(ends.protect.poll(&mut engine), 2);
@@ -127,4 +128,85 @@ fn what_the_control_core_sends_goes_before_data_and_is_not_lost_on_a_full_line()
     assert_eq!(ends.counters[0].eapol_frames.get(), 3);
     assert_eq!((ends.counters[0].tx_frames.get(), ends.counters[0].tx_dropped.get()), (3, 7));
     assert!(!ends.control.send(&[0; 1515]), "longer than any MKPDU");
+}
+
+/// A line that is slower than what comes, and its transmit queue, in which room comes up while frames are received.
+#[derive(Clone, Default)]
+struct Saturated(Arc<std::sync::Mutex<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    offers: u32,
+    room: usize,
+    taken: Vec<Vec<u8>>,
+    /// Nothing is taken any more.
+    dead: bool,
+}
+
+impl FrameRx for Saturated {
+    type Frame = MemFrame;
+
+    fn rx_burst(&mut self, frames: &mut Burst<MemFrame>) {
+        let mut queue = self.0.lock().unwrap();
+        queue.room += 32 * usize::from(!queue.dead);
+        frames.extend((0..48).map(|_| MemFrame::new(&frame(0x0800, 60, 7))));
+    }
+}
+
+impl FrameTx for Saturated {
+    type Frame = MemFrame;
+
+    fn tx_burst(&mut self, frames: &mut Burst<MemFrame>) {
+        let mut queue = self.0.lock().unwrap();
+        queue.offers += 1;
+        // And now and then otherwise.
+        queue.room += usize::from(queue.offers % 100 == 0 && !queue.dead);
+        let count = queue.room.min(frames.len());
+        queue.room -= count;
+        queue.taken.extend(frames.drain(..count).map(|frame| frame.to_vec()));
+    }
+
+    fn make_frame(&mut self, octets: &[u8]) -> Option<MemFrame> {
+        Some(MemFrame::new(octets))
+    }
+}
+
+/// What the control core has for a line that is full goes before data that come in; on a line that takes nothing any more
+/// these wait a moment, and then are dropped and counted as ever.
+#[test]
+fn data_wait_for_what_the_control_core_sends_to_a_full_line() {
+    let line = Saturated::default();
+    let tx = TxSecY::new(TxConfig {
+        sci: "0200000000010001".parse().unwrap(),
+        protect_frames: false,
+        encrypt: true,
+        sci_mode: SciMode::Explicit,
+        clear_vlan_tags: 0,
+        max_frame: 1554,
+    });
+    let (mut control, _inlet, outlet) = control_port();
+    let mut protect = Protect::new(line.clone(), tx, line.clone()).with_control(outlet);
+    let (counters, mut engine) = (protect.counters(), Engine::new());
+    for _ in 0..10 {
+        protect.poll(&mut engine);
+    }
+    let mkpdu = frame(EAPOL, 60, 1);
+    assert!(control.send(&mkpdu));
+    let (start, received) = (Instant::now(), counters.rx_frames.get());
+    while counters.eapol_frames.get() == 0 && start.elapsed() < Duration::from_secs(5) {
+        assert!(protect.poll(&mut engine) > 0);
+    }
+    assert!(line.0.lock().unwrap().taken.contains(&mkpdu));
+    // In the round in which it found room, and in none before.
+    assert_eq!(counters.rx_frames.get(), received + 48);
+    line.0.lock().unwrap().dead = true;
+    for round in 1..=2 {
+        assert!(control.send(&mkpdu));
+        let (start, dropped) = (Instant::now(), counters.tx_dropped.get());
+        // It waits once for as long as nothing is taken.
+        while counters.tx_dropped.get() == dropped {
+            assert!(protect.poll(&mut engine) > 0 && start.elapsed() < Duration::from_secs(5), "{round}");
+        }
+    }
+    assert_eq!(counters.eapol_frames.get(), 1);
 }
