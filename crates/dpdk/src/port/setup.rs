@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::c_int;
 use std::ptr::NonNull;
+use std::time::{Duration, Instant};
 
 use super::device::Device;
 use super::error::PortError;
@@ -40,6 +41,11 @@ impl Drop for Plugged {
     }
 }
 
+/// How long a port that stops may go on sending what is in its queues: what 1024 descriptors take at 100 Mbit/s, nearly.
+const SENDING_TIME: Duration = Duration::from_millis(100);
+/// Between two looks at what it has sent. In this time a port that has something sends some of it.
+const SENDING_LOOK: Duration = Duration::from_millis(1);
+
 /// A started port. Stops it on drop, then closes it.
 pub(super) struct Started {
     plugged: Option<Plugged>,
@@ -74,6 +80,7 @@ impl Drop for Started {
             // SAFETY: the port is open.
             unsafe { dpdk_sys::rte_eth_promiscuous_disable(plugged.id) };
         }
+        let_out(plugged.id);
         // SAFETY: the port is started, and its queue handles are gone, as each holds what holds this.
         unsafe { dpdk_sys::rte_eth_dev_stop(plugged.id) };
         drop(plugged);
@@ -81,6 +88,29 @@ impl Drop for Started {
             open.remove(name);
         }
     }
+}
+
+/// Waits until a started port sends nothing any more: stopping it discards what is in its transmit queues.
+fn let_out(port: u16) {
+    let end = Instant::now() + SENDING_TIME;
+    let mut before = sent(port);
+    while before.is_some() && Instant::now() < end {
+        std::thread::sleep(SENDING_LOOK);
+        let now = sent(port);
+        if now == before {
+            return;
+        }
+        before = now;
+    }
+}
+
+/// Frames that a started port has sent, if it says.
+fn sent(port: u16) -> Option<u64> {
+    // SAFETY: a struct of integers and arrays of them, for which zero is a value.
+    let mut stats: dpdk_sys::rte_eth_stats = unsafe { std::mem::zeroed() };
+    // SAFETY: the port is open and `stats` is writable.
+    let rc = unsafe { dpdk_sys::rte_eth_stats_get(port, &mut stats) };
+    (rc == 0).then_some(stats.opackets)
 }
 
 /// Frees what a receive queue holds.
