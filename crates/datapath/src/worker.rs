@@ -215,10 +215,14 @@ impl Worker {
         }
     }
 
-    /// Whether nothing of any task is on its way.
+    /// Whether nothing of any task is on its way. Each has its turn, whether others are settled or not.
     fn settle(&mut self) -> bool {
         let Worker { tasks, engine, .. } = self;
-        tasks.iter_mut().fold(true, |all, task| task.settle(engine) && all)
+        let mut settled = true;
+        for task in tasks {
+            settled &= task.settle(engine);
+        }
+        settled
     }
 
     /// One turn of all tasks. Says how many frames there were.

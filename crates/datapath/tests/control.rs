@@ -160,7 +160,7 @@ impl FrameTx for Saturated {
         let mut queue = self.0.lock().unwrap();
         queue.offers += 1;
         // And now and then otherwise.
-        queue.room += usize::from(queue.offers % 100 == 0 && !queue.dead);
+        queue.room += usize::from(queue.offers.is_multiple_of(100) && !queue.dead);
         let count = queue.room.min(frames.len());
         queue.room -= count;
         queue.taken.extend(frames.drain(..count).map(|frame| frame.to_vec()));
