@@ -20,16 +20,21 @@ struct Ends {
     line: (MemoryTx, MemoryRx),
 }
 
-/// A link without keys that sends data in the clear, and whose line takes `line` frames.
-fn link(line: usize) -> Ends {
-    let tx = TxSecY::new(TxConfig {
+/// A half that sends data in the clear.
+fn unprotected() -> TxSecY {
+    TxSecY::new(TxConfig {
         sci: "0200000000010001".parse().unwrap(),
         protect_frames: false,
         encrypt: true,
         sci_mode: SciMode::Explicit,
         clear_vlan_tags: 0,
         max_frame: 1554,
-    });
+    })
+}
+
+/// A link without keys that sends data in the clear, and whose line takes `line` frames.
+fn link(line: usize) -> Ends {
+    let tx = unprotected();
     let rx = RxSecY::new(RxConfig {
         suite: CipherSuite::GcmAesXpn256,
         validate_frames: ValidateFrames::Strict,
@@ -176,14 +181,7 @@ impl FrameTx for Saturated {
 #[test]
 fn data_wait_for_what_the_control_core_sends_to_a_full_line() {
     let line = Saturated::default();
-    let tx = TxSecY::new(TxConfig {
-        sci: "0200000000010001".parse().unwrap(),
-        protect_frames: false,
-        encrypt: true,
-        sci_mode: SciMode::Explicit,
-        clear_vlan_tags: 0,
-        max_frame: 1554,
-    });
+    let tx = unprotected();
     let (mut control, _inlet, outlet) = control_port();
     let mut protect = Protect::new(line.clone(), tx, line.clone()).with_control(outlet);
     let (counters, mut engine) = (protect.counters(), Engine::new());

@@ -273,11 +273,8 @@ impl Port {
     /// [`PortError::Query`] if the device does not answer.
     pub fn stats(&self) -> Result<PortStats, PortError> {
         let _control = lock(&self.inner.control);
-        // SAFETY: a struct of integers and arrays of them, for which zero is a value.
-        let mut stats: dpdk_sys::rte_eth_stats = unsafe { std::mem::zeroed() };
-        // SAFETY: the port is open and `stats` is writable.
-        let rc = unsafe { dpdk_sys::rte_eth_stats_get(self.inner.id, &mut stats) };
-        self.inner.answer(rc, "reading the counters")?;
+        let stats = counters(self.inner.id)
+            .map_err(|rc| self.inner.unanswered("reading the counters", reason::describe(rc)))?;
         Ok(PortStats {
             ipackets: stats.ipackets,
             opackets: stats.opackets,
@@ -310,6 +307,15 @@ impl Inner {
     fn unanswered(&self, query: &'static str, reason: impl ToString) -> PortError {
         PortError::Query { device: self.device.clone(), query, reason: reason.to_string() }
     }
+}
+
+/// What an open port has counted, or the error number.
+fn counters(port: u16) -> Result<dpdk_sys::rte_eth_stats, c_int> {
+    // SAFETY: a struct of integers and arrays of them, for which zero is a value.
+    let mut stats: dpdk_sys::rte_eth_stats = unsafe { std::mem::zeroed() };
+    // SAFETY: `stats` is writable, and DPDK answers with an error where there is no such port.
+    let rc = unsafe { dpdk_sys::rte_eth_stats_get(port, &mut stats) };
+    if rc == 0 { Ok(stats) } else { Err(rc) }
 }
 
 /// Locks, whatever happened to earlier holders: what these mutexes guard is valid at any time.

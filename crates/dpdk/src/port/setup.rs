@@ -106,11 +106,7 @@ fn let_out(port: u16) {
 
 /// Frames that a started port has sent, if it says.
 fn sent(port: u16) -> Option<u64> {
-    // SAFETY: a struct of integers and arrays of them, for which zero is a value.
-    let mut stats: dpdk_sys::rte_eth_stats = unsafe { std::mem::zeroed() };
-    // SAFETY: the port is open and `stats` is writable.
-    let rc = unsafe { dpdk_sys::rte_eth_stats_get(port, &mut stats) };
-    (rc == 0).then_some(stats.opackets)
+    super::counters(port).ok().map(|counters| counters.opackets)
 }
 
 /// Frees what a receive queue holds.
