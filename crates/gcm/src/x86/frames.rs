@@ -79,7 +79,7 @@ pub(super) unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, con
             let octets = shape.aad_octets.min(16 * shape.bulk);
             hash_bulk(key, shape.aad_powers, op.aad_at(), octets, &mut sums);
         }
-        if REGISTERS == 0 {
+        if const { REGISTERS == 0 } {
             return (sums, _mm_setzero_si128());
         }
         let mut pass = Pass {
@@ -94,7 +94,7 @@ pub(super) unsafe fn frame<V: Vector, const ROUNDS: usize, const SEAL: bool, con
             carry: if shape.packed { lead_block(shape, op) } else { V::zero() },
             next,
         };
-        if REGISTERS < BIG {
+        if const { REGISTERS < BIG } {
             let mut pending = [V::zero(); WIDTH];
             let p = &mut pending;
             let lead = match REGISTERS {
@@ -360,17 +360,17 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
     places: *const u8,
     fours: usize,
 ) -> u64 {
-    if REGISTERS > B::Register::SHORT && REGISTERS.min(BIG) > B::ROW {
+    if const { REGISTERS > B::Register::SHORT && (if REGISTERS < BIG { REGISTERS } else { BIG }) > B::ROW } {
         unreachable!("not frames for fours");
     }
     // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was
     // written in the turn before.
     unsafe {
         let (shape, key, lengths) = (&*worker.shape, &*worker.expanded, worker.lengths);
-        if REGISTERS > B::Register::SHORT || REGISTERS > 2 && !shape.beside {
+        if const { REGISTERS > B::Register::SHORT } || const { REGISTERS > 2 } && !shape.beside {
             return row::<B::Register, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, 4 * fours);
         }
-        if REGISTERS > 0 && B::Register::BLOCKS == 2 {
+        if const { REGISTERS > 0 && B::Register::BLOCKS == 2 } {
             return pairs::<B::Register, ROUNDS, SEAL, REGISTERS>(
                 shape,
                 key,

@@ -50,16 +50,24 @@ pub(crate) fn prefetch_block_to_write<const BLOCKS: usize>(at: *const u8) {
     }
 }
 
-/// Does so for each number below one that is no more than eight. Unrolled by hand: of loops there would be thousands, on
-/// which the compiler spends minutes, and those that it leaves as loops keep registers in memory.
+/// Does so for each number below a constant that is no more than eight; the number is a constant, too. Unrolled by hand:
+/// of loops there would be thousands, on which the compiler spends minutes, and those that it leaves as loops keep
+/// registers in memory.
+///
+/// Here and wherever so many copies are made, what depends on constants alone says so: of `if const { … }` the compiler
+/// makes only what is left, while of any other condition it makes both sides first and throws one away later.
 macro_rules! each {
     ($i:ident < $n:expr; $body:expr) => { each!($i < $n; $body; 0 1 2 3 4 5 6 7) };
     ($i:ident < $n:expr; $body:expr; $($number:literal)*) => {$(
+        if const { $number < $n } {
+            each!($i in $number; $body);
+        }
+    )*};
+    ($i:ident in $($number:literal)*; $body:expr) => {$(
         {
-            let $i = $number;
-            if $i < $n {
-                $body;
-            }
+            #[allow(non_upper_case_globals, dead_code)]
+            const $i: usize = $number;
+            $body;
         }
     )*};
 }

@@ -58,16 +58,16 @@ impl<
             let rounds = key.rounds_of::<ROUNDS>();
             let mut states = [[V::zero(); 2]; REGISTERS];
             let mut masks = V::zero();
-            if BEGIN {
+            if const { BEGIN } {
                 let counts = key.counts_of_frame(PACKED);
-                each!(i < 2; {
+                each!(i in 0 1; {
                     let nonce = Pass::first_round(key, V::repeat((*next[i]).padded_nonce().as_ptr()));
                     each!(register < REGISTERS; {
                         let counts = V::load(counts.wrapping_add(register * 16 * V::BLOCKS));
                         states[register][i] = nonce.xor(counts);
                     }; 0 1 2 3 4);
-                }; 0 1);
-                if !PACKED {
+                });
+                if const { !PACKED } {
                     const ONE: [u8; 16] = 1u128.to_be_bytes();
                     let nonce = |i: usize| _mm_loadu_si128((*next[i]).padded_nonce().as_ptr().cast());
                     let nonces = V::join(&[nonce(0), nonce(1)]);
@@ -82,44 +82,31 @@ impl<
             let (h, k) = key.powers_at(shape.powers);
             macro_rules! rounds {
                 ($($round:literal)*) => {$(
-                    if BEGIN {
+                    if const { BEGIN } {
                         Self::round(key, $round, &mut states, &mut masks);
                     }
-                    if END {
+                    if const { END } {
                         // All of it spread over the rounds.
-                        each!(register < REGISTERS; each!(i < 2; {
-                            if $round == 2 + if REGISTERS > 2 { register } else { 2 * register + i } {
-                                let (state, lead) = (&mut before[register][i], &mut leads[i]);
-                                Self::finish(shape, last[i], register, state, lead, last_key);
-                            }
-                        }; 0 1); 0 1 2 3 4);
-                        each!(register < REGISTERS; each!(block < 2; {
-                            if $round == 4 + 3 * (2 * register + block) / REGISTERS {
-                                let [a, b] = before[register];
-                                let blocks = V::transpose([a, b, a, b])[block][0];
-                                let at = 16 * (register * V::BLOCKS + block);
-                                let (h, k) = (h.wrapping_add(at), k.wrapping_add(at));
-                                accumulate(&mut sums, blocks, V::repeat(h), V::repeat(k));
-                            }
-                        }; 0 1); 0 1 2 3 4);
+                        Self::finish_some::<$round>(shape, last, &mut before, &mut leads, last_key);
+                        Self::hash_some::<$round>(h, k, &before, &mut sums);
                         if $round == 6 {
                             Self::hash_aad(shape, key, last, &mut sums);
                         }
                     }
-                    if BEGIN && END {
+                    if const { BEGIN && END } {
                         Self::fence(&mut states, &mut before, &mut sums);
                     }
                 )*};
             }
             rounds!(2 3 4 5 6 7 8 9);
             let mut authentic = [true; 2];
-            if END {
+            if const { END } {
                 let masks = if PACKED { V::join(&leads) } else { self.masks.last_round(last_key) };
                 let tags = reduce_all(sums).reverse().xor(masks);
                 let mut both = [_mm_setzero_si128(); 2];
-                if SEAL {
+                if const { SEAL } {
                     tags.split(&mut both);
-                    each!(i < 2; _mm_storeu_si128((*last[i]).tag.as_mut_ptr().cast(), both[i]); 0 1);
+                    each!(i in 0 1; _mm_storeu_si128((*last[i]).tag.as_mut_ptr().cast(), both[i]));
                 } else {
                     let tag = |i: usize| _mm_loadu_si128((*last[i]).tag.as_ptr().cast());
                     tags.xor(V::join(&[tag(0), tag(1)])).split(&mut both);
@@ -134,7 +121,7 @@ impl<
                     }
                 }
             }
-            if BEGIN {
+            if const { BEGIN } {
                 for round in 10..rounds {
                     Self::round(key, round, &mut states, &mut masks);
                 }
@@ -144,17 +131,61 @@ impl<
         }
     }
 
+    /// A round of both frames.
     #[inline(always)]
     unsafe fn round(key: &ExpandedKey, round: usize, states: &mut [[V; 2]; REGISTERS], masks: &mut V) {
         // SAFETY: the caller has the instructions.
         unsafe {
             let round_key = V::load(key.round_key(round));
-            each!(register < REGISTERS; each!(i < 2; {
+            each!(register < REGISTERS; each!(i in 0 1; {
                 states[register][i] = states[register][i].round(round_key);
-            }; 0 1); 0 1 2 3 4);
-            if !PACKED {
+            }); 0 1 2 3 4);
+            if const { !PACKED } {
                 *masks = masks.round(round_key);
             }
+        }
+    }
+
+    /// Finishes what of both frames has its turn in a round of the next two.
+    #[inline(always)]
+    unsafe fn finish_some<const ROUND: usize>(
+        shape: &Shape,
+        ops: [*mut Op<'_>; 2],
+        before: &mut [[V; 2]; REGISTERS],
+        leads: &mut [__m128i; 2],
+        last_key: V,
+    ) {
+        // SAFETY: as for `finish`.
+        unsafe {
+            each!(register < REGISTERS; each!(i in 0 1; {
+                if const { ROUND == 2 + if REGISTERS > 2 { register } else { 2 * register + i } } {
+                    let (state, lead) = (&mut before[register][i], &mut leads[i]);
+                    Self::finish(shape, ops[i], register, state, lead, last_key);
+                }
+            }); 0 1 2 3 4);
+        }
+    }
+
+    /// Hashes what has its turn, times the powers that stand from there on.
+    #[inline(always)]
+    unsafe fn hash_some<const ROUND: usize>(
+        h: *const u8,
+        k: *const u8,
+        before: &[[V; 2]; REGISTERS],
+        sums: &mut [V; 3],
+    ) {
+        // SAFETY: the caller has the instructions, and vouches for the powers.
+        unsafe {
+            each!(register < REGISTERS; each!(block in 0 1; {
+                // The compiler asks of frames without registers, too.
+                if const { REGISTERS > 0 && ROUND == 4 + 3 * (2 * register + block) / REGISTERS } {
+                    let [a, b] = before[register];
+                    let blocks = V::transpose([a, b, a, b])[block][0];
+                    let at = 16 * (register * V::BLOCKS + block);
+                    let (h, k) = (h.wrapping_add(at), k.wrapping_add(at));
+                    accumulate(sums, blocks, V::repeat(h), V::repeat(k));
+                }
+            }); 0 1 2 3 4);
         }
     }
 
@@ -264,7 +295,7 @@ pub(super) unsafe fn pairs<V: Vector, const ROUNDS: usize, const SEAL: bool, con
     places: *const u8,
     count: usize,
 ) -> u64 {
-    if V::BLOCKS != 2 || REGISTERS > 5 {
+    if const { V::BLOCKS != 2 || REGISTERS > 5 } {
         unreachable!("not frames for pairs");
     }
     // Of two registers are most short frames, of more not worth the compiler's time.

@@ -33,6 +33,15 @@ impl<V: Vector> Pass<'_, V> {
         unsafe { nonces.xor(V::load(key.round_key(0))).round(V::load(key.round_key(1))) }
     }
 
+    /// A round of so many registers.
+    #[inline(always)]
+    unsafe fn round<const W: usize>(state: &mut [V; WIDTH], round_key: V) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            each!(w < W; state[w] = state[w].round(round_key));
+        }
+    }
+
     /// Works on registers `z..z + W`; of these the first may be the payload's first, and the last its last. On open
     /// they are hashed too. On seal `PREVIOUS` registers are hashed, those before, which are `pending`; before a frame's
     /// first these are the last ones of one of the same key and shape. Of a frame's last ones `HOLD` leaves the hashing
@@ -85,17 +94,17 @@ impl<V: Vector> Pass<'_, V> {
             let before = if FIRST { self.registers } else { z };
             let from = if SEAL { before.wrapping_sub(PREVIOUS) * V::BLOCKS } else { z * V::BLOCKS };
             let (h, k) = key.powers_at(self.powers.wrapping_add(from));
-            let hashed = if SEAL { PREVIOUS } else { W };
             let rounds = key.rounds_of::<ROUNDS>();
-            let least = if ROUNDS == ANY { 10 } else { ROUNDS };
             // Unrolled by hand: left to itself the compiler keeps the loop, or gathers all of one kind.
             macro_rules! rounds {
                 ($($round:literal)*) => {$(
-                    if $round < least || ROUNDS == ANY && rounds > least {
+                    if const { $round < least(ROUNDS) } || const { ROUNDS == ANY } && rounds > least(ROUNDS) {
                         let k = round_key($round);
-                        each!(w < W; state[w] = state[w].round(k));
-                        hashes!($round: 0 1 2 3 4 5 6 7);
-                        if W == WIDTH || HOLD {
+                        Self::round::<W>(&mut state, k);
+                        if const { hashed_in($round, ROUNDS) < hashed(SEAL, PREVIOUS, W) } {
+                            hash!(const { hashed_in($round, ROUNDS) });
+                        }
+                        if const { W == WIDTH || HOLD } {
                             V::fence(&mut state, sums);
                         }
                     }
@@ -107,27 +116,24 @@ impl<V: Vector> Pass<'_, V> {
                 blocks.reverse()
             };
             let power = |at: *const u8, i: usize| V::load(at.wrapping_add(i * step));
-            macro_rules! hashes {
-                ($round:literal: $($i:literal)*) => {$(
-                    if $i < hashed && $i * (least - 2) / WIDTH + 2 == $round {
-                        if !V::MANY {
-                            accumulate(sums, block(pending, $i), power(h, $i), power(k, $i));
-                        } else if $i % 2 == 1 {
-                            let a = products(block(pending, $i - 1), power(h, $i - 1), power(k, $i - 1));
-                            let b = products(block(pending, $i), power(h, $i), power(k, $i));
-                            accumulate_pair(sums, a, b);
-                        } else if $i + 1 == hashed {
-                            accumulate(sums, block(pending, $i), power(h, $i), power(k, $i));
-                        }
+            macro_rules! hash {
+                ($i:expr) => {
+                    let i = $i;
+                    if const { V::MANY && $i % 2 == 1 } {
+                        let a = products(block(pending, i - 1), power(h, i - 1), power(k, i - 1));
+                        let b = products(block(pending, i), power(h, i), power(k, i));
+                        accumulate_pair(sums, a, b);
+                    } else if const { !V::MANY || $i + 1 == hashed(SEAL, PREVIOUS, W) } {
+                        accumulate(sums, block(pending, i), power(h, i), power(k, i));
                     }
-                )*};
+                };
             }
             rounds!(2 3 4 5 6 7 8 9 10 11 12 13);
             // As much of the next payload, line by line.
             let next = self.next.wrapping_add(z * step);
             macro_rules! prefetches {
                 ($($block:literal)*) => {$(
-                    if $block < W * V::BLOCKS {
+                    if const { $block < W * V::BLOCKS } {
                         prefetch_block_to_write::<$block>(next);
                     }
                 )*};
@@ -149,17 +155,17 @@ impl<V: Vector> Pass<'_, V> {
                 if w == 0 {
                     lead = out;
                 }
-                if SEAL {
+                if const { SEAL } {
                     if let Some(mask) = mask(w) {
                         out = out.keep(mask);
                     }
-                    if FIRST && w == 0 {
+                    if const { FIRST && w == 0 } {
                         out = out.xor(self.carry);
                     }
                     pending[w] = out;
                 }
             });
-            if SEAL && LAST && !HOLD {
+            if const { SEAL && LAST && !HOLD } {
                 self.hash::<W>(z, pending, sums);
             }
             lead
@@ -174,12 +180,12 @@ impl<V: Vector> Pass<'_, V> {
             let step = 16 * V::BLOCKS;
             let (h, k) = self.key.powers_at(self.powers + z * V::BLOCKS);
             each!(w < W; {
-                let power = |at: *const u8, w: usize| V::load(at.wrapping_add(w * step));
+                let power = |at: *const u8, i: usize| V::load(at.wrapping_add(i * step));
                 if w % 2 == 1 {
                     let a = products(pending[w - 1].reverse(), power(h, w - 1), power(k, w - 1));
                     let b = products(pending[w].reverse(), power(h, w), power(k, w));
                     accumulate_pair(sums, a, b);
-                } else if w + 1 == W {
+                } else if const { w + 1 == W } {
                     accumulate(sums, pending[w].reverse(), power(h, w), power(k, w));
                 }
             });
@@ -332,6 +338,25 @@ impl<V: Vector> Pass<'_, V> {
     fn last_ones(&self) -> usize {
         (self.registers - 1) % WIDTH + 1
     }
+}
+
+/// The rounds that there are at least.
+const fn least(rounds: usize) -> usize {
+    if rounds == ANY { 10 } else { rounds }
+}
+
+/// The register that is hashed in a round, of a batch that has it; [`WIDTH`] in a round in which none is.
+const fn hashed_in(round: usize, rounds: usize) -> usize {
+    let mut i = 0;
+    while i < WIDTH && i * (least(rounds) - 2) / WIDTH + 2 != round {
+        i += 1;
+    }
+    i
+}
+
+/// How many registers a batch of `w` hashes: of those `previous`, or of its own.
+const fn hashed(seal: bool, previous: usize, w: usize) -> usize {
+    if seal { previous } else { w }
 }
 
 const _: () = assert!(WIDTH == 8, "batches are unrolled for eight");

@@ -93,31 +93,32 @@ impl<V: Vector, const SEAL: bool, const REGISTERS: usize> Quad<V, SEAL, REGISTER
             }
             let round_key = V::load(key.round_key(rounds));
             each!(register < REGISTERS; {
-                each!(i < 4; {
+                let first = register == 0;
+                each!(i in 0 1 2 3; {
                     let place = at[i].wrapping_add(register * step);
                     let data = match mask(register) {
-                        Some(mask) if register > 0 => V::load_end(place, mask),
-                        Some(mask) => V::load_part(place, mask),
+                        Some(mask) if first => V::load_part(place, mask),
+                        Some(mask) => V::load_end(place, mask),
                         None => V::load(place),
                     };
                     let out = states[register][i].last_round(round_key.xor(data));
                     match mask(register) {
-                        Some(mask) if register > 0 => out.store_end(place, mask),
-                        Some(mask) => out.store_part(place, mask),
+                        Some(mask) if first => out.store_part(place, mask),
+                        Some(mask) => out.store_end(place, mask),
                         None => out.store(place),
                     }
-                    if register == 0 && shape.packed {
+                    if first && shape.packed {
                         masks[i] = out.low();
                     }
                     let mut hashed = if SEAL { out } else { data };
                     if SEAL && let Some(mask) = mask(register) {
                         hashed = hashed.keep(mask);
                     }
-                    if register == 0 {
+                    if first {
                         hashed = hashed.xor(leads[i]);
                     }
                     registers[register][i] = hashed.reverse();
-                }; 0 1 2 3);
+                });
                 if !Self::LATE {
                     let place = shape.powers + register * V::BLOCKS;
                     accumulate_across(&mut sums, key, place, registers[register]);
