@@ -6,9 +6,10 @@ use crate::story::{SILENCE, Story};
 use crate::{Mark, TaskAddress, Workers};
 use datapath::ControlPort;
 use keys::KeyId;
-use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Refused, Server};
+use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Server};
 use secy::{Command, Retired, RxProgress, RxSa, RxSaCounters, RxSc, SaParams, TxSa, Xpn};
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::{An, ConfidentialityOffset, MkpduWriter, Sci};
@@ -20,6 +21,9 @@ const FRAMES_A_POLL: usize = 64;
 const REMEMBERED: usize = 4096;
 /// A store that takes longer to answer is spoken of.
 const SLOW_STORE: Duration = Duration::from_secs(2);
+/// A store that could not note something is asked again after this.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+const NOT_NOTED: &str = "its use could not be noted in the state directory";
 
 /// Remembers over restarts which keys were transmitted with. Under such a key, packet numbers must not begin anew.
 ///
@@ -28,7 +32,7 @@ pub trait KeyStore: Send {
     /// Has it noted that a key, with its part of nonces, is about to be used.
     fn ask(&mut self, id: KeyId);
 
-    /// Once that is noted for good, whether the key is new; or why it cannot be noted, so that it is not to be used. None as
+    /// Once that is noted for good, whether the key is new; or why it cannot be noted, so that it is not to be used yet. None as
     /// long as there is no answer, or no question.
     fn answer(&mut self) -> Option<Result<bool, String>>;
 }
@@ -61,8 +65,11 @@ struct Claim {
     key: KeyIdentifier,
     id: KeyId,
     since: Instant,
-    /// That it takes long was said.
-    told: bool,
+    /// That it takes long, and that it failed, was said.
+    slow_told: bool,
+    failure_told: bool,
+    /// The store failed, and is to be asked again then.
+    again: Option<Instant>,
 }
 
 /// Key agreement of one link.
@@ -475,12 +482,13 @@ impl Agreement {
         // Whatever SSCI it has under it: a key server that hands a SAK out again may list its stations otherwise, and under
         // the SSCI that this one has now another had the same nonces.
         let id = key.sak.id(&self.settings.kay.sci.to_bytes());
-        let claim = Claim { key: key.identifier, id, since: now, told: false };
+        let claim =
+            Claim { key: key.identifier, id, since: now, slow_told: false, failure_told: false, again: None };
         if self.used.contains(&id) {
-            self.settle(now, claim, Err(Refused::UsedBefore));
+            self.settle(now, claim, false);
         } else if claim.key.mi == self.kay.status(Duration::ZERO).mi {
             // What this side made itself was drawn at random a moment ago.
-            self.settle(now, claim, Ok(()));
+            self.settle(now, claim, true);
         } else {
             // Of those that wait the KaY wants only the last.
             self.next_claim = Some(claim);
@@ -488,31 +496,45 @@ impl Agreement {
         }
     }
 
-    /// Takes the store's answer, and asks it what is next.
+    /// Takes the store's answer, and asks it what is next. A key whose use cannot be noted waits until it can: another one
+    /// would fare no better, and be a change of keys for all other stations.
     fn mind_claims(&mut self, now: Instant) {
-        if let Some(mut claim) = self.claim {
-            let answer = match self.store.answer() {
-                Some(Ok(true)) => Ok(()),
-                Some(Ok(false)) => Err(Refused::UsedBefore),
-                Some(Err(e)) => {
-                    self.story.error(now, e);
-                    Err(Refused::NotNoted)
-                }
-                None => {
-                    if !claim.told && now.saturating_duration_since(claim.since) > SLOW_STORE {
-                        claim.told = true;
-                        let text = format!(
-                            "SAK {} waits: for {} s its use could not be noted in the state directory; does the disk answer?",
-                            claim.key.kn,
-                            SLOW_STORE.as_secs()
-                        );
-                        self.story.warning(now, text);
+        if let Some(mut claim) = self.claim.take() {
+            if claim.again.is_none() {
+                match self.store.answer() {
+                    Some(Ok(new)) => {
+                        self.settle(now, claim, new);
                     }
-                    return self.claim = Some(claim);
+                    Some(Err(e)) => {
+                        if !mem::replace(&mut claim.failure_told, true) {
+                            self.story
+                                .error(now, format!("SAK {} waits, since {NOT_NOTED}: {e}", claim.key.kn));
+                        }
+                        claim.again = Some(now + STORE_PAUSE);
+                    }
+                    None => {
+                        let slow = now.saturating_duration_since(claim.since) > SLOW_STORE;
+                        if slow && !mem::replace(&mut claim.slow_told, true) {
+                            let text = format!(
+                                "SAK {} waits, since for {} s {NOT_NOTED}; does the disk answer?",
+                                claim.key.kn,
+                                SLOW_STORE.as_secs()
+                            );
+                            self.story.warning(now, text);
+                        }
+                        return self.claim = Some(claim);
+                    }
                 }
-            };
-            self.claim = None;
-            self.settle(now, claim, answer);
+            }
+            if let Some(again) = claim.again
+                && self.next_claim.is_none()
+            {
+                if again <= now {
+                    claim.again = None;
+                    self.store.ask(claim.id);
+                }
+                return self.claim = Some(claim);
+            }
         }
         if let Some(next) = self.next_claim.take() {
             self.store.ask(next.id);
@@ -520,11 +542,11 @@ impl Agreement {
         }
     }
 
-    /// Tells the KaY whether a key is this station's to use.
-    fn settle(&mut self, now: Instant, claim: Claim, answer: Result<(), Refused>) {
+    /// Tells the KaY whether a key is new, and so this station's to use.
+    fn settle(&mut self, now: Instant, claim: Claim, new: bool) {
         let time = self.time(now);
-        if let Err(why) = answer {
-            return self.kay.handle_refused(time, claim.key, why);
+        if !new {
+            return self.kay.handle_refused(time, claim.key);
         }
         if self.used.len() == REMEMBERED {
             self.used.pop_front();

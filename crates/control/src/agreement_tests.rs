@@ -137,14 +137,29 @@ fn a_store_that_is_slow_or_fails_is_waited_for_and_spoken_of() {
     assert!(used.is_empty() && said.as_ref().is_some_and(|said| said.contains("SAK 1 waits")), "{said:?}");
     assert_eq!(poll(3 * SLOW_STORE, Some(Ok(true))).0, ids[..1]);
     assert_eq!(asked(), [ids[0], ids[2]], "the second is not wanted any more");
-    let (used, said) = poll(3 * SLOW_STORE, Some(Err("no room".to_owned())));
-    assert_eq!((&used[..], said.as_deref()), (&ids[..1], Some("no room")));
-    // Asked again, it may do now.
-    for (key, answer, known) in [(2, Ok(true), 2), (3, Ok(false), 2), (3, Ok(true), 3)] {
-        agreement.act(start, &mut Workers::default(), Action::Claim(keys[key].clone()));
+    // Another SAK would fare no better: this one waits, and is asked about again now and then.
+    let failed = || Some(Err("no room".to_owned()));
+    let (used, said) = poll(3 * SLOW_STORE, failed());
+    assert_eq!(used, ids[..1]);
+    let why = "SAK 3 waits, since its use could not be noted in the state directory: no room";
+    assert_eq!(said.as_deref(), Some(why));
+    poll(3 * SLOW_STORE + STORE_PAUSE / 2, None);
+    assert_eq!(asked().len(), 2);
+    poll(3 * SLOW_STORE + STORE_PAUSE, None);
+    assert_eq!(asked(), [ids[0], ids[2], ids[2]]);
+    assert_eq!(poll(3 * SLOW_STORE + STORE_PAUSE, Some(Ok(true))).0, [ids[0], ids[2]]);
+    // One that comes meanwhile takes its place at once.
+    let later = start + 4 * SLOW_STORE;
+    let mut claim = |key: usize, answer| {
+        agreement.act(later, &mut Workers::default(), Action::Claim(keys[key].clone()));
         store.lock().unwrap().answers.push_back(answer);
-        agreement.poll(start, &mut Workers::default());
-        assert_eq!(agreement.used.len(), known);
-    }
-    assert_eq!(asked().len(), 5);
+        agreement.poll(later, &mut Workers::default());
+        (agreement.used.len(), asked().len())
+    };
+    assert_eq!(claim(1, Err("no room".to_owned())), (2, 4));
+    assert_eq!(claim(3, Ok(true)), (3, 5));
+    assert_eq!(asked()[4], ids[3]);
+    // What was used before, according to the store, is not used again.
+    assert_eq!(claim(1, Ok(false)), (3, 6));
+    assert_eq!(claim(1, Ok(true)), (4, 7));
 }

@@ -6,7 +6,7 @@
 use fuzz::Input;
 use keys::{Cak, Ckn, Ick};
 use libfuzzer_sys::fuzz_target;
-use mka::{Action, Config, Kay, KeyIdentifier, Refused, Time};
+use mka::{Action, Config, Kay, KeyIdentifier, Time};
 use std::collections::HashSet;
 use wire::{
     An, BasicRepr, Capability, CipherSuite, CknRef, MacAddr, MemberId, Mkpdu, MkpduWriter, ParameterSet, Sci,
@@ -149,7 +149,7 @@ fuzz_target!(|octets: &[u8]| {
             8 => {
                 let newest = one.kay.status(now).sas.first().map(|sa| sa.key);
                 let newest = one.claim.take().or(newest);
-                newest.into_iter().for_each(|key| one.kay.handle_refused(now, key, Refused::UsedBefore));
+                newest.into_iter().for_each(|key| one.kay.handle_refused(now, key));
                 one.drain(now);
             }
             // What somebody said, with sets changed.

@@ -32,7 +32,7 @@ pub enum Action {
     },
     /// Make sure that this station has never transmitted under this key, in an earlier life perhaps, and that no later one
     /// will. [`Kay::handle_claimed`](crate::Kay::handle_claimed) says so, or
-    /// [`Kay::handle_refused`](crate::Kay::handle_refused) why not; until then nothing is done with the key, and everything
+    /// [`Kay::handle_refused`](crate::Kay::handle_refused) that it has; until then nothing is done with the key, and everything
     /// else goes on. Of two that are claimed only the latter counts.
     Claim(SharedKey),
     /// Make ready to transmit under this key, which was claimed, from the first packet number on.
@@ -99,8 +99,6 @@ pub enum Refused {
     UnknownStation,
     /// This station has used it before.
     UsedBefore,
-    /// Nobody can make sure that this station, after a restart, will not use it again.
-    NotNoted,
     /// It leaves more of each frame in the clear than is configured here.
     Offset,
     /// The set makes no sense.
@@ -118,11 +116,7 @@ impl Refused {
             | Refused::Unwrap
             | Refused::Offset
             | Refused::TooManyStations => true,
-            Refused::SharedSsci
-            | Refused::UnknownStation
-            | Refused::UsedBefore
-            | Refused::NotNoted
-            | Refused::Malformed => false,
+            Refused::SharedSsci | Refused::UnknownStation | Refused::UsedBefore | Refused::Malformed => false,
         }
     }
 }
@@ -137,7 +131,6 @@ impl fmt::Display for Refused {
             Refused::SharedSsci => f.write_str("it gives two stations one SSCI"),
             Refused::UnknownStation => f.write_str("one of its stations has not been heard of yet"),
             Refused::UsedBefore => f.write_str("this station has transmitted under it before"),
-            Refused::NotNoted => f.write_str("its use cannot be noted in the state directory"),
             Refused::Offset => {
                 f.write_str("its confidentiality offset is greater than the one configured here")
             }

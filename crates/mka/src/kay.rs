@@ -172,14 +172,14 @@ impl Kay {
         self.after(now);
     }
 
-    /// This station must not transmit under this key: it has done so before, in an earlier life perhaps, or cannot make
-    /// sure that a later one will not. Of a key that is not there any more this means nothing.
-    pub fn handle_refused(&mut self, now: Time, key: KeyIdentifier, why: Refused) {
+    /// This station must not transmit under this key: it has done so before, in an earlier life perhaps. Of a key that is
+    /// not there any more this means nothing.
+    pub fn handle_refused(&mut self, now: Time, key: KeyIdentifier) {
         let live = self.live_scis();
         if !self.cp.refuse(key, &live, &mut self.out) {
             return;
         }
-        self.refuse(key.mi, why);
+        self.refuse(key.mi, Refused::UsedBefore);
         self.come_anew(now);
         self.after(now);
     }

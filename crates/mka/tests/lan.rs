@@ -488,7 +488,7 @@ fn a_station_that_let_go_of_the_key_in_use_is_given_another() {
     let before = kay.status(now).sas[0].key;
     kay.rekey(now);
     let len = kay.poll_transmit(now, &mut late).unwrap();
-    kay.handle_refused(now, KeyIdentifier { mi: before.mi, kn: before.kn + 1 }, mka::Refused::UsedBefore);
+    kay.handle_refused(now, KeyIdentifier { mi: before.mi, kn: before.kn + 1 });
     lan.run(SECOND).unwrap();
     let in_use = lan.stations[0].kay.as_ref().unwrap().status(lan.now()).sas[0].key;
     assert_ne!(in_use.mi, before.mi, "{}", lan.tale());

@@ -18,7 +18,7 @@ mod secy;
 use crate::quirks::{Quirk, Sent, Touched};
 use fastrand::Rng;
 use keys::{Cak, Ckn};
-use mka::{Action, Config, Event, Kay, Key, KeyIdentifier, Refused, Server, Time};
+use mka::{Action, Config, Event, Kay, Key, KeyIdentifier, Server, Time};
 use secy::{RxSa, Secy, TxSa};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -598,7 +598,7 @@ impl Lan {
         let begun = self.used[used].begun;
         if begun || station.refuses > 0 {
             station.refuses = station.refuses.saturating_sub(1);
-            kay.handle_refused(now, key.identifier, Refused::UsedBefore);
+            kay.handle_refused(now, key.identifier);
         } else {
             station.secy.claimed.insert(key.identifier);
             station.secy.ever_claimed.insert(key.identifier);
