@@ -28,7 +28,12 @@ impl Device {
         if let Some(address) = pci(text) {
             return Some(Device::Pci(address));
         }
-        if !text.starts_with("net_") && !text.starts_with("eth_") {
+        if let Some(rest) = text.strip_prefix("eth_") {
+            // What is known of drivers is known by their names of today.
+            let what = format!("{} begins with what drivers were called once", value.shown());
+            return value.fail(what, format!("write device = \"net_{rest}\""));
+        }
+        if !text.starts_with("net_") {
             return value.wrong("a device", EXAMPLE);
         }
         let name = text.split(',').next().unwrap_or(text);

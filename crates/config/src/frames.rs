@@ -2,7 +2,7 @@
 
 use crate::fields::Fields;
 use std::fmt;
-use wire::{CipherSuite, ConfidentialityOffset};
+use wire::{CipherSuite, ConfidentialityOffset, Sci};
 
 /// What becomes of received frames that are not authentic (802.1AE clause 10.7.8, `validateFrames`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -64,6 +64,11 @@ impl FrameFields {
         let send_sci = fields.or("send_sci", true, |v| v.boolean("send_sci = true"));
         let end_station = without_sci(fields, "end_station", send_sci);
         let single_copy_broadcast = without_sci(fields, "single_copy_broadcast", send_sci);
+        if end_station == Some(true) && single_copy_broadcast == Some(true) {
+            let what = "stands beside end_station, and a SecTAG says one of them";
+            fields.fail("single_copy_broadcast", what, "remove one of them");
+            return None;
+        }
         let clear_vlan_tags = clear_vlan_tags(fields);
         Some(FrameFields {
             cipher_suite: suite?,
@@ -77,6 +82,25 @@ impl FrameFields {
             clear_vlan_tags: clear_vlan_tags? as usize,
         })
     }
+}
+
+/// Whether the flags that SecTAGs have instead of an SCI stand for this one; a station that names none has one of port 1.
+/// With flags that do not, frames would carry the SCI after all.
+pub(crate) fn flags_fit(fields: &Fields<'_>, frames: &FrameFields, sci: Option<Sci>) -> bool {
+    let port = sci.map_or(Sci::PORT_END_STATION, Sci::port);
+    let wanted = [
+        (frames.end_station, "end_station", Sci::PORT_END_STATION),
+        (frames.single_copy_broadcast, "single_copy_broadcast", Sci::PORT_SINGLE_COPY_BROADCAST),
+    ];
+    let wrong = wanted.into_iter().find(|(set, _, means)| *set && *means != port);
+    let Some((_, key, means)) = wrong else { return true };
+    let address = sci.map_or("020000000001".to_owned(), |sci| sci.to_string().chars().take(12).collect());
+    fields.fail(
+        key,
+        format!("it stands for an SCI of port {means}, and this link's is of port {port}"),
+        format!("write sci = \"{address}{means:04x}\", or {key} = false"),
+    );
+    false
 }
 
 /// The keys that say how frames are checked whose suite is not known beforehand.

@@ -125,7 +125,8 @@ fn read(
     let validate_frames = validate_frames(&mut fields, policy);
     let protect_frames = protect_frames(&mut fields, policy);
     let suite = frames::suite(&mut fields, Some(CipherSuite::GcmAesXpn256));
-    let frames = FrameFields::read(&mut fields, suite);
+    let frames = FrameFields::read(&mut fields, suite)
+        .filter(|frames| sci.is_none_or(|sci| frames::flags_fit(&fields, frames, sci)));
     let mka = fields.optional("mka", |v| mka::read(v, suite, around.dir));
     let keys = fields.optional("static", |v| static_keys::read(v, suite, around.dir));
     match (fields.has("mka"), fields.has("static")) {

@@ -80,6 +80,8 @@ const WRONG: &[Wrong] = wrong! {
         ["the device name \"net_af_packet0\" already belongs to the port \"plain1\""];
     "device = \"net_tap0\"" => "device = \"net_af_packet1,iface=veth0\"", "net_af_packet0", "port \"line1\": device",
         ["the network interface \"veth0\" already belongs to the port \"plain1\""];
+    "device = \"net_tap0\"" => "device = \"eth_af_packet1,iface=veth1\"", "eth_af", "port \"plain1\": device",
+        ["called once", "write device = \"net_af_packet1,iface=veth1\""];
     "device = \"net_tap0\"" => "device = \"net_af_packet1\"", "net_af_packet1", "port \"plain1\": device",
         ["does not say which network interface", "write device = \"net_af_packet1,iface=veth0\""];
     "device = \"net_tap0\"" => "device = \"net_tap0\"\nmtu = 67", "mtu", "port \"plain1\": mtu", ["67 is not within 68 to 9600"];
@@ -152,6 +154,11 @@ const WRONG: &[Wrong] = wrong! {
         ["instead of an SCI", "write send_sci = false, or end_station = false"];
     "policy = \"must-secure\"" => "single_copy_broadcast = true", "broadcast", "link \"dc1-dc2\": single_copy_broadcast",
         ["write send_sci = false, or single_copy_broadcast = false"];
+    "policy = \"must-secure\"" => "send_sci = false\nsingle_copy_broadcast = true", "broadcast",
+        "link \"dc1-dc2\": single_copy_broadcast",
+        ["an SCI of port 0, and this link's is of port 1", "write sci = \"020000000001", "0000\""];
+    "policy = \"must-secure\"" => "send_sci = false\nend_station = true\nsingle_copy_broadcast = true", "broadcast",
+        "link \"dc1-dc2\": single_copy_broadcast", ["beside end_station", "remove one of them"];
     "policy = \"must-secure\"" => "clear_vlan_tags = 3", "clear", "link \"dc1-dc2\": clear_vlan_tags", ["3 is not within 0 to 2"];
     "policy = \"must-secure\"" => "encript = true", "encript", "link \"dc1-dc2\": encript", ["did you mean encrypt?"];
     // [link.mka]
