@@ -208,3 +208,49 @@ fn the_interface_decides_about_the_mtu() {
     drop((a, b));
     assert_eq!(large.in_use(), 0);
 }
+
+/// They would arrive without their ends, and go on like that.
+#[test]
+fn frames_that_are_longer_than_was_foreseen_are_left_out_and_counted() {
+    let Some(veth) = Veth::new("l") else { return };
+    let large = Pool::new(eal(), "longer", 1023, 0, 9216 + 96, None).expect("memory for a small pool");
+    let send = |a: &mut Ends, len: usize| a.send(&large, &ethernet(7, len));
+    veth.set_mtu(9000);
+    // Less than the interface has, and then an interface that has got more since.
+    let mut a = open(&config(15, veth.a()), &large);
+    let mut b = open(&PortConfig { mtu: Some(1500), ..config(16, veth.b()) }, &large);
+    send(&mut a, 1514 + 8);
+    assert_eq!(b.receive(), Some(ethernet(7, 1514 + 8)));
+    for len in [1514 + 9, 5000, 9014] {
+        send(&mut a, len);
+        send(&mut a, 100);
+        assert_eq!(b.receive(), Some(ethernet(7, 100)), "{len}");
+    }
+    assert_eq!(b.port.stats().expect("answers").ierrors, 3);
+    drop(b);
+    veth.set(veth.b(), &["mtu", "1500"]);
+    let small = pool("shorter", 1023);
+    let mut b = open(&config(16, veth.b()), &small);
+    veth.set(veth.b(), &["mtu", "9000"]);
+    send(&mut a, 1990);
+    send(&mut a, 9000);
+    send(&mut a, 60);
+    assert_eq!(b.receive(), Some(ethernet(7, 60)));
+    assert_eq!(b.port.stats().expect("answers").ierrors, 2);
+    drop((a, b));
+    assert_eq!((large.in_use(), small.in_use()), (0, 0));
+}
+
+#[test]
+fn a_frame_size_that_is_too_small_for_the_mtu_is_refused() {
+    let Some(veth) = Veth::new("f") else { return };
+    let large = Pool::new(eal(), "frames", 255, 0, 9216 + 96, None).expect("memory for a small pool");
+    veth.set_mtu(9000);
+    for (framesz, mtu, does) in [(4096, Some(9000), false), (2048, None, false), (2048, Some(1500), true)] {
+        let device = format!("{},framesz={framesz}", config(17, veth.a()).device);
+        let opened = Port::open(eal(), &PortConfig { mtu, ..PortConfig::new(&*device) }, &large).map(drop);
+        let refused =
+            matches!(&opened, Err(PortError::BadDevice { reason, .. }) if reason.contains("for the MTU"));
+        assert_eq!((opened.is_ok(), refused), (does, !does), "{framesz} {mtu:?}: {opened:?}");
+    }
+}

@@ -1,7 +1,8 @@
 //! What `net_af_packet` does not do by itself: respect the interface's MTU.
 //!
 //! The driver reports MTU 1500 whatever the interface has and cuts frames that are longer than its ring's slots,
-//! silently. So the slots are sized for the interface here, and the interface is asked what it can carry.
+//! silently. So the slots are sized for the interface here, and the interface is asked what it can carry. What is longer
+//! than that nevertheless, such as segments that the kernel has put together, is not received: it may have been cut.
 
 use super::device::Device;
 use super::error::PortError;
@@ -25,9 +26,14 @@ pub(crate) fn interface_of(device: &Device) -> Option<&str> {
     device.is_virtual("net_af_packet").then(|| device.arg("iface")).flatten()
 }
 
-/// Checks the interface's MTU against the one asked for, and asks the driver for slots that fit it.
-pub(crate) fn prepare(parsed: &mut Device, config: &PortConfig, pool: &Pool) -> Result<(), PortError> {
-    let Some(interface) = interface_of(parsed) else { return Ok(()) };
+/// Checks the interface's MTU against the one asked for, and asks the driver for slots that fit it. Hands out the octets
+/// of the longest frame that is received, which is shorter than a slot; none for other drivers.
+pub(crate) fn prepare(
+    parsed: &mut Device,
+    config: &PortConfig,
+    pool: &Pool,
+) -> Result<Option<u32>, PortError> {
+    let Some(interface) = interface_of(parsed) else { return Ok(None) };
     let device = || config.device.clone();
     let mtu = interface::mtu(interface).map_err(|error| PortError::Setup {
         device: device(),
@@ -42,9 +48,10 @@ pub(crate) fn prepare(parsed: &mut Device, config: &PortConfig, pool: &Pool) -> 
             mtu,
         });
     }
-    let slot = slot_for(config.mtu.map_or(mtu, u32::from));
+    let longest = config.mtu.map_or(mtu, u32::from).saturating_add(L2_OVERHEAD);
+    let slot = slot_for(longest);
     let slot = match parsed.arg("framesz").map(str::parse::<u32>) {
-        Some(Ok(given)) if given < slot.min(DEFAULT_SLOT) => {
+        Some(Ok(given)) if given < least_slot(longest) => {
             return Err(PortError::BadDevice {
                 device: device(),
                 reason: "framesz is too small for the MTU; without it a fitting one is chosen",
@@ -52,7 +59,7 @@ pub(crate) fn prepare(parsed: &mut Device, config: &PortConfig, pool: &Pool) -> 
         }
         Some(Ok(given)) => given,
         // The driver has the better message.
-        Some(Err(_)) => return Ok(()),
+        Some(Err(_)) => return Ok(Some(longest)),
         None => {
             if slot > DEFAULT_SLOT {
                 parsed.push_arg("framesz", slot);
@@ -67,12 +74,17 @@ pub(crate) fn prepare(parsed: &mut Device, config: &PortConfig, pool: &Pool) -> 
     if needed > u32::from(pool.data_room()) {
         return Err(PortError::DataRoomTooSmall { device: device(), needed, data_room: pool.data_room() });
     }
-    Ok(())
+    Ok(Some(longest))
 }
 
-/// A slot size for frames of that MTU.
-fn slot_for(mtu: u32) -> u32 {
-    (mtu.saturating_add(L2_OVERHEAD + RX_OVERHEAD)).next_multiple_of(1024).max(DEFAULT_SLOT)
+/// Octets of a slot for frames of so many, and one more, by which those are told that were cut.
+fn least_slot(longest: u32) -> u32 {
+    longest.saturating_add(1 + RX_OVERHEAD)
+}
+
+/// A slot size for frames of up to so many octets.
+fn slot_for(longest: u32) -> u32 {
+    least_slot(longest).next_multiple_of(1024).max(DEFAULT_SLOT)
 }
 
 /// A block size, in whole pages, that slots divide evenly: the driver takes them for one array across blocks.
@@ -88,10 +100,8 @@ mod tests {
 
     #[test]
     fn slots_fit_the_mtu_and_divide_blocks() {
-        assert_eq!(slot_for(1500), 2048);
-        assert_eq!(slot_for(1960), 2048);
-        assert_eq!(slot_for(1961), 3072);
-        assert_eq!(slot_for(9000), 9216);
+        let slot = |mtu: u32| slot_for(mtu + L2_OVERHEAD);
+        assert_eq!((slot(1500), slot(1959), slot(1960), slot(9000)), (2048, 2048, 3072, 9216));
         assert_eq!(block_for(9216) % 9216, 0);
         assert_eq!(block_for(9216) % 4096, 0);
     }

@@ -10,6 +10,7 @@ mod setup;
 use std::collections::BTreeSet;
 use std::ffi::c_int;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use device::Device;
@@ -97,7 +98,7 @@ pub struct PortStats {
     pub obytes: u64,
     /// Frames lost by the device because no descriptor was free: receive was polled too slowly.
     pub imissed: u64,
-    /// Frames received in error.
+    /// Frames received in error; on `net_af_packet` those that are longer than the MTU allows, too.
     pub ierrors: u64,
     /// Frames whose transmission failed.
     pub oerrors: u64,
@@ -118,6 +119,10 @@ struct Inner {
     device: String,
     /// The network interface that `net_af_packet` sits on.
     interface: Option<String>,
+    /// Octets of the longest frame that is received, where the driver lets longer ones in.
+    longest: Option<u32>,
+    /// Frames that were longer.
+    too_long: AtomicU64,
     max_mtu: u16,
     mtu_outcome: MtuOutcome,
     /// DPDK's control calls on one port may not overlap.
@@ -141,7 +146,7 @@ impl Port {
             return Err(PortError::AlreadyInUse { device: config.device.clone() });
         }
         parsed.precheck(&config.device, eal)?;
-        af_packet::prepare(&mut parsed, config, pool)?;
+        let longest = af_packet::prepare(&mut parsed, config, pool)?;
         let interface = af_packet::interface_of(&parsed).map(str::to_owned);
 
         let id = parsed.probe(&config.device)?;
@@ -158,6 +163,8 @@ impl Port {
             id,
             device: config.device.clone(),
             interface,
+            longest,
+            too_long: AtomicU64::new(0),
             max_mtu: max_mtu(&info),
             mtu_outcome,
             control: Mutex::new(()),
@@ -281,7 +288,7 @@ impl Port {
             ibytes: stats.ibytes,
             obytes: stats.obytes,
             imissed: stats.imissed,
-            ierrors: stats.ierrors,
+            ierrors: stats.ierrors + self.inner.too_long.load(Ordering::Relaxed),
             oerrors: stats.oerrors,
             rx_nombuf: stats.rx_nombuf,
         })

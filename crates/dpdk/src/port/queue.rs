@@ -155,7 +155,39 @@ impl RxQueue {
         let room = out.remaining_capacity().min(most);
         // SAFETY: holding the port keeps it started, and `&mut self` makes this the only call on the queue;
         // `receive` fills as many slots as it says with mbufs that the driver is done with.
-        unsafe { burst::fill(out, room, |slots, room| self.ops.receive(slots, room)) }
+        unsafe {
+            burst::fill(out, room, |slots, room| {
+                let received = self.ops.receive(slots, room);
+                match self.port.longest {
+                    None => received,
+                    Some(longest) => self.leave_out(slots, received, longest),
+                }
+            })
+        }
+    }
+
+    /// Frees frames that have more octets. How many are left, at the front.
+    ///
+    /// # Safety
+    ///
+    /// `slots` holds so many owned mbufs, of which as many as returned are still there.
+    #[inline]
+    unsafe fn leave_out(&self, slots: *mut *mut rte_mbuf, received: u16, longest: u32) -> u16 {
+        let mut kept = 0;
+        for i in 0..usize::from(received) {
+            // SAFETY: the slot holds an owned mbuf, hence no null; of the two that are read and written, the one written
+            // is no later one.
+            unsafe {
+                let frame = Mbuf::from_raw(NonNull::new_unchecked(slots.add(i).read()));
+                if frame.len() <= longest as usize {
+                    slots.add(usize::from(kept)).write(frame.into_raw().as_ptr());
+                    kept += 1;
+                } else {
+                    self.port.too_long.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        kept
     }
 }
 
