@@ -7,6 +7,7 @@ use dpdk::{
     DEFAULT_DATA_ROOM, Eal, EalError, EalOptions, HEADROOM, LogLevel, MtuOutcome, Pool, Port, PortConfig,
     PortError,
 };
+use std::cell::Cell;
 use std::sync::Arc;
 use wire::MacAddr;
 
@@ -23,6 +24,8 @@ pub(crate) struct DpdkPorts {
     largest_ring: u32,
     /// Frames of a direction that are with crypto workers, at most.
     with_crypto_workers: u32,
+    /// Pools so far.
+    pools: Cell<u32>,
 }
 
 impl DpdkPorts {
@@ -58,6 +61,7 @@ impl DpdkPorts {
             eal,
             largest_ring: rings.max().unwrap_or(0),
             with_crypto_workers: (bursts * secy::MAX_BURST) as u32,
+            pools: Cell::new(0),
         })
     }
 
@@ -67,17 +71,22 @@ impl DpdkPorts {
         mtu: Option<u16>,
         data_room: u16,
     ) -> Result<(Port, Pool), PortError> {
-        let setup = |reason: dpdk::PoolError| PortError::Setup {
-            device: port.device.to_string(),
-            step: "making room for frames",
-            reason: format!(
-                "{reason}; raise dpdk.memory_mib, or lower the ports' rx_descriptors and tx_descriptors"
-            ),
+        let setup = |error: dpdk::PoolError| {
+            let remedy = match error {
+                dpdk::PoolError::NoMemory { .. } => {
+                    "; raise dpdk.memory_mib, or lower the ports' rx_descriptors and tx_descriptors"
+                }
+                _ => "",
+            };
+            let reason = format!("{error}{remedy}");
+            PortError::Setup { device: port.device.to_string(), step: "making room for frames", reason }
         };
         // One less than a power of two fills the ring behind the pool.
         let frames = 2 * self.largest_ring + self.with_crypto_workers + IN_FLIGHT;
         let count = frames.next_power_of_two() - 1;
-        let name = format!("{}-{data_room}", port.name);
+        // Not by the port's name, which may be longer than a pool's.
+        self.pools.set(self.pools.get() + 1);
+        let name = format!("frames-{}", self.pools.get());
         let pool = Pool::new(&self.eal, &name, count, POOL_CACHE, data_room, None).map_err(setup)?;
         let config = PortConfig {
             rx_descriptors: port.rx_descriptors,

@@ -13,6 +13,9 @@ use crate::reason;
 /// Kernel drivers that hand a PCI device to user space.
 const HANDOVER_DRIVERS: &[&str] = &["vfio-pci", "uio_pci_generic", "igb_uio"];
 
+/// Kernel drivers beside which DPDK's work: the device stays with them.
+const SHARING_DRIVERS: &[&str] = &["mlx4_core", "mlx5_core", "mana"];
+
 /// Arguments of virtual devices that name an existing network interface, by driver.
 const INTERFACE_ARGUMENTS: &[(&str, &[&str])] = &[
     ("net_af_packet", &["iface"]),
@@ -59,6 +62,10 @@ impl Device {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(word) {
             return bad("a virtual device's name has letters, digits and underscores");
+        }
+        if name.starts_with("eth_") {
+            // An alias that is not looked for wherever a driver matters.
+            return bad("drivers' names begin with net_, where they once began with eth_");
         }
         // RTE_DEV_NAME_MAX_LEN, less the NUL.
         if name.len() > 63 {
@@ -156,8 +163,7 @@ impl Device {
         let device = device.to_owned();
         if let Self::Pci { address, .. } = self {
             let driver = kernel_driver(address);
-            // A driver that shares the device with the kernel's, such as mlx5, would have taken it.
-            if !driver.as_deref().is_some_and(|driver| HANDOVER_DRIVERS.contains(&driver)) {
+            if is_to_be_bound(driver.as_deref()) {
                 return PortError::NotBound { device, driver };
             }
         }
@@ -192,6 +198,11 @@ fn pci_address(name: &str) -> Option<String> {
     let device = hex(device, 2..=2, 0x1f)?;
     let function = hex(function, 1..=1, 7)?;
     parts.next().is_none().then(|| format!("{domain:04x}:{bus:02x}:{device:02x}.{function:x}"))
+}
+
+/// Whether DPDK cannot have a device as long as this kernel driver has it.
+fn is_to_be_bound(driver: Option<&str>) -> bool {
+    !driver.is_some_and(|driver| HANDOVER_DRIVERS.contains(&driver) || SHARING_DRIVERS.contains(&driver))
 }
 
 /// The kernel driver that has the PCI device.
@@ -255,6 +266,12 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_the_kernel_shares_is_not_taken_from_it() {
+        assert!(is_to_be_bound(None) && is_to_be_bound(Some("ixgbe")));
+        assert!(!is_to_be_bound(Some("vfio-pci")) && !is_to_be_bound(Some("mlx5_core")));
+    }
+
+    #[test]
     fn virtual_devices_have_a_name_and_arguments() {
         let device = Device::parse("net_af_packet0,iface=veth0,qpairs=2").expect("valid");
         assert_eq!(device.name(), "net_af_packet0");
@@ -263,7 +280,9 @@ mod tests {
         assert_eq!(device.arg("framesz"), None);
         assert!(device.is_virtual("net_af_packet"));
         assert!(!device.is_virtual("net_af"));
-        for bad in ["", ",iface=x", "net null0", "0net", "ねっと0", "net_null0,a=\n"] {
+        for bad in
+            ["", ",iface=x", "eth_af_packet0,iface=veth0", "net null0", "0net", "ねっと0", "net_null0,a=\n"]
+        {
             assert!(matches!(Device::parse(bad), Err(PortError::BadDevice { .. })), "{bad:?}");
         }
     }
