@@ -209,6 +209,31 @@ fn the_interface_decides_about_the_mtu() {
     assert_eq!(large.in_use(), 0);
 }
 
+/// The driver would send what lies in memory behind the first segment.
+#[test]
+fn a_chain_goes_nowhere_where_the_driver_takes_one_segment() {
+    let Some(veth) = Veth::new("c") else { return };
+    let pool = pool("chains", 8191);
+    let mut b = open(&config(18, veth.b()), &pool);
+    let port = match Port::open(eal(), &PortConfig::new(format!("net_af_xdp18,iface={}", veth.a())), &pool) {
+        Err(PortError::ProbeFailed { reason, .. }) => return println!("skipped: no AF_XDP here: {reason}"),
+        port => port.unwrap_or_else(|error| panic!("{error}")),
+    };
+    let mut tx = port.take_tx_queue(0).expect("has queue 0");
+    let mut chain = frame(&pool, &ethernet(3, 60));
+    assert!(chain.append(chain.tailroom()) && chain.append(20));
+    let mut frames = ArrayVec::<Mbuf, 4>::from_iter([
+        frame(&pool, &ethernet(1, 60)),
+        chain,
+        frame(&pool, &ethernet(2, 60)),
+    ]);
+    tx.tx_burst(&mut frames);
+    assert!(frames.is_empty());
+    assert_eq!((b.receive(), b.receive()), (Some(ethernet(1, 60)), Some(ethernet(2, 60))));
+    assert_eq!(port.stats().expect("answers").oerrors, 1);
+    drop((tx, port, b));
+}
+
 /// They would arrive without their ends, and go on like that.
 #[test]
 fn frames_that_are_longer_than_was_foreseen_are_left_out_and_counted() {

@@ -100,7 +100,7 @@ pub struct PortStats {
     pub imissed: u64,
     /// Frames received in error; on `net_af_packet` those that are longer than the MTU allows, too.
     pub ierrors: u64,
-    /// Frames whose transmission failed.
+    /// Frames whose transmission failed, or that were in more segments than the device takes.
     pub oerrors: u64,
     /// Times that receive found the pool exhausted.
     pub rx_nombuf: u64,
@@ -123,6 +123,10 @@ struct Inner {
     longest: Option<u32>,
     /// Frames that were longer.
     too_long: AtomicU64,
+    /// Whether frames may be in several segments.
+    sends_chains: bool,
+    /// Frames that were, and had to be in one.
+    not_sent: AtomicU64,
     max_mtu: u16,
     mtu_outcome: MtuOutcome,
     /// DPDK's control calls on one port may not overlap.
@@ -165,6 +169,8 @@ impl Port {
             interface,
             longest,
             too_long: AtomicU64::new(0),
+            sends_chains: setup.sends_chains(&info),
+            not_sent: AtomicU64::new(0),
             max_mtu: max_mtu(&info),
             mtu_outcome,
             control: Mutex::new(()),
@@ -289,7 +295,7 @@ impl Port {
             obytes: stats.obytes,
             imissed: stats.imissed,
             ierrors: stats.ierrors + self.inner.too_long.load(Ordering::Relaxed),
-            oerrors: stats.oerrors,
+            oerrors: stats.oerrors + self.inner.not_sent.load(Ordering::Relaxed),
             rx_nombuf: stats.rx_nombuf,
         })
     }

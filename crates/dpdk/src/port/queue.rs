@@ -211,14 +211,27 @@ impl TxQueue {
     }
 
     /// Hands frames to the device, from the first, without waiting. Those it took are gone from `frames`, the
-    /// others stay in order. Returns how many it took; taken is not yet sent.
+    /// others stay in order. Returns how many it took; taken is not yet sent. Frames in
+    /// several segments are dropped where the device takes one alone, and count as [`oerrors`](super::PortStats::oerrors).
     #[inline]
     pub fn tx_burst<T: From<Mbuf> + Into<Mbuf>, const N: usize>(
         &mut self,
         frames: &mut ArrayVec<T, N>,
     ) -> usize {
+        if !self.port.sends_chains {
+            self.leave_chains_out(frames);
+        }
         // SAFETY: holding the port keeps it started, and `&mut self` makes this the only call on the queue;
         // `transmit` takes as many mbufs as it says, and leaves the others alone.
         unsafe { burst::drain(frames, |slots, count| self.ops.transmit(slots, count)) }
+    }
+
+    /// For drivers that know one segment: they would send what lies behind it in memory.
+    #[cold]
+    fn leave_chains_out<T: From<Mbuf> + Into<Mbuf>, const N: usize>(&self, frames: &mut ArrayVec<T, N>) {
+        let all: ArrayVec<Mbuf, N> = frames.drain(..).map(Into::into).collect();
+        let before = all.len();
+        frames.extend(all.into_iter().filter(Mbuf::is_contiguous).map(T::from));
+        self.port.not_sent.fetch_add((before - frames.len()) as u64, Ordering::Relaxed);
     }
 }

@@ -46,6 +46,9 @@ const SENDING_TIME: Duration = Duration::from_millis(100);
 /// Between two looks at what it has sent. In this time a port that has something sends some of it.
 const SENDING_LOOK: Duration = Duration::from_millis(1);
 
+/// Frames in several segments may be sent.
+const MULTI_SEGS: u64 = dpdk_sys::DPDK_SYS_ETH_TX_OFFLOAD_MULTI_SEGS;
+
 /// A started port. Stops it on drop, then closes it.
 pub(super) struct Started {
     plugged: Option<Plugged>,
@@ -134,6 +137,7 @@ pub(super) struct Setup<'a> {
     /// The network interface behind a `net_af_packet`, which decides about the MTU.
     interface: Option<&'a str>,
     ring: bool,
+    pcap: bool,
     pci: bool,
 }
 
@@ -141,7 +145,8 @@ impl<'a> Setup<'a> {
     pub(super) fn new(id: u16, config: &'a PortConfig, pool: &'a Pool, device: &'a Device) -> Self {
         let interface = af_packet::interface_of(device);
         let pci = matches!(device, Device::Pci { .. });
-        Self { id, config, pool, interface, ring: device.is_virtual("net_ring"), pci }
+        let [ring, pcap] = ["net_ring", "net_pcap"].map(|driver| device.is_virtual(driver));
+        Self { id, config, pool, interface, ring, pcap, pci }
     }
 
     fn failed(&self, step: &'static str, reason: impl ToString) -> PortError {
@@ -183,7 +188,7 @@ impl<'a> Setup<'a> {
         // SAFETY: a struct of integers, arrays of them, enumerations with a zero, and pointers.
         let mut conf: dpdk_sys::rte_eth_conf = unsafe { std::mem::zeroed() };
         conf.rxmode.mtu = u32::from(mtu.unwrap_or(0));
-        conf.txmode.offloads = info.tx_offload_capa & dpdk_sys::DPDK_SYS_ETH_TX_OFFLOAD_MULTI_SEGS;
+        conf.txmode.offloads = info.tx_offload_capa & MULTI_SEGS;
         let frame = u32::from(mtu.unwrap_or(1500)) + L2_OVERHEAD;
         if frame > u32::from(self.pool.data_room() - HEADROOM) {
             conf.rxmode.offloads = info.rx_offload_capa & dpdk_sys::DPDK_SYS_ETH_RX_OFFLOAD_SCATTER;
@@ -207,6 +212,11 @@ impl<'a> Setup<'a> {
         self.step("configuring the device", || unsafe {
             dpdk_sys::rte_eth_dev_configure(self.id, self.config.rx_queues, self.config.tx_queues, &conf)
         })
+    }
+
+    /// Whether frames may be in several segments: as the device says, but that `net_pcap` takes them, too.
+    pub(super) fn sends_chains(&self, info: &dpdk_sys::rte_eth_dev_info) -> bool {
+        info.tx_offload_capa & MULTI_SEGS != 0 || self.pcap
     }
 
     pub(super) fn mtu(&self, max: u16) -> Result<MtuOutcome, PortError> {
