@@ -150,7 +150,7 @@ impl Eal {
             if let Some(set) = restore {
                 set_affinity(&set).ok();
             }
-            if options.hugepages && !hugepages_free() {
+            if options.hugepages && free_hugepages_mib().unwrap_or(0) == 0 {
                 return Err(EalError::NoHugepages);
             }
             let problems = captured.problems();
@@ -296,13 +296,15 @@ fn pin(core: usize) -> Result<libc::cpu_set_t, EalError> {
     Ok(before)
 }
 
-/// Whether any hugepage of any size is free.
-fn hugepages_free() -> bool {
-    let Ok(sizes) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return false };
-    sizes.flatten().any(|size| {
-        std::fs::read_to_string(size.path().join("free_hugepages"))
-            .is_ok_and(|free| free.trim().parse::<u64>().is_ok_and(|free| free > 0))
-    })
+/// What the free hugepages of all sizes come to, in MiB; `None` where the kernel does not say.
+pub fn free_hugepages_mib() -> Option<u64> {
+    let free = |size: &Path| {
+        let kib = size.file_name()?.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?;
+        let pages = std::fs::read_to_string(size.join("free_hugepages")).ok()?;
+        Some(kib.parse::<u64>().ok()? * pages.trim().parse::<u64>().ok()? / 1024)
+    };
+    let sizes = std::fs::read_dir("/sys/kernel/mm/hugepages").ok()?;
+    Some(sizes.flatten().filter_map(|size| free(&size.path())).sum())
 }
 
 /// Removes the EAL's run-time directory, which stays empty without shared files.

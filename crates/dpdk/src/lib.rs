@@ -25,7 +25,7 @@ mod port;
 mod reason;
 mod thread;
 
-pub use eal::{DEFAULT_MEMORY_MIB, Eal, EalError, EalOptions};
+pub use eal::{DEFAULT_MEMORY_MIB, Eal, EalError, EalOptions, free_hugepages_mib};
 pub use log::{LogLevel, LogSink};
 pub use mbuf::{Located, Mbuf, Segments, SegmentsMut};
 pub use pool::{DEFAULT_DATA_ROOM, HEADROOM, Pool, PoolError};

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use datapath::{DpdkRx, DpdkTx, ThreadSetup, bursts_on_their_way};
 use dpdk::{
     DEFAULT_DATA_ROOM, Eal, EalError, EalOptions, HEADROOM, LogLevel, MtuOutcome, Pool, Port, PortConfig,
-    PortError,
+    PortError, free_hugepages_mib,
 };
 use std::cell::Cell;
 use std::sync::Arc;
@@ -101,18 +101,13 @@ impl DpdkPorts {
 /// Refuses to ask for more memory than there is: DPDK would take long to find out, and say something else.
 fn check_memory(dpdk: &config::Dpdk) -> Result<()> {
     let Some(wanted) = dpdk.memory_mib else { return Ok(()) };
-    let meminfo = std::fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
-    let number = |name: &str| {
-        let line = meminfo.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok())
-    };
     let (free, kind) = if dpdk.hugepages {
-        (
-            number("HugePages_Free").zip(number("Hugepagesize")).map(|(n, kib)| n * kib / 1024),
-            "free hugepages",
-        )
+        (free_hugepages_mib(), "free hugepages")
     } else {
-        (number("MemTotal").map(|kib| kib / 1024), "memory")
+        let meminfo = std::fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
+        let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = total.and_then(|total| total.split_whitespace().next()?.parse::<u64>().ok());
+        (kib.map(|kib| kib / 1024), "memory")
     };
     match free {
         // None at all has a message of its own.
