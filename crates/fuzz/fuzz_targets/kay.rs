@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use mka::{Action, Config, Kay, KeyIdentifier, Time};
 use std::collections::HashSet;
 use wire::{
-    An, BasicRepr, Capability, CipherSuite, CknRef, MacAddr, MemberId, Mkpdu, MkpduWriter, ParameterSet, Sci,
+    BasicRepr, Capability, CipherSuite, CknRef, MacAddr, MemberId, Mkpdu, MkpduWriter, ParameterSet, Sci,
 };
 
 /// What happens in one input, at most.

@@ -64,7 +64,14 @@ impl Link {
         let suite = self.rx.suite;
         let sak = Sak::from_octets(&vec![0x5a; suite.sak_len()]).expect("the suite's length");
         let xpn = suite.is_xpn().then_some(Xpn { ssci: Ssci(1), salt: Salt([7; 12]) });
-        make(&SaParams { suite, sak: &sak, sci: self.tx.sci, xpn, offset: self.offset, first_pn: self.first_pn })
+        make(&SaParams {
+            suite,
+            sak: &sak,
+            sci: self.tx.sci,
+            xpn,
+            offset: self.offset,
+            first_pn: self.first_pn,
+        })
     }
 
     /// A transmitter and the counters of its SA.
