@@ -12,8 +12,8 @@
 //! # Without a NIC
 //!
 //! `net_af_packet0,iface=…` makes a port of a kernel interface, but not a transparent one: an outer 802.1ad tag comes
-//! out as 802.1Q, IPv4 fragments arrive reassembled and cut to the ring's slots, as do frames from senders with
-//! segmentation offload, and what the host itself sends on the interface is received too. Give it an interface
+//! out as 802.1Q, IPv4 fragments and what senders with segmentation offload send arrive glued together, and are dropped
+//! where they are too long, and what the host itself sends on the interface is received too. Give it an interface
 //! that nothing else uses, with offloads off at the sender, for trying things out.
 
 mod burst;
