@@ -1,9 +1,10 @@
 //! Capture files, and ports made of them.
 
+mod pcapng;
+
 use crate::{FrameRx, FrameTx};
 use pcap_file::pcap::{PcapHeader, PcapReader, PcapWriter, RawPcapPacket};
-use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
-use pcap_file::pcapng::{Block, PcapNgReader};
+use pcap_file::pcapng::PcapNgReader;
 use pcap_file::{DataLink, PcapError, TsResolution};
 use secy::{Burst, MemFrame};
 use std::fs::File;
@@ -129,7 +130,7 @@ impl CaptureReader {
         let path = &self.path;
         let found = match &mut self.format {
             Format::Pcap(reader) => next_pcap(reader),
-            Format::PcapNg(reader) => next_pcapng(path, reader)?,
+            Format::PcapNg(reader) => pcapng::next(path, reader)?,
         };
         let Some(found) = found else { return Ok(None) };
         let (frame, original) = found.map_err(|e| format_error(path, e))?;
@@ -170,49 +171,6 @@ fn next_pcap(reader: &mut PcapReader<BufReader<File>>) -> Option<Found> {
     let time =
         Duration::from_secs(packet.ts_sec.into()) + Duration::from_nanos(u64::from(packet.ts_frac) * unit);
     Some(Ok((Captured { time, octets: packet.data.into_owned() }, packet.orig_len as usize)))
-}
-
-fn next_pcapng(
-    path: &Path,
-    reader: &mut PcapNgReader<BufReader<File>>,
-) -> Result<Option<Found>, CaptureError> {
-    loop {
-        let (frame, original, interface) = match reader.next_block() {
-            None => return Ok(None),
-            Some(Err(e)) => return Ok(Some(Err(e))),
-            Some(Ok(Block::EnhancedPacket(p))) => {
-                // The reader takes the counter for nanoseconds, whatever the interface says it counts.
-                let ticks = p.timestamp.as_nanos() as u64;
-                let frame = Captured { time: Duration::from_nanos(ticks), octets: p.data.into_owned() };
-                (frame, p.original_len as usize, p.interface_id as usize)
-            }
-            Some(Ok(Block::SimplePacket(p))) => {
-                let frame = Captured { time: Duration::ZERO, octets: p.data.into_owned() };
-                (frame, p.original_len as usize, 0)
-            }
-            Some(Ok(_)) => continue,
-        };
-        let Some(interface) = reader.interfaces().get(interface) else {
-            let what = format!("a frame of interface {interface}, which the file does not describe");
-            return Err(CaptureError::Format { path: path.into(), what });
-        };
-        check_link_type(path, interface.linktype)?;
-        let resolution = interface.options.iter().find_map(|o| match o {
-            InterfaceDescriptionOption::IfTsResol(r) => Some(*r),
-            _ => None,
-        });
-        let time = ticks_to_time(frame.time.as_nanos() as u64, resolution.unwrap_or(6));
-        return Ok(Some(Ok((Captured { time, ..frame }, original))));
-    }
-}
-
-/// Time of a pcapng counter whose unit is 10^-`resolution` s, or 2^-n s with the high bit set.
-fn ticks_to_time(ticks: u64, resolution: u8) -> Duration {
-    let exponent = u32::from(resolution & 0x7f);
-    let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
-    let nanos =
-        base.checked_pow(exponent).map_or(0, |per_second| u128::from(ticks) * 1_000_000_000 / per_second);
-    Duration::from_nanos(nanos.min(u64::MAX.into()) as u64)
 }
 
 /// Writes a pcap file.
@@ -328,16 +286,6 @@ impl FrameTx for CaptureTx {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn units_of_time() {
-        let time = |ticks, resolution| ticks_to_time(ticks, resolution).as_nanos();
-        assert_eq!(time(1_500_000, 6), 1_500_000_000);
-        assert_eq!(time(1_500_000, 9), 1_500_000);
-        assert_eq!(time(3, 0x81), 1_500_000_000);
-        assert_eq!(time(u64::MAX, 0), u128::from(u64::MAX));
-        assert_eq!(time(1, 0x7f), 0);
-    }
 
     #[test]
     fn what_is_written_is_read() {
