@@ -39,6 +39,14 @@ pub enum CaptureError {
         /// Found.
         link_type: DataLink,
     },
+    /// An FCS that Ethernet has not.
+    #[error("{}: frames that end with an FCS of {octets} octets, where 4 are Ethernet's; capture without FCS", path.display())]
+    Fcs {
+        /// The file.
+        path: PathBuf,
+        /// As the file says.
+        octets: u32,
+    },
     /// A frame of which only a part was captured.
     #[error("{}: frame {number} was cut to {captured} of {original} octets when it was captured; capture whole frames (tcpdump -s 0)", path.display())]
     Truncated {
@@ -106,7 +114,7 @@ impl CaptureReader {
             Format::PcapNg(Box::new(PcapNgReader::new(file).map_err(|e| format_error(path, e))?))
         } else {
             let reader = PcapReader::new(file).map_err(|e| format_error(path, e))?;
-            check_link_type(path, reader.header().datalink)?;
+            check_link_type(path, link_type(&reader.header()).0)?;
             Format::Pcap(reader)
         };
         Ok(CaptureReader { path: path.into(), number: 0, format })
@@ -115,7 +123,7 @@ impl CaptureReader {
     /// The header of a file that a [`CaptureWriter`] makes from this one: the same resolution of time.
     pub fn header(&self) -> PcapHeader {
         match &self.format {
-            Format::Pcap(reader) => reader.header(),
+            Format::Pcap(reader) => PcapHeader { datalink: DataLink::ETHERNET, ..reader.header() },
             Format::PcapNg(_) => {
                 PcapHeader { ts_resolution: TsResolution::NanoSecond, ..PcapHeader::default() }
             }
@@ -129,7 +137,7 @@ impl CaptureReader {
     pub fn next_frame(&mut self) -> Result<Option<Captured>, CaptureError> {
         let path = &self.path;
         let found = match &mut self.format {
-            Format::Pcap(reader) => next_pcap(reader),
+            Format::Pcap(reader) => next_pcap(path, reader)?,
             Format::PcapNg(reader) => pcapng::next(path, reader)?,
         };
         let Some(found) = found else { return Ok(None) };
@@ -158,19 +166,56 @@ fn check_link_type(path: &Path, link_type: DataLink) -> Result<(), CaptureError>
 /// A frame and its length on the wire.
 type Found = Result<(Captured, usize), PcapError>;
 
+/// The frame without the FCS that it ends with, of so many octets. One that was cut stays so.
+fn without_fcs(
+    path: &Path,
+    (mut frame, original): (Captured, usize),
+    fcs: u32,
+) -> Result<(Captured, usize), CaptureError> {
+    match fcs {
+        0 => return Ok((frame, original)),
+        4 => {}
+        octets => return Err(CaptureError::Fcs { path: path.into(), octets }),
+    }
+    if frame.octets.len() < original {
+        return Ok((frame, original));
+    }
+    let Some(len) = frame.octets.len().checked_sub(4) else {
+        let what = format!("a frame of {} octets, shorter than its FCS", frame.octets.len());
+        return Err(CaptureError::Format { path: path.into(), what });
+    };
+    frame.octets.truncate(len);
+    Ok((frame, len))
+}
+
+/// What the link type in the header of a pcap file says besides: with this bit, the number of octets of FCS that frames
+/// end with, halved, in the uppermost four.
+const FCS_LEN_PRESENT: u32 = 1 << 26;
+
+/// The link type by itself, and the octets of FCS.
+fn link_type(header: &PcapHeader) -> (DataLink, u32) {
+    let word = u32::from(header.datalink);
+    let fcs = if word & FCS_LEN_PRESENT == 0 { 0 } else { (word >> 28) * 2 };
+    (DataLink::from(word & 0xffff), fcs)
+}
+
 /// Raw packets: the checked ones refuse captures with a snap length of 0 or below a frame's length, which exist.
-fn next_pcap(reader: &mut PcapReader<BufReader<File>>) -> Option<Found> {
-    let unit = match reader.header().ts_resolution {
+fn next_pcap(path: &Path, reader: &mut PcapReader<BufReader<File>>) -> Result<Option<Found>, CaptureError> {
+    let header = reader.header();
+    let unit = match header.ts_resolution {
         TsResolution::MicroSecond => 1000,
         TsResolution::NanoSecond => 1,
     };
-    let packet = match reader.next_raw_packet()? {
-        Ok(packet) => packet,
-        Err(e) => return Some(Err(e)),
+    let packet = match reader.next_raw_packet() {
+        None => return Ok(None),
+        Some(Ok(packet)) => packet,
+        Some(Err(e)) => return Ok(Some(Err(e))),
     };
     let time =
         Duration::from_secs(packet.ts_sec.into()) + Duration::from_nanos(u64::from(packet.ts_frac) * unit);
-    Some(Ok((Captured { time, octets: packet.data.into_owned() }, packet.orig_len as usize)))
+    let frame = (Captured { time, octets: packet.data.into_owned() }, packet.orig_len as usize);
+    let (_, fcs) = link_type(&header);
+    Ok(Some(Ok(without_fcs(path, frame, fcs)?)))
 }
 
 /// Writes a pcap file.
@@ -303,6 +348,28 @@ mod tests {
         let mut reader = CaptureReader::open(&path).unwrap();
         let read: Vec<_> = std::iter::from_fn(|| reader.next_frame().unwrap()).collect();
         assert_eq!(read, frames);
+    }
+
+    #[test]
+    fn the_fcs_that_a_header_tells_of_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pcap");
+        let write = |link_type: u32| {
+            let header = PcapHeader { datalink: link_type.into(), ..PcapHeader::default() };
+            let mut writer = CaptureWriter::create(&path, header).unwrap();
+            writer.write(Duration::ZERO, &[7; 64]).unwrap();
+            writer.finish().unwrap();
+            CaptureReader::open(&path)
+        };
+        for (link_type, len) in [(1, 64), (0x0400_0001, 64), (0x2000_0001, 64), (0x2400_0001, 60)] {
+            let mut reader = write(link_type).unwrap();
+            assert_eq!(reader.header().datalink, DataLink::ETHERNET);
+            assert_eq!(reader.next_frame().unwrap().unwrap().octets, vec![7; len], "{link_type:x}");
+        }
+        let error = write(0x1400_0001).unwrap().next_frame().unwrap_err().to_string();
+        assert!(error.contains("a.pcap: frames that end with an FCS of 2 octets"), "{error}");
+        let error = write(0x2400_0069).map(drop).unwrap_err().to_string();
+        assert!(error.contains("link type IEEE802_11, "), "{error}");
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Frames of pcapng files.
 
-use super::{CaptureError, Captured, Found, check_link_type};
-use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
+use super::{CaptureError, Captured, Found, check_link_type, without_fcs};
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::blocks::packet::PacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use std::fs::File;
 use std::io::BufReader;
@@ -18,7 +22,12 @@ struct Recorded {
     interface: usize,
     /// Whether its octets are followed by others up to the end of the block.
     padded: bool,
+    /// What is said of this frame alone.
+    flags: u32,
 }
+
+/// The bits of a frame's flags that say how many octets of FCS it ends with; zero where that is not known.
+const FLAGS_FCS: u32 = 0x1e0;
 
 /// The next frame; `None` at the end.
 pub(super) fn next(
@@ -37,6 +46,10 @@ pub(super) fn next(
                 original: p.original_len,
                 interface: p.interface_id as usize,
                 padded: false,
+                flags: flags(&p.options, |o| match o {
+                    EnhancedPacketOption::Flags(flags) => Some(*flags),
+                    _ => None,
+                }),
             },
             Some(Ok(Block::Packet(p))) => Recorded {
                 // The upper half comes first in either byte order, which the reader does not know of these blocks.
@@ -45,6 +58,10 @@ pub(super) fn next(
                 original: p.original_len,
                 interface: p.interface_id.into(),
                 padded: false,
+                flags: flags(&p.options, |o| match o {
+                    PacketOption::Flags(flags) => Some(*flags),
+                    _ => None,
+                }),
             },
             Some(Ok(Block::SimplePacket(p))) => Recorded {
                 ticks: 0,
@@ -52,6 +69,7 @@ pub(super) fn next(
                 original: p.original_len,
                 interface: 0,
                 padded: true,
+                flags: 0,
             },
             Some(Ok(_)) => continue,
         };
@@ -71,8 +89,30 @@ pub(super) fn next(
             InterfaceDescriptionOption::IfTsResol(r) => Some(*r),
             _ => None,
         });
+        let fcs = match (frame.flags & FLAGS_FCS) >> 5 {
+            0 => fcs_of(interface),
+            octets => octets,
+        };
         let time = ticks_to_time(frame.ticks, resolution.unwrap_or(6));
-        return Ok(Some(Ok((Captured { time, octets: frame.octets }, frame.original as usize))));
+        let frame = (Captured { time, octets: frame.octets }, frame.original as usize);
+        return Ok(Some(Ok(without_fcs(path, frame, fcs)?)));
+    }
+}
+
+fn flags<O>(options: &[O], flags: fn(&O) -> Option<u32>) -> u32 {
+    options.iter().find_map(flags).unwrap_or(0)
+}
+
+/// Octets of FCS that the frames of an interface end with.
+fn fcs_of(interface: &InterfaceDescriptionBlock<'_>) -> u32 {
+    let len = interface.options.iter().find_map(|o| match o {
+        InterfaceDescriptionOption::IfFcsLen(len) => Some(*len),
+        _ => None,
+    });
+    match len.unwrap_or(0).into() {
+        // In bits, by the text of the format; its example, and what other programs make of it, is in octets.
+        32 => 4,
+        octets => octets,
     }
 }
 
@@ -147,10 +187,22 @@ mod tests {
         }
 
         fn obsolete(self, interface: u16, ticks: u64, frame: &[u8], original: u32) -> Self {
+            self.obsolete_with(interface, ticks, frame, original, &[])
+        }
+
+        fn obsolete_with(
+            self,
+            interface: u16,
+            ticks: u64,
+            frame: &[u8],
+            original: u32,
+            options: &[(u16, &[u8])],
+        ) -> Self {
             let mut body = [self.u16(interface), self.u16(7)].concat();
             let words = [(ticks >> 32) as u32, ticks as u32, frame.len() as u32, original];
             body.extend(words.into_iter().flat_map(|n| self.u32(n)));
-            body.extend(frame);
+            body.extend(padded(frame));
+            body.extend(self.options(options));
             self.block(2, &body)
         }
 
@@ -196,6 +248,8 @@ mod tests {
 
     const ETHERNET: u16 = 1;
     const IF_TSRESOL: u16 = 9;
+    const IF_FCSLEN: u16 = 13;
+    const FLAGS: u16 = 2;
 
     #[test]
     fn all_kinds_of_packet_blocks_are_read() {
@@ -244,6 +298,39 @@ mod tests {
     fn frames_that_were_cut_are_refused() {
         let blocks = Blocks::new(true).interface(ETHERNET, 0, &[]).obsolete(0, 0, &frame(60), 61);
         blocks.assert_refused(&["frame 1 was cut to 60 of 61 octets"]);
+    }
+
+    #[test]
+    fn the_fcs_is_cut_off() {
+        for little in [true, false] {
+            let none = Blocks::new(little);
+            let flags = |octets: u32| none.u32(octets << 5 | 0b10);
+            let whole = frame(64);
+            for len in [4, 32] {
+                let blocks = Blocks::new(little)
+                    .interface(ETHERNET, 0, &[(IF_FCSLEN, &[len])])
+                    .interface(ETHERNET, 0, &[(IF_FCSLEN, &[0])])
+                    .enhanced(0, 0, &whole, &[])
+                    .enhanced(0, 0, &whole, &[(FLAGS, &flags(0))])
+                    .obsolete(0, 0, &whole, 64)
+                    .simple(64, &whole)
+                    .enhanced(1, 0, &whole, &[(FLAGS, &flags(4))])
+                    .obsolete_with(1, 0, &whole, 64, &[(FLAGS, &flags(4))])
+                    .enhanced(1, 0, &whole, &[])
+                    .enhanced(1, 0, &whole, &[(FLAGS, &flags(0))]);
+                let frames = [60, 60, 60, 60, 60, 60, 64, 64].map(|len| (0, frame(len)));
+                assert_eq!(blocks.read(), (frames.to_vec(), None), "little endian: {little}");
+            }
+            let says = ["a.pcapng: frames that end with an FCS of 2 octets", "4 are Ethernet's", "without"];
+            let blocks = Blocks::new(little).interface(ETHERNET, 0, &[(IF_FCSLEN, &[2])]);
+            blocks.enhanced(0, 0, &whole, &[]).assert_refused(&says);
+            let blocks = Blocks::new(little).interface(ETHERNET, 0, &[]);
+            blocks.enhanced(0, 0, &whole, &[(FLAGS, &flags(2))]).assert_refused(&says);
+            let blocks = Blocks::new(little).interface(ETHERNET, 0, &[(IF_FCSLEN, &[4])]);
+            blocks.simple(3, &frame(3)).assert_refused(&["frame", "shorter than its FCS"]);
+            let blocks = Blocks::new(little).interface(ETHERNET, 60, &[(IF_FCSLEN, &[4])]);
+            blocks.simple(64, &frame(60)).assert_refused(&["frame 1 was cut to 60 of 64 octets"]);
+        }
     }
 
     #[test]
