@@ -93,7 +93,7 @@ pub(super) fn next(
             0 => fcs_of(interface),
             octets => octets,
         };
-        let time = ticks_to_time(frame.ticks, resolution.unwrap_or(6));
+        let time = shifted(ticks_to_time(frame.ticks, resolution.unwrap_or(6)), interface);
         let frame = (Captured { time, octets: frame.octets }, frame.original as usize);
         return Ok(Some(Ok(without_fcs(path, frame, fcs)?)));
     }
@@ -101,6 +101,16 @@ pub(super) fn next(
 
 fn flags<O>(options: &[O], flags: fn(&O) -> Option<u32>) -> u32 {
     options.iter().find_map(flags).unwrap_or(0)
+}
+
+/// The time of a frame by the seconds that the times of its interface lack.
+fn shifted(time: Duration, interface: &InterfaceDescriptionBlock<'_>) -> Duration {
+    let offset = interface.options.iter().find_map(|o| match o {
+        InterfaceDescriptionOption::IfTsOffset(offset) => Some(*offset as i64),
+        _ => None,
+    });
+    let seconds = time.as_secs().saturating_add_signed(offset.unwrap_or(0));
+    Duration::new(seconds, time.subsec_nanos())
 }
 
 /// Octets of FCS that the frames of an interface end with.
@@ -249,6 +259,7 @@ mod tests {
     const ETHERNET: u16 = 1;
     const IF_TSRESOL: u16 = 9;
     const IF_FCSLEN: u16 = 13;
+    const IF_TSOFFSET: u16 = 14;
     const FLAGS: u16 = 2;
 
     #[test]
@@ -298,6 +309,20 @@ mod tests {
     fn frames_that_were_cut_are_refused() {
         let blocks = Blocks::new(true).interface(ETHERNET, 0, &[]).obsolete(0, 0, &frame(60), 61);
         blocks.assert_refused(&["frame 1 was cut to 60 of 61 octets"]);
+    }
+
+    #[test]
+    fn the_offset_of_times_is_added() {
+        for (little, offset, nanos) in
+            [(true, 7i64, 10_500_000_000), (false, -2, 1_500_000_000), (true, -9, 500_000_000)]
+        {
+            let octets = if little { offset.to_le_bytes() } else { offset.to_be_bytes() };
+            let blocks = Blocks::new(little).interface(ETHERNET, 0, &[(IF_TSOFFSET, &octets)]);
+            assert_eq!(
+                blocks.enhanced(0, 3_500_000, &frame(60), &[]).read(),
+                (vec![(nanos, frame(60))], None)
+            );
+        }
     }
 
     #[test]
