@@ -218,6 +218,10 @@ fn next_pcap(path: &Path, reader: &mut PcapReader<BufReader<File>>) -> Result<Op
     Ok(Some(Ok(without_fcs(path, frame, fcs)?)))
 }
 
+/// The least snap length of a file that is written: what libpcap takes for no limit. Protected frames may be longer than
+/// those of the capture they were made of, and readers cut frames to the snap length.
+const SNAPLEN: u32 = 262_144;
+
 /// Writes a pcap file.
 pub struct CaptureWriter {
     path: PathBuf,
@@ -226,7 +230,7 @@ pub struct CaptureWriter {
 }
 
 impl CaptureWriter {
-    /// Creates `path`, with the byte order and resolution of `header`.
+    /// Creates `path`, with the byte order and resolution of `header`, for frames of any length.
     ///
     /// # Errors
     /// [`CaptureError`].
@@ -236,6 +240,7 @@ impl CaptureWriter {
             TsResolution::MicroSecond => 1000,
             TsResolution::NanoSecond => 1,
         };
+        let header = PcapHeader { snaplen: header.snaplen.max(SNAPLEN), ..header };
         let writer = PcapWriter::with_header(BufWriter::new(file), header);
         Ok(CaptureWriter { path: path.into(), unit, writer: writer.map_err(|e| format_error(path, e))? })
     }
@@ -331,6 +336,7 @@ impl FrameTx for CaptureTx {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pcap_file::Endianness;
 
     #[test]
     fn what_is_written_is_read() {
@@ -348,6 +354,22 @@ mod tests {
         let mut reader = CaptureReader::open(&path).unwrap();
         let read: Vec<_> = std::iter::from_fn(|| reader.next_frame().unwrap()).collect();
         assert_eq!(read, frames);
+    }
+
+    #[test]
+    fn no_frame_exceeds_the_snap_length_that_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pcap");
+        for (snaplen, written) in
+            [(0, 262_144), (1514, 262_144), (65_535, 262_144), (262_144, 262_144), (1 << 20, 1 << 20)]
+        {
+            for endianness in [Endianness::Big, Endianness::Little] {
+                let header = PcapHeader { snaplen, endianness, ..PcapHeader::default() };
+                CaptureWriter::create(&path, header).unwrap().finish().unwrap();
+                let (_, found) = PcapHeader::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+                assert_eq!(found, PcapHeader { snaplen: written, ..header });
+            }
+        }
     }
 
     #[test]

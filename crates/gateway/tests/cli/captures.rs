@@ -31,6 +31,20 @@ fn protecting_and_verifying_gives_the_same_file() {
 }
 
 #[test]
+fn protected_frames_are_within_the_snap_length_of_their_file() {
+    let dir = Dir::new();
+    let mut input = pcap(1, &frames(200));
+    // As tcpdump -s 260 has it, of which no frame here is longer.
+    input[16..20].copy_from_slice(&260u32.to_be_bytes());
+    dir.write("in.pcap", input);
+    dir.protect("in.pcap", "protected.pcap").assert(0, &[]);
+    let header = fs::read(dir.path("protected.pcap")).unwrap();
+    let snap_length = u32::from_be_bytes(header[16..20].try_into().unwrap()) as usize;
+    let longest = dir.captured("protected.pcap").iter().map(|f| f.octets.len()).max().unwrap();
+    assert!(longest > 260 && longest <= snap_length, "{longest} octets, {snap_length}");
+}
+
+#[test]
 fn frames_of_real_links_survive() {
     for link in testkit::static_captures() {
         let dir = Dir::new();

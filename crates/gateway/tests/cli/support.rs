@@ -201,7 +201,7 @@ pub(crate) fn frames(count: u32) -> Vec<Vec<u8>> {
 
 /// A pcap file with frames of `link_type`; 1 is Ethernet.
 pub(crate) fn pcap(link_type: u32, frames: &[Vec<u8>]) -> Vec<u8> {
-    let header = [0xa1b2_c3d4_u32, 0x0002_0004, 0, 0, 0xffff, link_type];
+    let header = [0xa1b2_c3d4_u32, 0x0002_0004, 0, 0, 0x4_0000, link_type];
     let mut file: Vec<u8> = header.iter().flat_map(|word| word.to_be_bytes()).collect();
     for (i, octets) in frames.iter().enumerate() {
         let len = octets.len() as u32;
