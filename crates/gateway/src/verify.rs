@@ -226,6 +226,13 @@ enum Place {
     Station(Sci, usize),
 }
 
+/// What the SecTAG of a frame says of it.
+struct Address {
+    /// `None` where nothing in the frame tells.
+    sci: Option<Sci>,
+    an: An,
+}
+
 impl MkaVerifier {
     fn new(keys: &MkaKeys, input: &Path) -> Result<Self> {
         let ca = CaKeys::new(&keys.cak, &keys.ckn);
@@ -265,27 +272,41 @@ impl MkaVerifier {
     /// Finds where a frame belongs, and puts the SA that it verifies under in use there: the one of its AN whose SAK
     /// was distributed last before the frame, or the nearest to that; that one itself where none fits.
     fn place(&mut self, number: u64, octets: &[u8]) -> Place {
-        let Some((sci, an)) = self.address(octets) else { return Place::Others };
+        let Some(Address { sci, an }) = self.address(octets) else { return Place::Others };
+        let Some(sci) = sci.or_else(|| self.sender(number, an, octets)) else { return Place::Others };
         let Some(station) = self.stations.get_mut(&sci) else { return Place::Others };
-        let Station { sas, trials, .. } = station;
-        let sas = &sas[an.index()];
-        let current = sas.iter().rposition(|sa| sa.from <= number).unwrap_or(0);
-        let fitting = match sas.len() {
+        let which = match station.sas[an.index()].len() {
             0 => return Place::Station(sci, 0),
             1 => 0,
-            count => {
-                let mut order: Vec<_> = (0..count).collect();
-                order.sort_by_key(|i| i.abs_diff(current));
-                let mut fits = |i: &usize| sas[*i].fits(sci, an, &mut trials[sas[*i].half], octets);
-                order.into_iter().find(|i| fits(i)).unwrap_or(current)
+            _ => {
+                let fitting = station.fitting(sci, an, number, octets);
+                fitting.unwrap_or_else(|| station.current(an, number))
             }
         };
-        station.put_in_use(sci, an, fitting);
-        Place::Station(sci, station.sas[an.index()][fitting].half)
+        station.put_in_use(sci, an, which);
+        Place::Station(sci, station.sas[an.index()][which].half)
+    }
+
+    /// Whose a frame is that does not say: the station under whose SA it verifies. A live station has one peer, here are
+    /// both; and what a gateway sends for others has their source address. If none fits, the station with that address,
+    /// or the only one that there is.
+    fn sender(&mut self, number: u64, an: An, octets: &[u8]) -> Option<Sci> {
+        let source = Ethernet::new_checked(octets)?.src();
+        let is_source = |sci: &Sci| sci.mac() == source;
+        let mut order: Vec<Sci> = self.stations.keys().copied().collect();
+        order.sort_by_key(|sci| !is_source(sci));
+        let likeliest = *order.first()?;
+        let count = order.len();
+        let mut fits = |sci: &Sci| {
+            let station = self.stations.get_mut(sci);
+            station.is_some_and(|station| station.fitting(*sci, an, number, octets).is_some())
+        };
+        let fitting = order.into_iter().find(|sci| fits(sci));
+        fitting.or_else(|| (count == 1 || is_source(&likeliest)).then_some(likeliest))
     }
 
     /// Channel and AN of a MACsec frame that is not malformed.
-    fn address(&self, octets: &[u8]) -> Option<(Sci, An)> {
+    fn address(&self, octets: &[u8]) -> Option<Address> {
         let header = L2Header::parse(octets, self.config.clear_vlan_tags)?;
         if header.ethertype != EtherType::MACSEC {
             return None;
@@ -293,21 +314,20 @@ impl MkaVerifier {
         let tag = SecTag::new_checked(octets.get(header.len..)?).ok()?;
         let ethernet = Ethernet::new_checked(octets)?;
         let sci = match tag.sci() {
-            Some(sci) => sci,
+            Some(sci) => Some(sci),
             None if tag.tci().single_copy_broadcast() => {
-                ethernet.implicit_sci(Sci::PORT_SINGLE_COPY_BROADCAST)
+                Some(ethernet.implicit_sci(Sci::PORT_SINGLE_COPY_BROADCAST))
             }
-            None if tag.tci().end_station() => ethernet.implicit_sci(Sci::PORT_END_STATION),
-            // Between two stations the one peer that there is; here the one with that address.
-            None => *self.stations.keys().find(|sci| sci.mac() == ethernet.src())?,
+            None if tag.tci().end_station() => Some(ethernet.implicit_sci(Sci::PORT_END_STATION)),
+            None => None,
         };
-        Some((sci, tag.an()))
+        Some(Address { sci, an: tag.an() })
     }
 
     /// The SAK in use where a frame belongs.
     fn sak(&self, place: Place, octets: &[u8]) -> Option<Arc<UsedSak>> {
         let Place::Station(sci, half) = place else { return None };
-        let (_, an) = self.address(octets)?;
+        let an = self.address(octets)?.an;
         let sas = &self.stations.get(&sci)?.sas[an.index()];
         sas.iter().find(|sa| sa.half == half && sa.waiting.is_none()).map(|sa| sa.used.clone())
     }
@@ -401,6 +421,21 @@ impl Station {
             RxConfig { validate_frames: ValidateFrames::Strict, replay_protect: false, ..config.clone() };
         self.halves.push(half_of(sci, config));
         self.trials.push(half_of(sci, strict));
+    }
+
+    /// The SA of an AN whose SAK was distributed last before frame `number`, or the first.
+    fn current(&self, an: An, number: u64) -> usize {
+        self.sas[an.index()].iter().rposition(|sa| sa.from <= number).unwrap_or(0)
+    }
+
+    /// The SA of an AN that a frame verifies under, the nearest to the current one. Nothing is counted.
+    fn fitting(&mut self, sci: Sci, an: An, number: u64, octets: &[u8]) -> Option<usize> {
+        let current = self.current(an, number);
+        let Station { sas, trials, .. } = self;
+        let sas = &sas[an.index()];
+        let mut order: Vec<_> = (0..sas.len()).collect();
+        order.sort_by_key(|i| i.abs_diff(current));
+        order.into_iter().find(|i| sas[*i].fits(sci, an, &mut trials[sas[*i].half], octets))
     }
 
     /// Puts one SA of an AN in use in place of the other of its half.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use testkit::{CapturedFrame, MkaCapture, mka_captures};
 use wire::{
     An, BasicRepr, Capability, CipherSuite, CknRef, ConfidentialityOffset, DistributedSak,
-    DistributedSakForm, MemberId, Mkpdu, MkpduWriter, Sci, Ssci, WrappedKey,
+    DistributedSakForm, MacAddr, MemberId, Mkpdu, MkpduWriter, Sci, Ssci, WrappedKey,
 };
 
 const INSPECT: [&str; 4] = ["inspect", "--json", "--keys", "keys.toml"];
@@ -300,8 +300,13 @@ impl Ca {
 
     /// A protected frame, and its place.
     fn send(&mut self, tx: &mut TxSecY, verdict: &'static str) -> usize {
+        self.forward(tx, tx.config().sci.mac(), verdict)
+    }
+
+    /// The same of another station, behind the one that protects.
+    fn forward(&mut self, tx: &mut TxSecY, source: MacAddr, verdict: &'static str) -> usize {
         let mut frame = vec![2, 0, 0, 0, 0, 9];
-        frame.extend(tx.config().sci.mac().0);
+        frame.extend(source.0);
         frame.extend([8, 0]);
         frame.extend((0..90).map(|i| i ^ self.frames.len() as u8));
         let mut burst: Burst<MemFrame> = Burst::new();
@@ -407,6 +412,75 @@ fn a_suite_or_an_offset_that_changes_is_followed() {
             ca.send(tx, "InPktsOK");
         }
     }
+    ca.assert(&Dir::new());
+}
+
+#[test]
+fn frames_that_do_not_say_whose_they_are_are_those_of_whoever_protected_them() {
+    let server = station("0200000000010001", 1);
+    let peer = station("0200000000020001", 2);
+    let host = MacAddr([2, 0, 0, 0, 0, 0x44]);
+    for suite in CipherSuite::ALL {
+        let mut ca = Ca::new();
+        let [first, second] = [1, 2].map(|kn| given(server, kn, suite));
+        let txs =
+            |sak: &Given| [(server, 2), (peer, 1)].map(|(from, ssci)| sak.tx(from, ssci, SciMode::Implicit));
+        let [mut from_server, mut from_peer] = txs(&first);
+        let [mut from_server_again, mut from_peer_again] = txs(&second);
+        ca.hello(peer);
+        ca.distribute(&first, &[peer], 0);
+        // The peer is tried for what the server sent, far ahead of the peer's own packet numbers.
+        let early = ca.forward(&mut from_server, host, "InPktsOK");
+        for _ in 0..5 {
+            ca.forward(&mut from_server, peer.sci.mac(), "InPktsOK");
+        }
+        let recorded = ca.forward(&mut from_peer, host, "InPktsOK");
+        ca.forward(&mut from_peer, server.sci.mac(), "InPktsOK");
+        ca.forward(&mut from_server, host, "InPktsOK");
+        ca.forward(&mut from_peer_again, host, "InPktsOK");
+        ca.distribute(&second, &[peer], 0);
+        ca.forward(&mut from_server_again, host, "InPktsOK");
+        ca.forward(&mut from_peer, host, "InPktsOK");
+        let last = ca.forward(&mut from_peer_again, host, "InPktsOK");
+        ca.push(ca.frames[early].clone(), "InPktsLate");
+        ca.push(ca.frames[recorded].clone(), "InPktsLate");
+        ca.push(ca.frames[last].clone(), "InPktsLate");
+        let mut forged = ca.frames[last].clone();
+        *forged.last_mut().unwrap() ^= 1;
+        ca.push(forged.clone(), "InPktsNoSCI");
+        // Of a packet number that is still to come.
+        forged[6..12].copy_from_slice(&peer.sci.mac().0);
+        forged[16..20].copy_from_slice(&77u32.to_be_bytes());
+        ca.push(forged, "InPktsNotValid");
+        ca.forward(&mut from_peer_again, host, "InPktsOK");
+        let dir = Dir::new();
+        ca.assert(&dir);
+
+        let rows = dir.verify_mka("mka.pcap").stdout;
+        let count = |of: Station, kn: u32, name| {
+            let is_row = |row: &Value| row["sci"] == of.sci.to_string() && row["kn"] == kn;
+            let row = rows.lines().map(|line| serde_json::from_str(line).unwrap()).find(is_row).unwrap();
+            row[name].as_u64().unwrap()
+        };
+        for (of, kn, ok, late, not_valid) in
+            [(server, 1, 7, 1, 0), (server, 2, 1, 0, 0), (peer, 1, 3, 1, 0), (peer, 2, 3, 1, 1)]
+        {
+            let found = ["InPktsOK", "InPktsLate", "InPktsNotValid"].map(|name| count(of, kn, name));
+            assert_eq!(found, [ok, late, not_valid], "{suite}: {}, KN {kn}", of.sci);
+        }
+    }
+}
+
+#[test]
+fn the_only_station_sent_what_does_not_say_whose_it_is() {
+    let server = station("0200000000010001", 1);
+    let mut ca = Ca::new();
+    let sak = given(server, 1, CipherSuite::GcmAes128);
+    ca.distribute(&sak, &[], 0);
+    let host = MacAddr([2, 0, 0, 0, 0, 0x44]);
+    let other = given(server, 2, CipherSuite::GcmAes128);
+    ca.forward(&mut other.tx(server, 1, SciMode::Implicit), host, "InPktsNotValid");
+    ca.forward(&mut sak.tx(server, 1, SciMode::Implicit), host, "InPktsOK");
     ca.assert(&Dir::new());
 }
 
