@@ -106,7 +106,16 @@ impl Report {
 
     /// Parses the text, or notes why that cannot be done.
     pub(crate) fn parse<'t>(&self, text: &'t str) -> Option<DeTable<'t>> {
-        let (table, errors) = DeTable::parse_recoverable(text);
+        if self.secret {
+            // The parser's errors hold a copy of what they are of, which nobody wipes.
+            self.parse_as(&keys::masked(text), text)?;
+        }
+        self.parse_as(text, text)
+    }
+
+    /// Parses what has the shape of `text`.
+    fn parse_as<'t>(&self, shape: &'t str, text: &str) -> Option<DeTable<'t>> {
+        let (table, errors) = DeTable::parse_recoverable(shape);
         if errors.is_empty() {
             return Some(table.into_inner());
         }

@@ -1,15 +1,18 @@
 //! Key files: TOML with hex strings, readable by their owner alone. Other sources of keys hold the same text.
 //!
-//! A parser's own message may quote the line it stumbled over, which here is a key. So only positions and
-//! names are taken from it.
+//! A parser's error holds a copy of the text, and its message may quote the line it stumbled over, which here is a key.
+//! So it reads a masked text, and tells only where things are.
 
-use crate::{Cak, Ckn, HexError, Sak, Salt};
+use crate::{Cak, Ckn, HexError, Sak, Salt, masked};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Read;
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use zeroize::{Zeroize, Zeroizing};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 /// Octets of the largest key file that is read.
 const MAX_LEN: u64 = 4096;
@@ -233,38 +236,45 @@ pub(crate) fn parse_cak(origin: Origin, text: &str) -> Result<CakFile, KeyFileEr
     Ok(CakFile { cak, ckn })
 }
 
-/// The strings of a key file by name; wiped when dropped.
-struct Fields {
+/// What a key file says, where it stands in its text.
+struct Fields<'t> {
     origin: Origin,
-    table: toml::Table,
+    /// Names and, where they are strings, values.
+    fields: Vec<(&'t str, Option<&'t str>)>,
 }
 
-impl Fields {
+impl<'t> Fields<'t> {
     fn parse<const N: usize>(
         origin: Origin,
-        text: &str,
+        text: &'t str,
         known: [&'static str; N],
         example: &'static str,
     ) -> Result<Self, KeyFileError> {
         if text.len() as u64 > MAX_LEN {
             return Err(KeyFileError::TooLong { origin });
         }
-        let table = match text.parse::<toml::Table>() {
-            Ok(table) => table,
+        let shape = masked(text);
+        let table = match DeTable::parse(&shape) {
+            Ok(table) => table.into_inner(),
             Err(e) => {
                 let at = e.span().map_or(0, |s| s.start).min(text.len());
                 let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
                 return Err(KeyFileError::Syntax { origin, line, example });
             }
         };
-        let fields = Fields { origin, table };
-        match fields.table.keys().find(|k| !known.contains(&k.as_str())) {
-            Some(key) => {
+        let word = |span: Range<usize>| text.get(span).unwrap_or("").trim_matches(['"', '\'']);
+        let field = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            (word(name.span()), value.get_ref().is_str().then(|| word(value.span())))
+        };
+        let fields: Vec<_> = table.iter().map(field).collect();
+        match fields.iter().find(|(name, _)| !known.contains(name)) {
+            Some((name, _)) => {
                 // A key pasted without its name, or a part of it, would stand here as a bare word.
-                let key = if like_a_key(key) { "(a word like a key)".to_owned() } else { key.clone() };
-                Err(KeyFileError::Unknown { origin: fields.origin.clone(), key, known: known.join(", ") })
+                let key =
+                    if like_a_key(name) { "(a word like a key)".to_owned() } else { (*name).to_owned() };
+                Err(KeyFileError::Unknown { origin, key, known: known.join(", ") })
             }
-            None => Ok(fields),
+            None => Ok(Fields { origin, fields }),
         }
     }
 
@@ -273,14 +283,14 @@ impl Fields {
         key: &'static str,
         parse: fn(&str) -> Result<T, HexError>,
     ) -> Result<Option<T>, KeyFileError> {
-        match self.table.get(key) {
+        match self.fields.iter().find(|(name, _)| *name == key) {
             None => Ok(None),
-            Some(toml::Value::String(text)) => parse(text).map(Some).map_err(|source| KeyFileError::Hex {
+            Some((_, Some(text))) => parse(text).map(Some).map_err(|source| KeyFileError::Hex {
                 origin: self.origin.clone(),
                 key,
                 source,
             }),
-            Some(_) => Err(KeyFileError::NotAString { origin: self.origin.clone(), key }),
+            Some((_, None)) => Err(KeyFileError::NotAString { origin: self.origin.clone(), key }),
         }
     }
 
@@ -297,16 +307,6 @@ impl Fields {
 /// Whether five hex digits stand in a row, or it is too long for a name.
 fn like_a_key(word: &str) -> bool {
     word.len() > 24 || word.as_bytes().windows(5).any(|w| w.iter().all(u8::is_ascii_hexdigit))
-}
-
-impl Drop for Fields {
-    fn drop(&mut self) {
-        for (_, value) in self.table.iter_mut() {
-            if let toml::Value::String(text) = value {
-                text.zeroize();
-            }
-        }
-    }
 }
 
 /// Who may have access to a file.
@@ -383,6 +383,21 @@ mod tests {
     }
 
     #[test]
+    fn any_toml_of_that_content_is_read() {
+        for text in [
+            format!("'sak' = '{SAK}'"),
+            format!("\"sak\"=\"\"\"{SAK}\"\"\" # no salt\r\n"),
+            format!("\u{feff}# \u{e4}\nsak = \"{}\"", SAK.to_uppercase()),
+        ] {
+            assert_eq!(
+                read_sak_file(file(&text, 0o600).path()).unwrap().sak.to_hex().as_str(),
+                SAK,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn files_that_others_can_read_are_refused() {
         for mode in [0o640, 0o604, 0o644, 0o620] {
             let f = file(&format!("sak = \"{SAK}\""), mode);
@@ -404,6 +419,12 @@ mod tests {
             (format!("{secret} = 1"), "(a word like a key)"),
             (format!("k{} = 1", &secret[..20]), "(a word like a key)"),
             (format!("sak = [\"{secret}\"]"), "must be a string"),
+            (format!("sak = {{ x = \"{secret}\" }}"), "must be a string"),
+            (format!("sak = [\n\"{secret}\",\n]"), "must be a string"),
+            ("sak = 12345678123456781234567812345678".into(), "must be a string"),
+            (format!("[sak]\nx = \"{secret}\""), "must be a string"),
+            (format!("[link]\nsak = \"{secret}\""), "unknown key `link`"),
+            (format!("sak = \"{secret}\"\nsak = \"{secret}\""), ":2: not valid TOML"),
             (format!("sak = \"x{}\"", &secret[1..]), "not hex"),
             (format!("sak = \"{secret}\"\nsalt = \"00\""), "`salt`: 1 octets"),
         ] {

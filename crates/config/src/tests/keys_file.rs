@@ -36,13 +36,6 @@ fn it_is_known_who_else_can_read_it() {
     }
 }
 
-/// A directory whose `keys.toml` is its owner's alone, and keeps that when it is written again.
-fn private() -> Dir {
-    let dir = Dir::new();
-    dir.key("keys.toml", "");
-    dir
-}
-
 #[test]
 fn a_cak_and_its_name_are_read() {
     let dir = private();

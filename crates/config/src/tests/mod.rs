@@ -3,6 +3,7 @@
 mod config;
 mod fuzz;
 mod keys_file;
+mod memory;
 mod mistakes;
 mod nonces;
 mod samples;
@@ -121,6 +122,13 @@ impl Dir {
         fs::write(self.path("keys.toml"), text).unwrap();
         KeysFile::load(&self.path("keys.toml"))
     }
+}
+
+/// A directory whose `keys.toml` is its owner's alone, and keeps that when it is written again.
+fn private() -> Dir {
+    let dir = Dir::new();
+    dir.key("keys.toml", "");
+    dir
 }
 
 /// `base` with its one `from` replaced.
