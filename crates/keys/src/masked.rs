@@ -18,9 +18,10 @@ pub fn masked(text: &str) -> Zeroizing<String> {
             masked.push_str(piece);
             continue;
         }
-        // A number stays one, and as wrong as it was where it begins with a zero; a bare word is none.
-        let digit = if run.bytes().all(|b| b.is_ascii_digit()) { '1' } else { 'a' };
-        let first = if run.starts_with('0') && digit == '1' { '0' } else { digit };
+        // What is no TOML stays none, so that nobody need try: a number with a zero before it, octal digits that are
+        // none, a character that there is not. A bare word is no number.
+        let digit = if run.bytes().all(|b| b.is_ascii_digit()) { '9' } else { 'd' };
+        let first = if run.starts_with('0') && digit == '9' { '0' } else { digit };
         masked.push(first);
         masked.extend(std::iter::repeat_n(digit, run.len() - 1));
         masked.push_str(&piece[run.len()..]);
@@ -36,13 +37,13 @@ mod tests {
     fn digits_of_keys_are_exchanged_and_nothing_else() {
         for (text, shown) in [
             ("", ""),
-            ("cak = \"c0ffee\" # ok\r\n", "cak = \"aaaaaa\" # ok\r\n"),
-            ("12345", "11111"),
-            ("sak=0012", "sak=0111"),
-            ("DeadBeef\nx", "aaaaaaaa\nx"),
-            ("0xffff_fff0", "0xaaaa_aaaa"),
+            ("cak = \"c0ffee\" # ok\r\n", "cak = \"dddddd\" # ok\r\n"),
+            ("12345", "99999"),
+            ("sak=0012", "sak=0999"),
+            ("DeadBeef\nx", "dddddddd\nx"),
+            ("0xffff_fff0", "0xdddd_dddd"),
             ("an = 10\nreplay_protect = false", "an = 10\nreplay_protect = false"),
-            ("\u{e4}bc\u{e4}abc\u{e4}", "\u{e4}bc\u{e4}aaa\u{e4}"),
+            ("\u{e4}bc\u{e4}abc\u{e4}", "\u{e4}bc\u{e4}ddd\u{e4}"),
         ] {
             assert_eq!(masked(text).as_str(), shown);
         }

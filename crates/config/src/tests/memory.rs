@@ -89,7 +89,7 @@ const FILES: [(&str, Read, bool); 19] = [
     ("cak = \"KEY\"\nckn = 0102\n", keys_file, false),
     ("cak = [\"KEY\"]\nckn = \"01\"\nKEY = \"KEY\"\n", keys_file, false),
     (
-        "cipher_suite = \"gcm-aes-128\"\n[[sa]]\nsci = \"0200000000010001\"\nan = 0\nsak = \"KEY\"\n",
+        "cipher_suite = \"gcm-aes-128\"\n[[sa]]\nsci = \"0200000000010001\"\nan = 0\nnext_pn = 4294967295\nsak = \"KEY\"\n",
         keys_file,
         true,
     ),
