@@ -8,7 +8,7 @@ use datapath::FrameTx;
 use secy::Burst;
 
 /// Frames that are handed to the port at once.
-const BURST: usize = 32;
+pub(crate) const BURST: usize = 32;
 /// Learning frames a second: few enough for anyone.
 const LEARNING_FPS: f64 = 50_000.0;
 /// Learning frames at least, which also bring caches and drivers to life.

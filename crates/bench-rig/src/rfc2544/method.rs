@@ -4,12 +4,16 @@ use super::generator::Length;
 use super::results::{Asked, Test, Trial, rows};
 use super::search::{BurstSearch, RateSearch, Verdict};
 use super::size::FrameSize;
+use super::tables::frames;
 use super::trial::{Measured, Spec, Tester, TrialError};
 
 /// How long the generator's own rate is measured at most, in seconds.
 const CALIBRATION: f64 = 0.5;
 /// Trials without loss, one after another, that end a test of loss (RFC 2544, clause 26.3).
 const ENOUGH_LOSSLESS: usize = 2;
+
+/// How often a trial is repeated that says nothing of the device.
+const AGAIN: usize = 2;
 
 /// What is to be tested. Shares are of 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +106,18 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         Ok(fps)
     }
 
+    /// One trial, again where it says nothing of the device.
+    fn attempt(&mut self, asked: &Asked, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
+        let mut measured = self.tester.trial(spec)?;
+        for _ in 0..AGAIN {
+            if !came_too_slowly(&rows(asked, &measured)) {
+                break;
+            }
+            measured = self.tester.trial(spec)?;
+        }
+        Ok(measured)
+    }
+
     /// So many trials of the plan's length at a share of the line's rate, taken as one.
     fn at(
         &mut self,
@@ -113,18 +129,18 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
     ) -> Result<Vec<Trial>, TrialError> {
         let length = Length::Seconds(self.plan.seconds);
         let spec = Spec { size, fps: Some(share * line_fps), length };
+        let tolerance = self.plan.tolerance;
+        let asked = Asked { test, size, line_fps, share: Some(share), burst: None, tolerance };
         let mut measured: Vec<Measured> = Vec::new();
         for number in 0..repetitions {
             self.watcher.trial(&format!("{:.2} %{}", share * 100.0, of_all(number, repetitions)));
-            let one = self.tester.trial(&spec)?;
+            let one = self.attempt(&asked, &spec)?;
             if measured.is_empty() {
                 measured = one;
             } else {
                 measured.iter_mut().zip(&one).for_each(|(all, one)| all.add(one));
             }
         }
-        let tolerance = self.plan.tolerance;
-        let asked = Asked { test, size, line_fps, share: Some(share), burst: None, tolerance };
         Ok(rows(&asked, &measured))
     }
 
@@ -170,7 +186,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         self.watcher.test(size, Test::Latency);
         if throughput == 0.0 {
             self.watcher
-                .remark(&format!("{size} octets: nothing passes at any rate, so there is no latency"));
+                .remark(&format!("{}: nothing passes at any rate, so there is no latency", frames(size)));
             return Ok(());
         }
         for share in self.plan.latency_shares.clone() {
@@ -200,29 +216,48 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
     fn back_to_back(&mut self, size: FrameSize, line_fps: f64) -> anyhow::Result<()> {
         self.watcher.test(size, Test::BackToBack);
         let repetitions = self.plan.repetitions;
-        let mut found = Vec::new();
+        let (mut found, mut too_slow) = (Vec::new(), None::<u64>);
         for number in 0..repetitions {
-            found.push(self.longest_burst(size, line_fps, &of_all(number, repetitions))?);
+            let (rows, longest) = self.longest_burst(size, line_fps, &of_all(number, repetitions))?;
+            found.push(rows);
+            too_slow = too_slow.into_iter().chain(longest).min();
+        }
+        if let Some(longest) = too_slow {
+            self.watcher.remark(&format!(
+                "{}: bursts of more than {longest} frames could not be sent at the line's rate, so that the generator was \
+                 the limit, not the device",
+                frames(size)
+            ));
         }
         self.keep(mean_burst(found), true)
     }
 
-    /// Of one search; `of_all` says which.
-    fn longest_burst(&mut self, size: FrameSize, line_fps: f64, of_all: &str) -> anyhow::Result<Vec<Trial>> {
+    /// Of one search; `of_all` says which. And the longest that passed in frames, where longer ones came too slowly.
+    fn longest_burst(
+        &mut self,
+        size: FrameSize,
+        line_fps: f64,
+        of_all: &str,
+    ) -> anyhow::Result<(Vec<Trial>, Option<u64>)> {
         let most = (line_fps * self.plan.seconds) as u64;
         let mut search = BurstSearch::new(most, self.plan.resolution);
-        let mut found = Vec::new();
+        let (mut found, mut longest, mut too_slow) = (Vec::new(), 0, false);
         while let Some(frames) = search.next() {
             self.watcher.trial(&format!("{frames} frames{of_all}"));
             // The line's own rate where it is known; otherwise as fast as can be, which is what 100 % stand for.
             let share = self.plan.gbit.map(|_| 1.0);
             let fps = share.map(|share| share * line_fps);
-            let measured = self.tester.trial(&Spec { size, fps, length: Length::Frames(frames) })?;
             let (test, tolerance) = (Test::BackToBack, self.plan.tolerance);
             let asked = Asked { test, size, line_fps, share, burst: Some(frames), tolerance };
+            let measured = self.attempt(&asked, &Spec { size, fps, length: Length::Frames(frames) })?;
             let rows = rows(&asked, &measured);
             let passed = rows.iter().all(|row| row.passed);
             search.tell(frames, passed);
+            // The last to fail is the shortest.
+            match passed {
+                true => longest = frames,
+                false => too_slow = came_too_slowly(&rows),
+            }
             if passed || found.iter().all(|row: &Trial| !row.passed) {
                 found = rows.clone();
             }
@@ -230,8 +265,13 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         }
         let unbounded = Some(search.is_unbounded());
         found.iter_mut().for_each(|row| row.burst_unbounded = unbounded);
-        Ok(found)
+        Ok((found, too_slow.then_some(longest)))
     }
+}
+
+/// Whether a burst lost nothing, and was not sent at its rate.
+fn came_too_slowly(rows: &[Trial]) -> bool {
+    rows.iter().all(|row| row.lossless) && rows.iter().any(|row| !row.passed)
 }
 
 /// Which of several repetitions one is.

@@ -245,6 +245,45 @@ fn of_bursts_the_mean_counts() {
     assert!(seen.rows.iter().all(|row| row.burst_frames.is_some_and(|frames| frames > 0)), "{:?}", seen.rows);
 }
 
+/// Is too slow the first times that it is asked for a burst.
+struct Waking(Model, usize);
+
+impl Tester for Waking {
+    fn trial(&mut self, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
+        let rate = self.0.generator;
+        if self.1 > 0 {
+            (self.1, self.0.generator) = (self.1 - 1, rate * 0.2);
+        }
+        let measured = self.0.trial(spec);
+        self.0.generator = rate;
+        measured
+    }
+}
+
+#[test]
+fn a_burst_that_came_too_slowly_does_not_pass() {
+    // It takes twice as long as 32 frames may, which are what a hand-over is.
+    let mut slow = model(&[1.0], 0.5);
+    let (seen, trials) = run(&mut slow, &plan(&[Test::BackToBack]));
+    let row = &seen.rows[0];
+    assert_eq!((row.burst_frames, row.burst_unbounded, row.passed), (Some(32), Some(false), true), "{row:?}");
+    assert!(trials.iter().all(|row| row.passed == (row.burst_frames <= Some(32)) && row.lost == 0));
+    let said = "64 octets: bursts of more than 32 frames could not be sent at the line's rate";
+    assert!(seen.remarks.len() == 1 && seen.remarks[0].contains(said), "{:?}", seen.remarks);
+    // Each was tried again, twice.
+    assert!(slow.trials[..3].iter().all(|spec| spec.length == Length::Frames(64)), "{:?}", slow.trials);
+    assert_eq!(slow.trials.iter().filter(|spec| spec.length == Length::Frames(64)).count(), 3);
+    // Who was held up by chance is not held to it.
+    let mut waking = Waking(model(&[1.0], 1.0), 2);
+    let mut seen = Seen::default();
+    let plan = plan(&[Test::BackToBack]);
+    Method { tester: &mut waking, plan: &plan, watcher: &mut seen, trials: Vec::new() }.run().unwrap();
+    assert_eq!((seen.rows[0].burst_unbounded, seen.remarks.len()), (Some(true), 0));
+    // Where the device is the limit nobody else is.
+    let (seen, _) = run(&mut Model { room: 100.0, ..model(&[0.5], 0.99) }, &plan);
+    assert!(seen.remarks.is_empty(), "{:?}", seen.remarks);
+}
+
 #[test]
 fn without_a_rate_it_is_what_the_generator_reaches() {
     let unknown = Plan { gbit: None, ..plan(&[Test::Throughput, Test::BackToBack]) };

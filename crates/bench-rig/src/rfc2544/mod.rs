@@ -115,10 +115,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             ))
         }
     };
-    let remarks: Vec<_> = watches.iter().filter_map(missed).collect();
-    remarks.iter().for_each(|line| say(line));
+    let missed: Vec<_> = watches.iter().filter_map(missed).collect();
+    missed.iter().for_each(|line| shown.remark(line));
     if let Some((destination, facts)) = report {
-        let page = page::of(&trials, &plan.latency_shares, &heading, facts)?.remarks(&remarks);
+        let page = page::of(&trials, &plan.latency_shares, &heading, facts)?.remarks(&shown.remarks);
         let path = page.write(&destination)?;
         say(&format!("report: {}", path.display()));
     }
@@ -203,13 +203,20 @@ struct Shown {
     progress: Progress,
     json: bool,
     at: String,
+    /// All of them, for a page.
+    remarks: Vec<String>,
 }
 
 impl Shown {
     fn new(plan: &Plan, json: bool) -> Self {
         let latency_alone = plan.tests.contains(&Test::Latency) && !plan.tests.contains(&Test::Throughput);
         let tests = plan.tests.len() + usize::from(latency_alone) + usize::from(plan.gbit.is_none());
-        Shown { progress: Progress::new(plan.sizes.len() * tests), json, at: String::new() }
+        Shown {
+            progress: Progress::new(plan.sizes.len() * tests),
+            json,
+            at: String::new(),
+            remarks: Vec::new(),
+        }
     }
 }
 
@@ -232,6 +239,7 @@ impl Watcher for Shown {
     fn remark(&mut self, line: &str) {
         self.progress.clear();
         say(line);
+        self.remarks.push(line.to_owned());
     }
 
     fn found(&mut self, rows: &[Trial]) -> Result<()> {

@@ -179,7 +179,9 @@ mod tests {
         let arrived = Arrived { frames, reordered: 7, ..Arrived::default() };
         let measured = Measured { sent, seconds: 1.0, arrived, latency, ns_per_tick: 1.0 };
         let size = FrameSize::Octets(64);
-        let asked = Asked { test, size, line_fps: 2e6, share: Some(1.0), burst, tolerance: 0.0 };
+        // Bursts as fast as can be.
+        let share = burst.is_none().then_some(1.0);
+        let asked = Asked { test, size, line_fps: 2e6, share, burst, tolerance: 0.0 };
         Trial { is_result: true, ..rows(&asked, &[measured])[0].clone() }
     }
 
