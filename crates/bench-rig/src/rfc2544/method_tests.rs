@@ -33,7 +33,7 @@ impl Tester for Model {
             let frames = sent.min(device * seconds + room) as u64;
             let mut latency = latencies();
             latency.record_n(1000, frames).unwrap();
-            let arrived = Arrived { frames, ..Arrived::default() };
+            let arrived = Arrived { frames, octets: frames * 64, ..Arrived::default() };
             Measured { sent: sent as u64, seconds, arrived, latency, ns_per_tick: 1.0 }
         };
         Ok(self.device.iter().map(measured).collect())

@@ -172,7 +172,8 @@ mod tests {
         let mut latency = latencies();
         latency.record_n(2000 + (share * 9000.0) as u64, frames * 99 / 100).unwrap();
         latency.record_n(150_000, frames / 100).unwrap();
-        let arrived = Arrived { frames, ..Arrived::default() };
+        let octets = (frames as f64 * size.mean()) as u64;
+        let arrived = Arrived { frames, octets, ..Arrived::default() };
         let measured = Measured { sent, seconds: 1.0, arrived, latency, ns_per_tick: 1.0 };
         let burst = (test == Test::BackToBack).then_some(frames);
         let asked = Asked { test, size, line_fps, share: Some(share), burst, tolerance: 0.0 };

@@ -2,6 +2,7 @@
 
 use super::frame::{Read, read};
 use super::sequence::{Arrival, Tracker};
+use super::size::FCS;
 use super::task::{Course, Task, Ticks, ticks};
 use datapath::FrameRx;
 use hdrhistogram::Histogram;
@@ -17,6 +18,8 @@ const QUIET: f64 = 0.003;
 pub(crate) struct Arrived {
     /// Frames, each once.
     pub(crate) frames: u64,
+    /// Octets of `frames`, with FCS.
+    pub(crate) octets: u64,
     /// Those that arrived again.
     pub(crate) duplicates: u64,
     /// Of `frames`, those that a later one overtook.
@@ -34,8 +37,9 @@ pub(crate) struct Arrived {
 impl Arrived {
     /// Adds other counts.
     pub(crate) fn add(&mut self, other: &Arrived) {
-        let Arrived { frames, duplicates, reordered, late, damaged, foreign, learning } = other;
+        let Arrived { frames, octets, duplicates, reordered, late, damaged, foreign, learning } = other;
         self.frames += frames;
+        self.octets += octets;
         self.duplicates += duplicates;
         self.reordered += reordered;
         self.late += late;
@@ -77,6 +81,7 @@ impl Ledger {
             Arrival::Duplicate => return self.arrived.duplicates += 1,
         }
         self.arrived.frames += 1;
+        self.arrived.octets += (frame.len() + FCS) as u64;
         self.arrived.late += u64::from(late);
         self.latency.saturating_record(stamp.age(now));
     }

@@ -176,7 +176,7 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
     };
     let kept_up = whole && asked.share.is_none_or(in_time);
     let lossless = whole && measured.sent > 0 && loss_share <= asked.tolerance;
-    let gbit = |octets: f64| rounded(received_fps * octets * 8.0 / 1e9, 6);
+    let gbit = |octets: u64| rounded(part(octets as f64 * 8.0 / 1e9, measured.seconds), 6);
     let quantile = |q: f64| rounded(measured.latency.value_at_quantile(q) as f64 * measured.ns_per_tick, 1);
     let latency = (!measured.latency.is_empty()).then(|| Latency {
         p50: quantile(0.5),
@@ -204,8 +204,8 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
         damaged: arrived.damaged,
         seconds: rounded(measured.seconds, 9),
         passed: lossless && (kept_up || asked.burst.is_none()),
-        gbit_l1: gbit(asked.size.mean() + LINE_OVERHEAD as f64),
-        gbit_l2: gbit(asked.size.mean()),
+        gbit_l1: gbit(arrived.octets + arrived.frames * LINE_OVERHEAD as u64),
+        gbit_l2: gbit(arrived.octets),
         latency_ns: latency,
         burst_frames: asked.burst,
         burst_unbounded: None,
@@ -222,8 +222,16 @@ mod tests {
     fn measured(sent: u64, frames: u64, age: u64) -> Measured {
         let mut latency = latencies();
         latency.record_n(age, frames).unwrap();
-        let arrived =
-            Arrived { frames, duplicates: 1, reordered: 2, late: 3, damaged: 4, ..Arrived::default() };
+        let octets = frames * 1000;
+        let arrived = Arrived {
+            frames,
+            octets,
+            duplicates: 1,
+            reordered: 2,
+            late: 3,
+            damaged: 4,
+            ..Arrived::default()
+        };
         Measured { sent, seconds: 2.0, arrived, latency, ns_per_tick: 0.5 }
     }
 

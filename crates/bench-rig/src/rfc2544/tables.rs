@@ -176,7 +176,7 @@ mod tests {
     fn result(test: Test, sent: u64, frames: u64, burst: Option<u64>) -> Trial {
         let mut latency = latencies();
         latency.record_n(12_340, frames).unwrap();
-        let arrived = Arrived { frames, reordered: 7, ..Arrived::default() };
+        let arrived = Arrived { frames, octets: frames * 64, reordered: 7, ..Arrived::default() };
         let measured = Measured { sent, seconds: 1.0, arrived, latency, ns_per_tick: 1.0 };
         let size = FrameSize::Octets(64);
         // Bursts as fast as can be.

@@ -3,7 +3,7 @@
 use super::frame::{Read, Shape, read};
 use super::generator::Length;
 use super::method::{Method, Plan, Watcher};
-use super::results::{Test, Trial};
+use super::results::{Asked, Test, Trial, rows};
 use super::size::FrameSize;
 use super::task::{Course, Ticks};
 use super::threads::Threads;
@@ -212,6 +212,19 @@ fn frames_that_were_overtaken_are_counted() {
     }));
     assert_eq!((measured.arrived.reordered, measured.lost()), ((measured.sent + 49) / 100, 0));
     assert_eq!(measured.arrived.duplicates, 0);
+}
+
+/// A rate in bits is that of the frames that came, not of those that were sent.
+#[test]
+fn octets_are_counted_of_what_arrives() {
+    let long = |_: u32, frame: &mut MemFrame| usize::from(frame.len() > 1000);
+    let spec = Spec { size: FrameSize::Imix, length: Length::Frames(1200), ..SPEC };
+    let measured = rig(Shape::default(), vec![each(long)]).trial(&spec).unwrap().remove(0);
+    assert_eq!((measured.arrived.frames, measured.arrived.octets), (100, 151_800));
+    let asked =
+        Asked { test: Test::Loss, size: spec.size, line_fps: 1e6, share: None, burst: None, tolerance: 0.0 };
+    let row = rows(&asked, &[Measured { seconds: 0.001, ..measured }]).remove(0);
+    assert!((row.gbit_l2 - 1.2144).abs() < 1e-9 && (row.gbit_l1 - 1.2304).abs() < 1e-9, "{row:?}");
 }
 
 #[test]
