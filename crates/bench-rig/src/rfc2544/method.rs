@@ -110,7 +110,8 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
     fn attempt(&mut self, asked: &Asked, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
         let mut measured = self.tester.trial(spec)?;
         for _ in 0..AGAIN {
-            if !came_too_slowly(&rows(asked, &measured)) {
+            let rows = rows(asked, &measured);
+            if !(came_too_slowly(&rows) || missed_by_rig(&rows)) {
                 break;
             }
             measured = self.tester.trial(spec)?;
@@ -272,6 +273,11 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
 /// Whether a burst lost nothing, and was not sent at its rate.
 fn came_too_slowly(rows: &[Trial]) -> bool {
     rows.iter().all(|row| row.lossless) && rows.iter().any(|row| !row.passed)
+}
+
+/// Whether frames were lost, some of them by the rig itself.
+fn missed_by_rig(rows: &[Trial]) -> bool {
+    rows.iter().any(|row| row.lost > 0 && row.rig_missed > 0)
 }
 
 /// Which of several repetitions one is.

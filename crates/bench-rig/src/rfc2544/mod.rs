@@ -82,6 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut rig = Rig {
         rxs,
         txs,
+        missed: |way: usize| at_end(&watches, way).map_or(0, PortWatch::missed),
         clock: Clock::new(),
         executor: Threads { cores, register: &register, stop: &stop },
         habits: options.habits,
@@ -136,6 +137,11 @@ fn ends(near: OpenPort, far: Option<OpenPort>) -> (Vec<Rx>, Vec<Tx>, Vec<PortWat
         None => (vec![near.rx], vec![near.tx], vec![near.watch]),
         Some(far) => (vec![far.rx, near.rx], vec![near.tx, far.tx], vec![near.watch, far.watch]),
     }
+}
+
+/// Of ports in this order, the one that a way ends at.
+fn at_end<W>(watches: &[W], way: usize) -> Option<&W> {
+    watches.iter().rev().nth(way)
 }
 
 /// The rate of the slower port in Gbit/s, if both have one.
@@ -250,5 +256,17 @@ impl Watcher for Shown {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod end_tests {
+    use super::at_end;
+
+    #[test]
+    fn a_way_ends_at_the_other_port() {
+        assert_eq!([0, 1].map(|way| at_end(&["near", "far"], way)), [Some(&"far"), Some(&"near")]);
+        // Or at the only one.
+        assert_eq!(at_end(&["near"], 0), Some(&"near"));
     }
 }

@@ -174,7 +174,7 @@ mod tests {
         latency.record_n(150_000, frames / 100).unwrap();
         let octets = (frames as f64 * size.mean()) as u64;
         let arrived = Arrived { frames, octets, ..Arrived::default() };
-        let measured = Measured { sent, seconds: 1.0, arrived, latency, ns_per_tick: 1.0 };
+        let measured = Measured { sent, seconds: 1.0, arrived, rig_missed: 0, latency, ns_per_tick: 1.0 };
         let burst = (test == Test::BackToBack).then_some(frames);
         let asked = Asked { test, size, line_fps, share: Some(share), burst, tolerance: 0.0 };
         let mut rows = rows(&asked, &vec![measured; ways]);

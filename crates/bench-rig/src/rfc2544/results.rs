@@ -88,6 +88,8 @@ pub(crate) struct Trial {
     pub(crate) late: u64,
     /// Arrivals that were cut on the way; lost, too.
     pub(crate) damaged: u64,
+    /// Frames that the receiving port missed, which came faster than the rig received them; lost, too.
+    pub(crate) rig_missed: u64,
     /// Of sending.
     pub(crate) seconds: f64,
     /// Whether no more was lost than is tolerated; a burst must have kept up, too.
@@ -202,6 +204,7 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
         reordered: arrived.reordered,
         late: arrived.late,
         damaged: arrived.damaged,
+        rig_missed: measured.rig_missed,
         seconds: rounded(measured.seconds, 9),
         passed: lossless && (kept_up || asked.burst.is_none()),
         gbit_l1: gbit(arrived.octets + arrived.frames * LINE_OVERHEAD as u64),
@@ -232,7 +235,7 @@ mod tests {
             damaged: 4,
             ..Arrived::default()
         };
-        Measured { sent, seconds: 2.0, arrived, latency, ns_per_tick: 0.5 }
+        Measured { sent, seconds: 2.0, arrived, rig_missed: 5, latency, ns_per_tick: 0.5 }
     }
 
     fn asked(share: Option<f64>) -> Asked {
@@ -259,6 +262,7 @@ mod tests {
         assert!(forward.passed && forward.kept_up && !reverse.passed && !reverse.kept_up);
         assert!(!total.passed && !total.kept_up);
         assert_eq!((total.sent, total.received, total.lost, total.duplicates), (1900, 1899, 1, 2));
+        assert_eq!((forward.rig_missed, total.rig_missed), (5, 10));
         assert_eq!((total.line_fps, total.offered_fps, total.offered_share), (2000.0, 950.0, 0.475));
         assert!(total.latency_ns.unwrap().max > 400.0 && total.latency_ns.unwrap().p50 < 10.0);
     }
@@ -311,6 +315,7 @@ mod tests {
             "reordered",
             "late",
             "damaged",
+            "rig_missed",
             "seconds",
             "passed",
             "gbit_l1",
@@ -321,7 +326,7 @@ mod tests {
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }
-        assert_eq!(json.as_object().unwrap().len(), 24);
+        assert_eq!(json.as_object().unwrap().len(), 25);
         assert_eq!((&json["test"], &json["direction"]), (&"loss".into(), &"forward".into()));
         let back_to_back = serde_json::to_value(Test::BackToBack).unwrap();
         assert_eq!(back_to_back, "back-to-back");

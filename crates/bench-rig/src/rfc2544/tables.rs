@@ -138,7 +138,12 @@ fn remarks(row: &Trial) -> String {
         let share = row.asked_share.map(|share| format!(" of {}", percent(share))).unwrap_or_default();
         remarks.push(format!("the generator did not keep up: {}{share}", percent(row.offered_share)));
     }
-    for (count, what) in [(row.reordered, "reordered"), (row.duplicates, "twice"), (row.damaged, "cut")] {
+    for (count, what) in [
+        (row.reordered, "reordered"),
+        (row.duplicates, "twice"),
+        (row.damaged, "cut"),
+        (row.rig_missed, "missed by the rig"),
+    ] {
         if count > 0 {
             remarks.push(format!("{count} {what}"));
         }
@@ -177,7 +182,7 @@ mod tests {
         let mut latency = latencies();
         latency.record_n(12_340, frames).unwrap();
         let arrived = Arrived { frames, octets: frames * 64, reordered: 7, ..Arrived::default() };
-        let measured = Measured { sent, seconds: 1.0, arrived, latency, ns_per_tick: 1.0 };
+        let measured = Measured { sent, seconds: 1.0, arrived, rig_missed: 3, latency, ns_per_tick: 1.0 };
         let size = FrameSize::Octets(64);
         // Bursts as fast as can be.
         let share = burst.is_none().then_some(1.0);
@@ -199,7 +204,7 @@ mod tests {
             "1.0000",
             "0.512",
             "the generator did not keep up: 50.00 % of 100.00 %",
-            "7 reordered",
+            "7 reordered; 3 missed by the rig",
             "Latency, ",
             "12.34",
             "Frame loss",

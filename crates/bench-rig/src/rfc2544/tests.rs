@@ -94,7 +94,9 @@ impl Executor for Inline {
     }
 }
 
-type TestRig = Rig<MemoryRx, MemoryTx, Arc<Virtual>, Inline>;
+/// What the ports of a rig have missed, way by way.
+type Missed = fn(usize) -> u64;
+type TestRig = Rig<MemoryRx, MemoryTx, Arc<Virtual>, Inline, Missed>;
 
 /// A rig with a device each way.
 fn rig(shape: Shape, behaviours: Vec<Behaviour>) -> TestRig {
@@ -117,7 +119,7 @@ fn rig(shape: Shape, behaviours: Vec<Behaviour>) -> TestRig {
         rxs.push(far.1);
     }
     let habits = Habits { shape, settle: 0.000_1, drain: 0.005, bidirectional };
-    Rig { rxs, txs, clock, executor: Inline(RefCell::new(devices)), habits, number: 250 }
+    Rig { rxs, txs, missed: |_| 0, clock, executor: Inline(RefCell::new(devices)), habits, number: 250 }
 }
 
 /// One that passes everything on at once.
@@ -287,6 +289,21 @@ fn both_ways_are_told_apart() {
 }
 
 #[test]
+fn what_a_port_missed_counts_where_and_when_it_did() {
+    let rig = rig(Shape::default(), vec![plain(), plain()]);
+    // Both have counted before; the one at the end of the second way goes on.
+    let counts = [RefCell::new(7), RefCell::new(100)];
+    let missed = |way: usize| {
+        let mut count = counts[way].borrow_mut();
+        *count += way as u64 * 20;
+        *count
+    };
+    let Rig { rxs, txs, clock, executor, habits, number, .. } = rig;
+    let both = Rig { rxs, txs, missed, clock, executor, habits, number }.trial(&SPEC).unwrap();
+    assert_eq!((both[0].rig_missed, both[1].rig_missed), (0, 20));
+}
+
+#[test]
 fn as_fast_as_can_be_is_held_back_by_a_full_wire() {
     // The device takes what is there, a burst at a time, and nothing is lost.
     let measured = rig(Shape::default(), vec![plain()]).trial(&Spec { fps: None, ..SPEC }).unwrap().remove(0);
@@ -382,7 +399,15 @@ fn on_threads<T>(threads: &Threads<'_>, f: impl FnOnce(&mut dyn Tester) -> T) ->
     let (tx, rx) = wire(1024);
     let habits = Habits { shape: Shape::default(), settle: 0.001, drain: 2.0, bidirectional: false };
     let executor = Threads { cores: threads.cores.clone(), register: threads.register, stop: threads.stop };
-    f(&mut Rig { rxs: vec![rx], txs: vec![tx], clock: Clock::new(), executor, habits, number: 0 })
+    f(&mut Rig {
+        rxs: vec![rx],
+        txs: vec![tx],
+        missed: |_: usize| 0,
+        clock: Clock::new(),
+        executor,
+        habits,
+        number: 0,
+    })
 }
 
 #[test]

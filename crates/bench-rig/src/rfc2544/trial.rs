@@ -25,6 +25,8 @@ pub(crate) struct Measured {
     /// How long sending took.
     pub(crate) seconds: f64,
     pub(crate) arrived: Arrived,
+    /// Frames that the receiving port itself missed while the trial ran; those of others among them.
+    pub(crate) rig_missed: u64,
     /// In ticks.
     pub(crate) latency: Histogram<u64>,
     /// How long a tick is.
@@ -37,6 +39,7 @@ impl Measured {
         self.sent += other.sent;
         self.seconds += other.seconds;
         self.arrived.add(&other.arrived);
+        self.rig_missed += other.rig_missed;
         // All have the same bounds, so that it is never refused.
         let _ = self.latency.add(&other.latency);
     }
@@ -100,11 +103,13 @@ pub(crate) struct Habits {
 }
 
 /// Ports, and who runs traffic between them.
-pub(crate) struct Rig<R, T, C, E> {
+pub(crate) struct Rig<R, T, C, E, M> {
     /// Of each way a receive queue, at its end.
     pub(crate) rxs: Vec<R>,
     /// Of each way a transmit queue, at its beginning. The way back is used for learning frames at least.
     pub(crate) txs: Vec<T>,
+    /// How many frames the port at the end of a way has missed so far.
+    pub(crate) missed: M,
     pub(crate) clock: C,
     pub(crate) executor: E,
     pub(crate) habits: Habits,
@@ -112,7 +117,7 @@ pub(crate) struct Rig<R, T, C, E> {
     pub(crate) number: u8,
 }
 
-impl<R: FrameRx, T: FrameTx, C: Ticks, E: Executor> Tester for Rig<R, T, C, E> {
+impl<R: FrameRx, T: FrameTx, C: Ticks, E: Executor, M: Fn(usize) -> u64> Tester for Rig<R, T, C, E, M> {
     fn trial(&mut self, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
         let Habits { shape, settle, drain, bidirectional } = self.habits;
         let trial = self.number;
@@ -137,11 +142,20 @@ impl<R: FrameRx, T: FrameTx, C: Ticks, E: Executor> Tester for Rig<R, T, C, E> {
         let mut sinks: Vec<_> = others.iter_mut().map(Sink::new).collect();
         let receiving = tasks(&mut receivers).chain(tasks(&mut sinks));
         let groups = dealt(threads, tasks(&mut generators), receiving);
+        let missed_before: Vec<_> = (0..ways).map(&self.missed).collect();
         self.executor.run(groups, &course)?;
         let sent: Vec<_> = generators.iter().map(Generator::outcome).collect();
-        let measured = receivers.into_iter().zip(sent).map(|(receiver, (sent, seconds))| {
-            let (arrived, latency) = receiver.outcome();
-            Measured { sent, seconds, arrived, latency, ns_per_tick: 1e9 / clock.per_second() }
+        let missed = missed_before.iter().enumerate();
+        let missed = missed.map(|(way, before)| (self.missed)(way).saturating_sub(*before));
+        let ns_per_tick = 1e9 / clock.per_second();
+        let outcomes = receivers.into_iter().map(Receiver::outcome).zip(sent).zip(missed);
+        let measured = outcomes.map(|(((arrived, latency), (sent, seconds)), rig_missed)| Measured {
+            sent,
+            seconds,
+            arrived,
+            rig_missed,
+            latency,
+            ns_per_tick,
         });
         Ok(measured.collect())
     }
