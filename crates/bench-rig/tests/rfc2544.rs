@@ -46,6 +46,7 @@ fn without_ports_that_is_said() {
 mod with_ports {
     use super::{run, text};
     use serde_json::Value;
+    use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
     use std::time::Duration;
 
@@ -132,6 +133,29 @@ mod with_ports {
         let said = text(&ended.stderr);
         assert!(said.contains("--tx: net_flying0") && ended.status.code() == Some(1), "{said}");
         assert_eq!(run("--tx 0000:xx --rx net_ring0").status.code(), Some(2));
+    }
+
+    #[test]
+    fn who_stops_reading_has_the_report_nevertheless() {
+        let home = tempfile::tempdir().unwrap();
+        let report = home.path().to_str().unwrap();
+        let line = format!(
+            "rfc2544 --no-huge --memory 128 {LOOP} --frame-sizes 64 --trial 1 --rate 0.001 --test loss --report {report}"
+        );
+        let mut started = Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench"))
+            .args(line.split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut heading = String::new();
+        // It is gone with this line.
+        BufReader::new(started.stdout.take().unwrap()).read_line(&mut heading).unwrap();
+        assert!(heading.contains("net_ring0 to net_ring0"), "{heading}");
+        let ended = started.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
+        let page = std::fs::read_to_string(home.path().join("index.html")).unwrap();
+        assert!(page.contains("aria-label=\"Frame loss"), "{page}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         Ok(measured)
     }
 
-    /// So many trials of the plan's length at a share of the line's rate, taken as one.
+    /// So many trials of the plan's length at a share of the line's rate, taken as one; where one has no outcome, those before.
     fn at(
         &mut self,
         test: Test,
@@ -127,7 +127,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         line_fps: f64,
         share: f64,
         repetitions: u32,
-    ) -> Result<Vec<Trial>, TrialError> {
+    ) -> (Vec<Trial>, Result<(), TrialError>) {
         let length = Length::Seconds(self.plan.seconds);
         let spec = Spec { size, fps: Some(share * line_fps), length };
         let tolerance = self.plan.tolerance;
@@ -135,14 +135,17 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         let mut measured: Vec<Measured> = Vec::new();
         for number in 0..repetitions {
             self.watcher.trial(&format!("{:.2} %{}", share * 100.0, of_all(number, repetitions)));
-            let one = self.attempt(&asked, &spec)?;
+            let one = match self.attempt(&asked, &spec) {
+                Ok(one) => one,
+                Err(e) => return (rows(&asked, &measured), Err(e)),
+            };
             if measured.is_empty() {
                 measured = one;
             } else {
                 measured.iter_mut().zip(&one).for_each(|(all, one)| all.add(one));
             }
         }
-        Ok(rows(&asked, &measured))
+        (rows(&asked, &measured), Ok(()))
     }
 
     /// Keeps rows, as a result or as a step on the way there.
@@ -153,13 +156,24 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         shown
     }
 
+    /// Keeps what a test found until it ended, which may be before it had all.
+    fn keep_found(&mut self, mut rows: Vec<Trial>, ended: Result<(), TrialError>) -> anyhow::Result<()> {
+        rows.iter_mut().for_each(|row| row.interrupted = ended.is_err());
+        self.keep(rows, true)?;
+        Ok(ended?)
+    }
+
     /// The greatest share of the line's rate that passes; 0 where none does.
     fn throughput(&mut self, size: FrameSize, line_fps: f64, is_asked_for: bool) -> anyhow::Result<f64> {
         self.watcher.test(size, Test::Throughput);
         let mut search = RateSearch::new(self.plan.resolution);
-        let (mut best, mut found) = (0.0, Vec::new());
+        let (mut best, mut found, mut ended) = (0.0, Vec::new(), Ok(()));
         while let Some(share) = search.next() {
-            let rows = self.at(Test::Throughput, size, line_fps, share, 1)?;
+            let rows;
+            (rows, ended) = self.at(Test::Throughput, size, line_fps, share, 1);
+            if ended.is_err() {
+                break;
+            }
             let offered = rows.iter().map(|row| row.offered_share).fold(share, f64::min);
             let verdict = match () {
                 () if !rows.iter().all(|row| row.passed) => Verdict::Failed,
@@ -177,8 +191,13 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
             }
             self.keep(rows, false)?;
         }
-        if is_asked_for {
-            self.keep(found, true)?;
+        if ended.is_err() && best == 0.0 {
+            // Something might have passed yet.
+            found.clear();
+        }
+        match is_asked_for {
+            true => self.keep_found(found, ended)?,
+            false => ended?,
         }
         Ok(best)
     }
@@ -192,8 +211,8 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         }
         for share in self.plan.latency_shares.clone() {
             let repetitions = self.plan.repetitions;
-            let rows = self.at(Test::Latency, size, line_fps, throughput * share, repetitions)?;
-            self.keep(rows, true)?;
+            let (rows, ended) = self.at(Test::Latency, size, line_fps, throughput * share, repetitions);
+            self.keep_found(rows, ended)?;
         }
         Ok(())
     }
@@ -207,9 +226,9 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
             if share < self.plan.step / 2.0 || lossless == ENOUGH_LOSSLESS {
                 break;
             }
-            let rows = self.at(Test::Loss, size, line_fps, share, 1)?;
+            let (rows, ended) = self.at(Test::Loss, size, line_fps, share, 1);
             lossless = if rows.iter().all(|row| row.lost == 0) { lossless + 1 } else { 0 };
-            self.keep(rows, true)?;
+            self.keep_found(rows, ended)?;
         }
         Ok(())
     }
@@ -217,11 +236,18 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
     fn back_to_back(&mut self, size: FrameSize, line_fps: f64) -> anyhow::Result<()> {
         self.watcher.test(size, Test::BackToBack);
         let repetitions = self.plan.repetitions;
-        let (mut found, mut too_slow) = (Vec::new(), None::<u64>);
+        let (mut found, mut too_slow, mut ended) = (Vec::new(), None::<u64>, Ok(()));
         for number in 0..repetitions {
-            let (rows, longest) = self.longest_burst(size, line_fps, &of_all(number, repetitions))?;
-            found.push(rows);
-            too_slow = too_slow.into_iter().chain(longest).min();
+            let search = self.longest_burst(size, line_fps, &of_all(number, repetitions))?;
+            ended = search.ended;
+            // One that did not come to its end counts only where there is no other.
+            if ended.is_ok() || (found.is_empty() && search.rows.iter().all(|row| row.passed)) {
+                found.push(search.rows);
+                too_slow = too_slow.into_iter().chain(search.too_slow).min();
+            }
+            if ended.is_err() {
+                break;
+            }
         }
         if let Some(longest) = too_slow {
             self.watcher.remark(&format!(
@@ -230,19 +256,14 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
                 frames(size)
             ));
         }
-        self.keep(mean_burst(found), true)
+        self.keep_found(mean_burst(found), ended)
     }
 
-    /// Of one search; `of_all` says which. And the longest that passed in frames, where longer ones came too slowly.
-    fn longest_burst(
-        &mut self,
-        size: FrameSize,
-        line_fps: f64,
-        of_all: &str,
-    ) -> anyhow::Result<(Vec<Trial>, Option<u64>)> {
+    /// One search; `of_all` says which.
+    fn longest_burst(&mut self, size: FrameSize, line_fps: f64, of_all: &str) -> anyhow::Result<Searched> {
         let most = (line_fps * self.plan.seconds) as u64;
         let mut search = BurstSearch::new(most, self.plan.resolution);
-        let (mut found, mut longest, mut too_slow) = (Vec::new(), 0, false);
+        let (mut found, mut longest, mut too_slow, mut ended) = (Vec::new(), 0, false, Ok(()));
         while let Some(frames) = search.next() {
             self.watcher.trial(&format!("{frames} frames{of_all}"));
             // The line's own rate where it is known; otherwise as fast as can be, which is what 100 % stand for.
@@ -250,7 +271,13 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
             let fps = share.map(|share| share * line_fps);
             let (test, tolerance) = (Test::BackToBack, self.plan.tolerance);
             let asked = Asked { test, size, line_fps, share, burst: Some(frames), tolerance };
-            let measured = self.attempt(&asked, &Spec { size, fps, length: Length::Frames(frames) })?;
+            let measured = match self.attempt(&asked, &Spec { size, fps, length: Length::Frames(frames) }) {
+                Ok(measured) => measured,
+                Err(e) => {
+                    ended = Err(e);
+                    break;
+                }
+            };
             let rows = rows(&asked, &measured);
             let passed = rows.iter().all(|row| row.passed);
             search.tell(frames, passed);
@@ -266,8 +293,17 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         }
         let unbounded = Some(search.is_unbounded());
         found.iter_mut().for_each(|row| row.burst_unbounded = unbounded);
-        Ok((found, too_slow.then_some(longest)))
+        Ok(Searched { rows: found, too_slow: too_slow.then_some(longest), ended })
     }
+}
+
+/// What a search for a burst came to.
+struct Searched {
+    /// Of the longest that passed; where none did, of the shortest.
+    rows: Vec<Trial>,
+    /// The longest that passed, in frames, where longer ones came too slowly.
+    too_slow: Option<u64>,
+    ended: Result<(), TrialError>,
 }
 
 /// Whether a burst lost nothing, and was not sent at its rate.

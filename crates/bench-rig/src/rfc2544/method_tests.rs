@@ -17,11 +17,16 @@ struct Model {
     generator: f64,
     /// Of how many trials the rig loses a frame.
     missing: usize,
+    /// After how many trials somebody asks for the end.
+    patience: usize,
     trials: Vec<Spec>,
 }
 
 impl Tester for Model {
     fn trial(&mut self, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
+        if self.trials.len() == self.patience {
+            return Err(TrialError::Interrupted);
+        }
         self.trials.push(*spec);
         let fps = spec.fps.unwrap_or(f64::INFINITY).min(self.generator);
         let (sent, seconds) = match spec.length {
@@ -91,7 +96,14 @@ fn plan(tests: &[Test]) -> Plan {
 fn model(device: &[f64], generator: f64) -> Model {
     let line = FrameSize::Octets(64).line_fps(GBIT);
     let device = device.iter().map(|share| share * line).collect();
-    Model { device, room: 0.0, generator: generator * line, missing: 0, trials: Vec::new() }
+    Model {
+        device,
+        room: 0.0,
+        generator: generator * line,
+        missing: 0,
+        patience: usize::MAX,
+        trials: Vec::new(),
+    }
 }
 
 fn run(model: &mut Model, plan: &Plan) -> (Seen, Vec<Trial>) {
@@ -339,4 +351,42 @@ fn what_was_found_before_an_error_is_kept() {
     let mut method = Method { tester: &mut tried, plan: &plan, watcher: &mut seen, trials: Vec::new() };
     assert!(method.run().is_err());
     assert_eq!(method.trials.iter().filter(|row| row.is_result).count(), 3);
+}
+
+/// What there is of a test that is interrupted after so many trials.
+fn interrupted(model: Model, patience: usize, plan: &Plan) -> Vec<Trial> {
+    let (mut tried, mut seen) = (Model { patience, ..model }, Seen::default());
+    let mut method = Method { tester: &mut tried, plan, watcher: &mut seen, trials: Vec::new() };
+    let ended = method.run().unwrap_err();
+    assert!(matches!(ended.downcast_ref(), Some(TrialError::Interrupted)), "{ended}");
+    let kept: Vec<_> = method.trials.into_iter().filter(|row| row.is_result).collect();
+    assert_eq!(kept, seen.rows);
+    kept
+}
+
+#[test]
+fn what_an_interrupted_test_found_is_kept() {
+    let half = model(&[0.5], 2.0);
+    let throughput = plan(&[Test::Throughput]);
+    // 100 % fails and 50 % passes.
+    let [row] = &interrupted(half.clone(), 3, &throughput)[..] else { panic!("one row") };
+    assert!(row.interrupted && row.passed && row.asked_share == Some(0.5), "{row:?}");
+    assert!(interrupted(half.clone(), 1, &throughput).is_empty(), "nothing passed yet");
+    // Three trials of latency are as good as twenty, but for their number.
+    let latency = Plan { repetitions: 20, latency_shares: vec![1.0], ..plan(&[Test::Latency]) };
+    let mut whole = half.clone();
+    run(&mut whole, &latency);
+    let [row] = &interrupted(half.clone(), whole.trials.len() - 17, &latency)[..] else { panic!("one row") };
+    assert_eq!((row.interrupted, row.seconds, row.test), (true, 3.0, Test::Latency));
+    assert!(interrupted(half.clone(), whole.trials.len() - 20, &latency).is_empty());
+    // Of bursts what finished searches found; before any has, the longest so far.
+    let device = Model { room: 1000.0, ..model(&[0.5], 1.0) };
+    let bursts = Plan { repetitions: 3, ..plan(&[Test::BackToBack]) };
+    let mut whole = device.clone();
+    let (seen, _) = run(&mut whole, &bursts);
+    let [row] = &interrupted(device.clone(), whole.trials.len() - 1, &bursts)[..] else { panic!("one row") };
+    assert_eq!((row.interrupted, row.burst_frames), (true, seen.rows[0].burst_frames));
+    let [row] = &interrupted(device, 2, &bursts)[..] else { panic!("one row") };
+    assert_eq!((row.interrupted, row.passed, row.burst_frames), (true, true, Some(256)));
+    assert!(seen.rows.iter().all(|row| !row.interrupted));
 }

@@ -104,9 +104,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let outcome = method.run();
     let trials = method.trials;
     shown.progress.clear();
-    if !options.json {
-        print(&tables::tables(&trials))?;
-    }
+    // Who does not read the tables may still want the page.
+    let printed = if options.json { Ok(()) } else { print(&tables::tables(&trials)) };
     let missed = |watch: &PortWatch| match watch.missed() {
         0 => None,
         missed => {
@@ -125,9 +124,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     match outcome {
         Err(e) if matches!(e.downcast_ref(), Some(TrialError::Interrupted)) => {
-            bail!("interrupted; what is shown was finished before")
+            bail!("interrupted; what is shown was found until then")
         }
-        other => other,
+        other => other.and(printed.map_err(Into::into)),
     }
 }
 

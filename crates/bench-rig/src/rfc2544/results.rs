@@ -106,6 +106,9 @@ pub(crate) struct Trial {
     /// In a test of bursts, whether no longer one was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) burst_unbounded: Option<bool>,
+    /// Whether the test ended before it had all that it was to find.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) interrupted: bool,
     /// Whether all that was to be sent was, and no more lost than is tolerated, at whatever rate.
     #[serde(skip)]
     pub(crate) lossless: bool,
@@ -212,6 +215,7 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
         latency_ns: latency,
         burst_frames: asked.burst,
         burst_unbounded: None,
+        interrupted: false,
         lossless,
         is_result: false,
     }
@@ -327,6 +331,9 @@ mod tests {
             assert!(json.get(key).is_some(), "{key}");
         }
         assert_eq!(json.as_object().unwrap().len(), 25);
+        // Only where it is so.
+        let cut = serde_json::to_value(Trial { interrupted: true, ..row.clone() }).unwrap();
+        assert_eq!((&cut["interrupted"], json.get("interrupted")), (&true.into(), None));
         assert_eq!((&json["test"], &json["direction"]), (&"loss".into(), &"forward".into()));
         let back_to_back = serde_json::to_value(Test::BackToBack).unwrap();
         assert_eq!(back_to_back, "back-to-back");

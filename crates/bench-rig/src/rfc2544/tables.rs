@@ -148,6 +148,9 @@ fn remarks(row: &Trial) -> String {
             remarks.push(format!("{count} {what}"));
         }
     }
+    if row.interrupted {
+        remarks.push("interrupted before it had all".to_owned());
+    }
     remarks.join("; ")
 }
 
@@ -196,7 +199,11 @@ mod tests {
             result(Test::Throughput, 1_000_000, 1_000_000, None),
             result(Test::Latency, 1_000_000, 1_000_000, None),
             result(Test::Loss, 1_000_000, 750_000, None),
-            Trial { burst_unbounded: Some(true), ..result(Test::BackToBack, 500, 500, Some(500)) },
+            Trial {
+                burst_unbounded: Some(true),
+                interrupted: true,
+                ..result(Test::BackToBack, 500, 500, Some(500))
+            },
         ]);
         for words in [
             "Throughput: ",
@@ -212,7 +219,7 @@ mod tests {
             "25.0000 %",
             "Back-to-back",
             "500",
-            "no longer one was tried",
+            "no longer one was tried; 7 reordered; 3 missed by the rig; interrupted before it had all",
             "64 octets",
             "forward",
         ] {
