@@ -24,6 +24,8 @@ pub(crate) struct Arrived {
     pub(crate) duplicates: u64,
     /// Of `frames`, those that a later one overtook.
     pub(crate) reordered: u64,
+    /// Those that came so much later than others that nobody knows whether it was again; in none of the above.
+    pub(crate) stale: u64,
     /// Of `frames`, those that came when all were sent.
     pub(crate) late: u64,
     /// Frames that were cut on the way.
@@ -37,11 +39,13 @@ pub(crate) struct Arrived {
 impl Arrived {
     /// Adds other counts.
     pub(crate) fn add(&mut self, other: &Arrived) {
-        let Arrived { frames, octets, duplicates, reordered, late, damaged, foreign, learning } = other;
+        let Arrived { frames, octets, duplicates, reordered, stale, late, damaged, foreign, learning } =
+            other;
         self.frames += frames;
         self.octets += octets;
         self.duplicates += duplicates;
         self.reordered += reordered;
+        self.stale += stale;
         self.late += late;
         self.damaged += damaged;
         self.foreign += foreign;
@@ -79,6 +83,7 @@ impl Ledger {
             Arrival::New => {}
             Arrival::Reordered => self.arrived.reordered += 1,
             Arrival::Duplicate => return self.arrived.duplicates += 1,
+            Arrival::Stale => return self.arrived.stale += 1,
         }
         self.arrived.frames += 1;
         self.arrived.octets += (frame.len() + FCS) as u64;

@@ -84,6 +84,8 @@ pub(crate) struct Trial {
     pub(crate) duplicates: u64,
     /// Of `received`, those that a later one overtook.
     pub(crate) reordered: u64,
+    /// Arrivals of frames so old that nobody knows any more whether they were there; not in `received`.
+    pub(crate) stale: u64,
     /// Of `received`, those that came when all were sent.
     pub(crate) late: u64,
     /// Arrivals that were cut on the way; lost, too.
@@ -205,6 +207,7 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
         loss_share: rounded(loss_share, 9),
         duplicates: arrived.duplicates,
         reordered: arrived.reordered,
+        stale: arrived.stale,
         late: arrived.late,
         damaged: arrived.damaged,
         rig_missed: measured.rig_missed,
@@ -317,6 +320,7 @@ mod tests {
             "loss_share",
             "duplicates",
             "reordered",
+            "stale",
             "late",
             "damaged",
             "rig_missed",
@@ -330,7 +334,7 @@ mod tests {
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }
-        assert_eq!(json.as_object().unwrap().len(), 25);
+        assert_eq!(json.as_object().unwrap().len(), 26);
         // Only where it is so.
         let cut = serde_json::to_value(Trial { interrupted: true, ..row.clone() }).unwrap();
         assert_eq!((&cut["interrupted"], json.get("interrupted")), (&true.into(), None));

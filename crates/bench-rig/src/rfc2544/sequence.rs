@@ -9,10 +9,11 @@ pub(crate) enum Arrival {
     Reordered,
     /// One that was there already.
     Duplicate,
+    /// One that is so old that nobody knows any more whether it was there.
+    Stale,
 }
 
-/// Remembers the newest sequence numbers of a flow. One that is older than that counts as reordered, as nobody
-/// knows any more.
+/// Remembers the newest sequence numbers of a flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracker {
     /// The number after the furthest, of all its bits where frames have the lower 32.
@@ -52,7 +53,7 @@ impl Tracker {
         }
         let back = u64::from(ahead.unsigned_abs());
         if back > self.next || back > (words - 1) * 64 {
-            return Arrival::Reordered;
+            return Arrival::Stale;
         }
         let number = self.next - back;
         let word = &mut self.seen[(number / 64 % words) as usize];
@@ -88,11 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_is_not_called_a_duplicate() {
+    fn what_is_too_old_is_called_neither_new_nor_a_duplicate() {
         let mut tracker = Tracker::one_of(1 << 14);
         assert_eq!(tracker.arrive(0), Arrival::New);
         assert_eq!(tracker.arrive(100_000), Arrival::New);
-        assert_eq!(tracker.arrive(0), Arrival::Reordered);
+        assert_eq!((tracker.arrive(0), tracker.arrive(1)), (Arrival::Stale, Arrival::Stale));
         // And what is remembered is not what was in its place before.
         assert_eq!(tracker.arrive(99_500), Arrival::Reordered);
         assert_eq!(tracker.arrive(99_500), Arrival::Duplicate);

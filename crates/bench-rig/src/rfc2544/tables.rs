@@ -141,6 +141,7 @@ fn remarks(row: &Trial) -> String {
     for (count, what) in [
         (row.reordered, "reordered"),
         (row.duplicates, "twice"),
+        (row.stale, "too old to tell whether again"),
         (row.damaged, "cut"),
         (row.rig_missed, "missed by the rig"),
     ] {
@@ -184,7 +185,7 @@ mod tests {
     fn result(test: Test, sent: u64, frames: u64, burst: Option<u64>) -> Trial {
         let mut latency = latencies();
         latency.record_n(12_340, frames).unwrap();
-        let arrived = Arrived { frames, octets: frames * 64, reordered: 7, ..Arrived::default() };
+        let arrived = Arrived { frames, octets: frames * 64, reordered: 7, stale: 2, ..Arrived::default() };
         let measured = Measured { sent, seconds: 1.0, arrived, rig_missed: 3, latency, ns_per_tick: 1.0 };
         let size = FrameSize::Octets(64);
         // Bursts as fast as can be.
@@ -211,7 +212,7 @@ mod tests {
             "1.0000",
             "0.512",
             "the generator did not keep up: 50.00 % of 100.00 %",
-            "7 reordered; 3 missed by the rig",
+            "7 reordered; 2 too old to tell whether again; 3 missed by the rig",
             "Latency, ",
             "12.34",
             "Frame loss",
@@ -219,7 +220,7 @@ mod tests {
             "25.0000 %",
             "Back-to-back",
             "500",
-            "no longer one was tried; 7 reordered; 3 missed by the rig; interrupted before it had all",
+            "no longer one was tried; 7 reordered; 2 too old to tell whether again; 3 missed by the rig; interrupted before it had all",
             "64 octets",
             "forward",
         ] {

@@ -196,6 +196,31 @@ fn duplicates_are_counted_and_hide_no_loss() {
     assert_eq!(measured.lost(), (measured.sent + 92) / 100);
 }
 
+/// With so many flows each remembers 1024 numbers at least, and 2000 come after the first.
+#[test]
+fn what_is_too_old_to_tell_hides_no_loss() {
+    let flows = 1 << 10;
+    let (mut kept, mut frames) = (Vec::new(), 0_u32);
+    let behaviour: Behaviour = Box::new(move |now, frame, out| {
+        let Read::Ours(stamp) = read(frame) else { return };
+        frames += u32::from(!stamp.learning);
+        if stamp.flow == 0 && stamp.sequence == 0 && !stamp.learning {
+            // Twice, and both after all others of their flow.
+            kept = vec![frame.clone(), frame.clone()];
+        } else {
+            out.push((now, std::mem::take(frame)));
+        }
+        if frames == 2000 * 1024 {
+            out.extend(kept.drain(..).map(|frame| (now, frame)));
+        }
+    });
+    let shape = Shape { flows, ..Shape::default() };
+    let spec = Spec { fps: Some(20e6), length: Length::Frames(2000 * u64::from(flows)), ..SPEC };
+    let measured = rig(shape, vec![behaviour]).trial(&spec).unwrap().remove(0);
+    let arrived = measured.arrived;
+    assert_eq!((arrived.stale, arrived.reordered, arrived.duplicates, measured.lost()), (2, 0, 0, 1));
+}
+
 #[test]
 fn frames_that_were_overtaken_are_counted() {
     let mut kept = None;
