@@ -62,8 +62,10 @@ pub(crate) struct Generator<'a, T: FrameTx, C> {
     end: u64,
     /// When the port last took some.
     taken: u64,
-    /// The place in the order of sizes.
+    /// The place in the order of sizes, and where this round over all flows began there: each begins one further, or sizes
+    /// and flows would go together.
     place: usize,
+    first: usize,
     flow: usize,
     /// Of each flow the next number.
     sequences: Vec<u32>,
@@ -92,6 +94,7 @@ impl<'a, T: FrameTx, C: Ticks> Generator<'a, T, C> {
             end: 0,
             taken: 0,
             place: 0,
+            first: 0,
             flow: 0,
             sequences: vec![0; flows.into()],
         }
@@ -116,8 +119,12 @@ impl<'a, T: FrameTx, C: Ticks> Generator<'a, T, C> {
                 self.frames.push(frame);
                 self.made += 1;
                 self.sequences[self.flow] = sequence.wrapping_add(1);
-                self.place = if self.place + 1 == pattern.len() { 0 } else { self.place + 1 };
-                self.flow = if self.flow + 1 == self.sequences.len() { 0 } else { self.flow + 1 };
+                let after = |place: usize| if place + 1 == pattern.len() { 0 } else { place + 1 };
+                (self.place, self.flow) = (after(self.place), self.flow + 1);
+                if self.flow == self.sequences.len() {
+                    self.first = after(self.first);
+                    (self.place, self.flow) = (self.first, 0);
+                }
             }
         }
         if !self.frames.is_empty() {
@@ -136,7 +143,7 @@ impl<'a, T: FrameTx, C: Ticks> Generator<'a, T, C> {
     fn count_from(&mut self, start: u64) {
         self.frames.clear();
         (self.made, self.sent, self.start, self.end, self.taken) = (0, 0, start, start, start);
-        (self.place, self.flow) = (0, 0);
+        (self.place, self.first, self.flow) = (0, 0, 0);
         self.sequences.fill(0);
     }
 

@@ -4,7 +4,7 @@ use super::frame::{Read, Shape, read};
 use super::generator::Length;
 use super::method::{Method, Plan, Watcher};
 use super::results::{Asked, Test, Trial, rows};
-use super::size::FrameSize;
+use super::size::{FCS, FrameSize};
 use super::task::{Course, Ticks};
 use super::threads::Threads;
 use super::trial::{Executor, Group, Habits, Measured, Rig, Spec, Tester, TrialError};
@@ -12,9 +12,9 @@ use crate::clock::Clock;
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, wire};
 use secy::{Burst, FrameBuf, MemFrame};
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Each look at the clock takes 20 ns, or some more, and nothing else takes any.
 #[derive(Default)]
@@ -239,6 +239,30 @@ fn frames_that_were_overtaken_are_counted() {
     }));
     assert_eq!((measured.arrived.reordered, measured.lost()), ((measured.sent + 49) / 100, 0));
     assert_eq!(measured.arrived.duplicates, 0);
+}
+
+#[test]
+fn each_flow_has_the_whole_mix() {
+    for flows in [1, 3, 12, 13, 24] {
+        let counts = Arc::new(Mutex::new(HashMap::new()));
+        let seen = counts.clone();
+        let behaviour: Behaviour = Box::new(move |now, frame, out| {
+            if let Read::Ours(stamp) = read(frame)
+                && !stamp.learning
+            {
+                *seen.lock().unwrap().entry((stamp.flow, frame.len() + FCS)).or_insert(0) += 1;
+            }
+            out.push((now, std::mem::take(frame)));
+        });
+        let shape = Shape { flows, ..Shape::default() };
+        let spec = Spec { size: FrameSize::Imix, length: Length::Frames(144 * u64::from(flows)), ..SPEC };
+        assert_eq!(rig(shape, vec![behaviour]).trial(&spec).unwrap()[0].lost(), 0);
+        let counts = counts.lock().unwrap();
+        for flow in 0..flows {
+            let of = |octets| counts.get(&(flow, octets)).copied().unwrap_or(0);
+            assert_eq!([64, 594, 1518].map(of), [84, 48, 12], "flow {flow} of {flows}");
+        }
+    }
 }
 
 /// A rate in bits is that of the frames that came, not of those that were sent.
