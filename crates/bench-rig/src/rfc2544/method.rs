@@ -167,7 +167,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
     fn throughput(&mut self, size: FrameSize, line_fps: f64, is_asked_for: bool) -> anyhow::Result<f64> {
         self.watcher.test(size, Test::Throughput);
         let mut search = RateSearch::new(self.plan.resolution);
-        let (mut best, mut found, mut ended) = (0.0, Vec::new(), Ok(()));
+        let (mut best, mut found, mut ended, mut lowest) = (0.0, Vec::new(), Ok(()), 1.0_f64);
         while let Some(share) = search.next() {
             let rows;
             (rows, ended) = self.at(Test::Throughput, size, line_fps, share, 1);
@@ -175,15 +175,11 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
                 break;
             }
             let offered = rows.iter().map(|row| row.offered_share).fold(share, f64::min);
-            let verdict = match () {
-                () if !rows.iter().all(|row| row.passed) => Verdict::Failed,
-                () if !rows.iter().all(|row| row.kept_up) => Verdict::FellShort(offered),
-                () => Verdict::Passed,
-            };
-            search.tell(share, verdict);
-            let reached = if verdict == Verdict::Passed { share } else { offered };
-            if verdict != Verdict::Failed && reached > best {
-                best = reached;
+            let passed = rows.iter().all(|row| row.passed);
+            search.tell(share, if passed { Verdict::Passed(offered) } else { Verdict::Failed });
+            lowest = lowest.min(share);
+            if passed && offered > best {
+                best = offered;
                 found = rows.clone();
             } else if best == 0.0 {
                 // Where nothing passes, this is how much is lost at the least.
@@ -191,9 +187,16 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
             }
             self.keep(rows, false)?;
         }
-        if ended.is_err() && best == 0.0 {
+        match ended {
             // Something might have passed yet.
-            found.clear();
+            Err(_) if best == 0.0 => found.clear(),
+            Ok(()) if best == 0.0 => self.watcher.remark(&format!(
+                "{}: nothing passes, down to {:.4} % of the line's rate, {:.0} frames a second",
+                frames(size),
+                lowest * 100.0,
+                lowest * line_fps
+            )),
+            _ => {}
         }
         match is_asked_for {
             true => self.keep_found(found, ended)?,
@@ -205,8 +208,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
     fn latency(&mut self, size: FrameSize, line_fps: f64, throughput: f64) -> anyhow::Result<()> {
         self.watcher.test(size, Test::Latency);
         if throughput == 0.0 {
-            self.watcher
-                .remark(&format!("{}: nothing passes at any rate, so there is no latency", frames(size)));
+            self.watcher.remark(&format!("{}: without a throughput there is no latency", frames(size)));
             return Ok(());
         }
         for share in self.plan.latency_shares.clone() {

@@ -3,12 +3,10 @@
 /// How a trial at a rate went.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// Without loss, or with less than is tolerated.
-    Passed,
+    /// Without loss, or with less than is tolerated; the share that was offered.
+    Passed(f64),
     /// With loss.
     Failed,
-    /// Without loss, but with this share offered, which is less than was asked for.
-    FellShort(f64),
 }
 
 /// Binary search for the greatest share of the line's rate that passes.
@@ -20,8 +18,11 @@ pub(crate) struct RateSearch {
     begun: bool,
 }
 
+/// The least share that is tried where nothing passes.
+const LEAST_RATE: f64 = 1e-4;
+
 impl RateSearch {
-    /// Until it is known to `resolution`, a share of the line's rate.
+    /// Until it is known to `resolution`, a share of the line's rate; where nothing has passed then, until something does.
     pub(crate) fn new(resolution: f64) -> Self {
         RateSearch { low: 0.0, high: 1.0, resolution, begun: false }
     }
@@ -31,7 +32,7 @@ impl RateSearch {
         match self.begun {
             false => Some(self.high),
             true if self.high - self.low > self.resolution => Some((self.low + self.high) / 2.0),
-            true => None,
+            true => Some(self.high / 2.0).filter(|half| self.low == 0.0 && *half >= LEAST_RATE),
         }
     }
 
@@ -39,12 +40,13 @@ impl RateSearch {
     pub(crate) fn tell(&mut self, share: f64, verdict: Verdict) {
         self.begun = true;
         match verdict {
-            Verdict::Passed => self.low = self.low.max(share),
             Verdict::Failed => self.high = share,
-            Verdict::FellShort(offered) => {
-                // One that was held up by chance may do better next time; one that did no better than before
-                // will not.
-                if offered <= self.low + self.resolution {
+            Verdict::Passed(offered) => {
+                // A generator that was held up by chance may do better next time; one that did no better than before will
+                // not.
+                let fell_short = offered < share - self.resolution / 4.0;
+                let better = if fell_short { self.resolution } else { 0.0 };
+                if offered <= self.low + better {
                     self.high = share;
                 }
                 self.low = self.low.max(offered.min(share));
@@ -108,11 +110,7 @@ mod tests {
         let (mut best, mut trials) = (0.0_f64, 0);
         while let Some(share) = search.next() {
             let offered = share.min(generator);
-            let verdict = match () {
-                () if offered > device => Verdict::Failed,
-                () if share > generator => Verdict::FellShort(offered),
-                () => Verdict::Passed,
-            };
+            let verdict = if offered > device { Verdict::Failed } else { Verdict::Passed(offered) };
             if verdict != Verdict::Failed {
                 best = best.max(offered);
             }
@@ -122,12 +120,25 @@ mod tests {
         (best, trials)
     }
 
+    /// Halves from all to the resolution, or, where nothing passes that is not finer, to the least that is tried.
+    fn steps(limit: f64, resolution: f64) -> usize {
+        let finest = if limit <= resolution { LEAST_RATE } else { resolution };
+        (1.0 / finest).log2().ceil() as usize
+    }
+
     proptest! {
+        #[test]
+        fn it_finds_something_below_the_resolution(limit in LEAST_RATE * 2.0..0.1, resolution in 0.0005..0.1) {
+            let (found, _) = find(limit, 2.0, resolution);
+            prop_assert!(found > 0.0 && found <= limit, "{}", found);
+            prop_assert!(found >= limit / 2.0 || found >= limit - resolution, "{}", found);
+        }
+
         #[test]
         fn it_finds_the_limit_of_the_device(limit in 0.0..1.2, resolution in 0.0005..0.1) {
             let (found, trials) = find(limit, 2.0, resolution);
             prop_assert!(found <= limit && found >= limit.min(1.0) - resolution, "{}", found);
-            prop_assert!(trials <= 1 + (1.0 / resolution).log2().ceil() as usize);
+            prop_assert!(trials <= 1 + steps(limit, resolution));
         }
 
         #[test]
@@ -135,7 +146,7 @@ mod tests {
             let (found, trials) = find(limit, own, resolution);
             let least = limit.min(own);
             prop_assert!(found <= least && found >= least - resolution, "{}", found);
-            prop_assert!(trials <= 3 + (1.0 / resolution).log2().ceil() as usize, "{}", trials);
+            prop_assert!(trials <= 3 + steps(least, resolution), "{}", trials);
         }
 
         /// However verdicts come, the search ends.
@@ -146,9 +157,9 @@ mod tests {
                 let Some(share) = search.next() else { return Ok(()) };
                 prop_assert!(share > 0.0 && share <= 1.0);
                 search.tell(share, match kind {
-                    0 => Verdict::Passed,
+                    0 => Verdict::Passed(f64::max(share - 0.0025 * part, 0.0)),
                     1 => Verdict::Failed,
-                    _ => Verdict::FellShort(share * part),
+                    _ => Verdict::Passed(share * part),
                 });
             }
             prop_assert!(search.next().is_none(), "it goes on");
@@ -177,8 +188,11 @@ mod tests {
         let mut search = RateSearch::new(0.01);
         search.tell(1.0, Verdict::Failed);
         assert_eq!(search.next(), Some(0.5));
-        search.tell(0.5, Verdict::FellShort(0.4));
+        search.tell(0.5, Verdict::Passed(0.4));
         // Not the end at 0.5.
         assert_eq!(search.next(), Some(0.7));
+        // What passed is what was offered, not what was asked for.
+        search.tell(0.7, Verdict::Passed(0.698));
+        assert_eq!(search.next(), Some(0.849));
     }
 }
