@@ -92,7 +92,7 @@ fn a_report_has_what_json_has() {
 
 #[test]
 fn latency_is_told_with_what_the_rig_has_of_it() {
-    let line = "--latency --suite gcm-aes-xpn-128 --octets 64 --slices 1";
+    let line = "--latency --suite gcm-aes-xpn-128 --octets 64 --slices 5";
     let rows = rows(&run(&format!("{line} --json")));
     assert_eq!(paths(&rows), ["protect", "verify", "both"]);
     for row in &rows {
@@ -102,6 +102,7 @@ fn latency_is_told_with_what_the_rig_has_of_it() {
         );
         for of in ["latency_ns", "own_ns"] {
             let ns = |key: &str| row[of][key].as_f64().unwrap();
+            assert!(ns("p50") > 0.0, "{row}");
             assert!(ns("p50") <= ns("p99") && ns("p99") <= ns("p999") && ns("p999") <= ns("max"), "{row}");
         }
     }

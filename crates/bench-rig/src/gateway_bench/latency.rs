@@ -58,23 +58,33 @@ struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of ticks of which there are so many in a nanosecond.
-    fn of(histogram: &Histogram<u64>, ticks_per_ns: f64) -> Self {
+    /// Of ticks of which there are so many in a nanosecond; none where nothing was counted.
+    fn of(histogram: &Histogram<u64>, ticks_per_ns: f64) -> Option<Self> {
         let ns = |ticks: u64| ((ticks as f64 / ticks_per_ns) * 10.0).round() / 10.0;
         let at = |quantile| ns(histogram.value_at_quantile(quantile));
-        Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: ns(histogram.max()) }
+        let max = ns(histogram.max());
+        (!histogram.is_empty()).then(|| Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max })
     }
 
     /// What the slice in the middle had of each, and the most of all: a slice in which a core was taken away says nothing
-    /// of the gateway but in its maximum.
-    fn median(slices: &[Percentiles]) -> Self {
-        let of = |get: fn(&Percentiles) -> f64| median(slices.iter().map(get).collect());
-        let max = slices.iter().map(|slice| slice.max).fold(0.0, f64::max);
-        Percentiles { p50: of(|s| s.p50), p99: of(|s| s.p99), p999: of(|s| s.p999), max }
+    /// of the gateway but in its maximum. One in which nothing was counted is left out; where most are such, there is nothing
+    /// to tell.
+    fn median(slices: &[Option<Percentiles>]) -> Option<Self> {
+        let told = || slices.iter().flatten();
+        let of = |get: fn(&Percentiles) -> f64| median(told().map(get).collect());
+        let max = told().map(|slice| slice.max).fold(0.0, f64::max);
+        let count = told().count();
+        (count > 0 && 2 * count >= slices.len()).then(|| Percentiles {
+            p50: of(|s| s.p50),
+            p99: of(|s| s.p99),
+            p999: of(|s| s.p999),
+            max,
+        })
     }
 
-    fn cells(&self) -> [String; 4] {
-        [self.p50, self.p99, self.p999, self.max].map(|ns| number(Some(ns), 0))
+    fn cells(of: Option<Self>) -> [String; 4] {
+        let parts: [fn(Self) -> f64; 4] = [|of| of.p50, |of| of.p99, |of| of.p999, |of| of.max];
+        parts.map(|part| number(of.map(part), 0))
     }
 }
 
@@ -87,10 +97,10 @@ pub(super) struct Row {
     max_mpps: f64,
     /// Million frames a second at which the latency was taken.
     offered_mpps: f64,
-    /// What the gateway adds, with generator and receiver.
-    latency_ns: Percentiles,
+    /// What the gateway adds, with generator and receiver; none where in most slices no frame counted.
+    latency_ns: Option<Percentiles>,
     /// The same with a core that passes frames on in place of the gateway.
-    own_ns: Percentiles,
+    own_ns: Option<Percentiles>,
     /// The part of the frames that is not counted, since generator and receiver were kept from their work meanwhile.
     left_out: f64,
     cores: usize,
@@ -178,6 +188,12 @@ impl Latency {
         let own = paced(&mut rig, slices, stop, &mut || hop.turn(), |_, _, _| Ok(found.fps))?;
         hop.stop()?;
         let Some(own) = own else { return Ok(None) };
+        if found.latency.is_none() || own.latency.is_none() {
+            let path = path.name();
+            self.remarks.push(format!(
+                "{case}, {path}: generator and receiver were kept from their work in most slices, so that there is no latency"
+            ));
+        }
         Ok(Some(Row {
             about: About::new(case, path),
             max_mpps: rounded(median(most) / 1e6),
@@ -228,7 +244,8 @@ struct Paced {
     fps: f64,
     /// What part of the load was offered.
     kept_up: f64,
-    latency: Percentiles,
+    /// None where in most slices no frame counted.
+    latency: Option<Percentiles>,
     /// The part of the frames that is not counted.
     left_out: f64,
 }
@@ -496,8 +513,8 @@ impl Bench for Latency {
         ];
         let cells = |row: &Row| {
             let mut cells = vec![number(Some(row.max_mpps), 2), number(Some(row.offered_mpps), 2)];
-            cells.extend(row.latency_ns.cells());
-            cells.extend(row.own_ns.cells());
+            cells.extend(Percentiles::cells(row.latency_ns));
+            cells.extend(Percentiles::cells(row.own_ns));
             cells.push(format!("{:.1} %", row.left_out * 100.0));
             cells
         };
@@ -508,16 +525,12 @@ impl Bench for Latency {
         let rows =
             || cases.iter().flat_map(|(case, rows)| rows.iter().map(move |row| (case, row))).enumerate();
         let names = rows().map(|(_, (case, row))| format!("{}, {}", case.size, row.about.path.name()));
-        type Part = (&'static str, fn(&Row) -> f64);
-        let parts: [Part; 4] = [
-            ("median", |row| row.latency_ns.p50),
-            ("99 %", |row| row.latency_ns.p99),
-            ("99.9 %", |row| row.latency_ns.p999),
-            ("max", |row| row.latency_ns.max),
-        ];
-        let points = parts
-            .into_iter()
-            .flat_map(|(name, part)| rows().map(move |(i, (_, row))| (name, i, part(row) / 1e3)));
+        type Part = (&'static str, fn(Percentiles) -> f64);
+        let parts: [Part; 4] =
+            [("median", |of| of.p50), ("99 %", |of| of.p99), ("99.9 %", |of| of.p999), ("max", |of| of.max)];
+        let points = parts.into_iter().flat_map(|(name, part)| {
+            rows().filter_map(move |(i, (_, row))| Some((name, i, part(row.latency_ns?) / 1e3)))
+        });
         let latency = plot(format!("{title}: latency at half load"), "µs", names.collect(), points);
         vec![Plot { scale: Scale::Log, ..latency }]
     }
@@ -584,7 +597,7 @@ mod tests {
             let run = rig.run(Some(1e6), 2e-3, FRAMES, kept, &mut || delay.turn()).unwrap();
             assert!(ages.len() == rig.sent && (1990..=2000).contains(&rig.sent), "{} sent", rig.sent);
             assert_eq!(run.held_back, 0.0);
-            let found = Percentiles::of(&ages, 1.0);
+            let found = Percentiles::of(&ages, 1.0).unwrap();
             let delay = ticks as f64;
             // A few looks at the clock lie between, and three digits are kept.
             let most = (delay + 200.0) * 1.001;
@@ -622,6 +635,7 @@ mod tests {
         let Paced { fps, kept_up, latency, left_out } = found.unwrap().unwrap();
         assert_eq!(counting, [false, true, true, true]);
         assert!((fps / 2e6 - 1.0).abs() < 1e-3 && (kept_up - 1.0).abs() < 1e-3, "{fps} {kept_up}");
+        let latency = latency.unwrap();
         assert!((1_000.0..1_200.0).contains(&latency.p50) && left_out == 0.0, "{latency:?} {left_out}");
         assert!((109_900..=110_000).contains(&rig.sent), "{}", rig.sent);
     }
@@ -645,10 +659,33 @@ mod tests {
             };
             rig.run(Some(1e7), 2e-3, FRAMES, Some(&mut ages), &mut gateway).unwrap();
             assert_eq!(ages.len() + rig.left_out, rig.sent);
-            let found = Percentiles::of(&ages, 1.0);
+            let found = Percentiles::of(&ages, 1.0).unwrap();
             // Frames that were in between are seen late, or not at all.
             assert_eq!((rig.left_out > 0, found.max < 10_000.0), (apart, apart), "{found:?}");
         }
+    }
+
+    #[test]
+    fn slices_without_a_frame_that_counts_are_left_out() {
+        let slice = |p50| Some(Percentiles { p50, p99: 2.0 * p50, p999: 3.0 * p50, max: 4.0 * p50 });
+        let median = |slices: &[_]| Percentiles::median(slices).map(|found| (found.p50, found.max));
+        assert_eq!(median(&[None, slice(100.0), None, slice(200.0), slice(300.0)]), Some((200.0, 1200.0)));
+        assert_eq!(median(&[None, slice(100.0)]), Some((100.0, 400.0)));
+        assert_eq!((median(&[None, slice(100.0), None]), median(&[None]), median(&[])), (None, None, None));
+        assert_eq!(Percentiles::of(&histogram(), 1.0), None);
+        assert_eq!(Percentiles::cells(None), ["–"; 4]);
+        // As where generator and receiver are held up at each look.
+        let clock = Looks::default();
+        let (near, mut delay, far) = Delay::new(&clock, 1_000);
+        let frames = [vec![0; 60]];
+        let mut rig = Rig::new(&clock, near, far, &frames, true);
+        rig.apart = true;
+        let mut gateway = || {
+            clock.0.fetch_add(20_000, Ordering::Relaxed);
+            delay.turn();
+        };
+        let found = paced(&mut rig, 3, &Stop::default(), &mut gateway, |_, _, _| Ok(1e5)).unwrap().unwrap();
+        assert_eq!((found.latency, found.left_out), (None, 1.0));
     }
 
     #[test]
@@ -691,7 +728,7 @@ mod tests {
         let some = Percentiles { p50: 1.0, p99: 2.0, p999: 3.0, max: 4.0 };
         let case = Case { suite: CipherSuite::ALL[0], size: FrameSize::Octets(64) };
         let about = About::new(&case, Path::Both);
-        let (latency_ns, own_ns, left_out) = (some, some, 0.1);
+        let (latency_ns, own_ns, left_out) = (Some(some), Some(some), 0.1);
         let row = Row { about, max_mpps: 2.0, offered_mpps: 1.0, latency_ns, own_ns, left_out, cores: 2 };
         let json = serde_json::to_value(row).unwrap();
         for key in ["frame_octets", "suite", "path", "max_mpps", "offered_mpps", "left_out", "cores"] {
