@@ -100,6 +100,13 @@ fn latency_is_told_with_what_the_rig_has_of_it() {
             row,
             &["suite", "path", "max_mpps", "offered_mpps", "latency_ns", "own_ns", "left_out", "cores"],
         );
+        assert!(row["kept_up"].as_f64().unwrap() > 0.0, "{row}");
+        // With one core nobody can tell.
+        let limits: [Value; 2] = ["gateway".into(), "generator".into()];
+        assert!(
+            if row["cores"] == 1 { row["limit"].is_null() } else { limits.contains(&row["limit"]) },
+            "{row}"
+        );
         for of in ["latency_ns", "own_ns"] {
             let ns = |key: &str| row[of][key].as_f64().unwrap();
             assert!(ns("p50") > 0.0, "{row}");
@@ -131,6 +138,7 @@ fn both_directions_at_once() {
             row,
             &["suite", "path", "mpps_alone", "mpps_together", "kept", "gbit_l1", "gbit_l2", "cores"],
         );
+        assert_eq!(row["cores"], 1, "{row}");
         let [alone, together, kept] =
             ["mpps_alone", "mpps_together", "kept"].map(|key| row[key].as_f64().unwrap());
         assert!((together / alone - kept).abs() < 0.01, "{row}");

@@ -35,6 +35,7 @@ pub(super) struct Row {
     /// The same, with FCS alone.
     gbit_l2: f64,
     core: usize,
+    /// That the direction has: the other one's is beside it.
     cores: usize,
 }
 
@@ -211,7 +212,7 @@ impl Bench for Duplex {
                 gbit_l1: gbit(case, together, WIRE_OVERHEAD),
                 gbit_l2: gbit(case, together, 0),
                 core: self.cores[i],
-                cores: 2,
+                cores: 1,
             }
         };
         Ok(Some(found.into_iter().enumerate().map(row).collect()))
@@ -274,6 +275,7 @@ mod tests {
             for key in ["mix", "suite", "path", "mpps_alone", "mpps_together", "kept", "cores"] {
                 assert!(json.get(key).is_some(), "{key}: {json}");
             }
+            assert_eq!(row.cores, 1, "each direction has its own");
             assert!(row.mpps_alone > 0.0 && row.mpps_together > 0.0 && row.kept > 0.0, "{row:?}");
         }
         assert_eq!(duplex.plots("x", &[(case, rows)])[0].series.len(), 4);

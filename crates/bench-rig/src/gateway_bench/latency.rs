@@ -88,6 +88,22 @@ impl Percentiles {
     }
 }
 
+/// Who does no more than the most that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Limit {
+    Gateway,
+    /// The gateway can do more than it was given.
+    Generator,
+}
+
+impl Limit {
+    /// Of slices in which the generator found no room at this part of its moments.
+    fn of(held_back: Vec<f64>) -> Self {
+        if median(held_back) < GATEWAY_IS_THE_LIMIT { Limit::Generator } else { Limit::Gateway }
+    }
+}
+
 /// A path on frames of one size: an object in JSON.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
@@ -97,6 +113,10 @@ pub(super) struct Row {
     max_mpps: f64,
     /// Million frames a second at which the latency was taken.
     offered_mpps: f64,
+    /// What part of the load that was to be offered was; of slices the median.
+    kept_up: f64,
+    /// Who bounded the most; none where gateway and generator take turns on a core, which bounds both.
+    limit: Option<Limit>,
     /// What the gateway adds, with generator and receiver; none where in most slices no frame counted.
     latency_ns: Option<Percentiles>,
     /// The same with a core that passes frames on in place of the gateway.
@@ -164,7 +184,8 @@ impl Latency {
         let sent = rig.sent;
         gateway.stop()?;
         let Some(found) = found else { return Ok(None) };
-        if median(held_back) < GATEWAY_IS_THE_LIMIT && self.other.is_some() {
+        let limit = self.other.map(|_| Limit::of(held_back));
+        if limit == Some(Limit::Generator) {
             let path = path.name();
             self.remarks.push(format!(
                 "{case}, {path}: the generator was the limit; the gateway can do more than it was given"
@@ -198,6 +219,8 @@ impl Latency {
             about: About::new(case, path),
             max_mpps: rounded(median(most) / 1e6),
             offered_mpps: rounded(found.fps / 1e6),
+            kept_up: rounded(found.kept_up),
+            limit,
             latency_ns: found.latency,
             own_ns: own.latency,
             left_out: rounded(found.left_out),
@@ -615,7 +638,8 @@ mod tests {
             let frames = [vec![0; 60]];
             let mut rig = Rig::new(&clock, near, far, &frames, false);
             let run = rig.run(None, 2e-3, MOST_AT_ONCE, None, &mut || delay.turn()).unwrap();
-            assert_eq!(run.held_back >= GATEWAY_IS_THE_LIMIT, is_held_back, "{run:?}");
+            let limit = if is_held_back { Limit::Gateway } else { Limit::Generator };
+            assert_eq!(Limit::of(vec![run.held_back]), limit, "{run:?}");
         }
     }
 
@@ -729,8 +753,20 @@ mod tests {
         let case = Case { suite: CipherSuite::ALL[0], size: FrameSize::Octets(64) };
         let about = About::new(&case, Path::Both);
         let (latency_ns, own_ns, left_out) = (Some(some), Some(some), 0.1);
-        let row = Row { about, max_mpps: 2.0, offered_mpps: 1.0, latency_ns, own_ns, left_out, cores: 2 };
+        let row = Row {
+            about,
+            max_mpps: 2.0,
+            offered_mpps: 1.0,
+            kept_up: 0.97,
+            limit: Some(Limit::Generator),
+            latency_ns,
+            own_ns,
+            left_out,
+            cores: 2,
+        };
         let json = serde_json::to_value(row).unwrap();
+        assert_eq!((&json["limit"], &json["kept_up"]), (&"generator".into(), &0.97.into()));
+        assert_eq!(serde_json::to_value(Limit::Gateway).unwrap(), "gateway");
         for key in ["frame_octets", "suite", "path", "max_mpps", "offered_mpps", "left_out", "cores"] {
             assert!(json.get(key).is_some(), "{key}: {json}");
         }
