@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -158,9 +159,32 @@ fn an_interrupted_run_ends_at_once_and_says_so() {
     }
 }
 
+#[test]
+fn who_stops_reading_has_the_report_nevertheless() {
+    for format in ["", "--json"] {
+        let home = tempfile::tempdir().unwrap();
+        let line = format!(
+            "--suite gcm-aes-128 --octets 64,128 --slices 50 {format} --report {}",
+            home.path().display()
+        );
+        let mut started = program(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // The heading, or rows of the first size; then it is gone.
+        let mut first = String::new();
+        BufReader::new(started.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(!first.is_empty());
+        let ended = started.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
+        let results = std::fs::read_to_string(home.path().join("results.jsonl")).unwrap();
+        assert_eq!(results.lines().count(), 8, "{results}");
+    }
+}
+
 /// A run that nobody waits for, ended by Ctrl-C.
 fn interrupted(line: &str) {
-    let mut started = program(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut program = program(&format!("{line} --json"));
+    // Without a forwarder, which takes its time to start.
+    program.env("PATH", "").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut started = program.spawn().unwrap();
     std::thread::sleep(Duration::from_secs(2));
     assert!(started.try_wait().unwrap().is_none(), "{line}");
     let id = started.id().to_string();
@@ -168,7 +192,16 @@ fn interrupted(line: &str) {
     let ended = started.wait_with_output().unwrap();
     let said = text(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{line}: {said}");
-    assert!(said.contains("interrupted; what is printed was finished before"), "{line}: {said}");
+    assert!(said.contains("interrupted; what is printed was found until then"), "{line}: {said}");
+    // Of the slices until then.
+    assert!(
+        said.contains("gcm-aes-128, 64 octets: interrupted; medians are of the slices"),
+        "{line}: {said}"
+    );
+    let printed = text(&ended.stdout);
+    let row: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
+    let rate = ["mpps", "max_mpps", "mpps_together"].iter().find_map(|key| row[key].as_f64());
+    assert!(rate.unwrap() > 0.0, "{line}: {printed}");
 }
 
 #[cfg(not(feature = "dpdk"))]

@@ -145,7 +145,7 @@ struct Found {
 }
 
 impl Duplex {
-    /// Ticks a frame of both directions, alone and together; none where the end was asked for.
+    /// Ticks a frame of both directions, alone and together, in the slices until the end was asked for; none where there are none.
     fn slices(&self, hands: &[Hand; 2]) -> Result<Option<[Found; 2]>> {
         let mut found = [Found::default(), Found::default()];
         for hand in hands {
@@ -153,7 +153,8 @@ impl Duplex {
         }
         for round in 0..=self.slices {
             if self.stop.asked() {
-                return Ok(None);
+                // The first round does not count.
+                return Ok((round > 1).then_some(found));
             }
             for at_work in [&[0][..], &[1], &[0, 1]] {
                 let start = self.clock.now() + self.clock.ticks(NOTICE) as u64;

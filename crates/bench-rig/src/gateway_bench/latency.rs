@@ -119,7 +119,7 @@ pub(super) struct Row {
     limit: Option<Limit>,
     /// What the gateway adds, with generator and receiver; none where in most slices no frame counted.
     latency_ns: Option<Percentiles>,
-    /// The same with a core that passes frames on in place of the gateway.
+    /// The same with a core that passes frames on in place of the gateway; none, too, where the end was asked for before.
     own_ns: Option<Percentiles>,
     /// The part of the frames that is not counted, since generator and receiver were kept from their work meanwhile.
     left_out: f64,
@@ -160,7 +160,7 @@ impl Latency {
         Ok(Latency { core, other, clock: Clock::new(), paths, slices, stop, remarks: Vec::new() })
     }
 
-    /// Measures a path; none where the end was asked for.
+    /// Measures a path; none where the end was asked for before there was a slice.
     fn row(&mut self, case: &Case, keying: &Keying, path: Path) -> Result<Option<Row>> {
         let plain = plain_frames(case);
         let frames = if path == Path::Verify { protected(keying, &plain)? } else { plain };
@@ -208,8 +208,9 @@ impl Latency {
         rig.apart = self.other.is_some();
         let own = paced(&mut rig, slices, stop, &mut || hop.turn(), |_, _, _| Ok(found.fps))?;
         hop.stop()?;
-        let Some(own) = own else { return Ok(None) };
-        if found.latency.is_none() || own.latency.is_none() {
+        // None where the end was asked for.
+        let own_latency = own.as_ref().and_then(|own| own.latency);
+        if found.latency.is_none() || own.is_some_and(|own| own.latency.is_none()) {
             let path = path.name();
             self.remarks.push(format!(
                 "{case}, {path}: generator and receiver were kept from their work in most slices, so that there is no latency"
@@ -222,15 +223,15 @@ impl Latency {
             kept_up: rounded(found.kept_up),
             limit,
             latency_ns: found.latency,
-            own_ns: own.latency,
+            own_ns: own_latency,
             left_out: rounded(found.left_out),
             cores: 1 + usize::from(self.other.is_some()),
         }))
     }
 }
 
-/// So many slices, each at a load of its own, in frames a second, and one before them that does not count. None where the
-/// end was asked for.
+/// So many slices, each at a load of its own, in frames a second, and one before them that does not count; or as many as there
+/// were when the end was asked for. None where there were none.
 fn paced<'a, C: Ticks>(
     rig: &mut Rig<'a, C>,
     slices: usize,
@@ -243,7 +244,7 @@ fn paced<'a, C: Ticks>(
     let (mut ages, mut offered) = (histogram(), 0);
     for counts in iter::once(false).chain(iter::repeat_n(true, slices)) {
         if stop.asked() {
-            return Ok(None);
+            break;
         }
         let fps = load(rig, gateway, counts)?;
         ages.reset();
@@ -255,6 +256,9 @@ fn paced<'a, C: Ticks>(
             kept_up.push(run.fps / fps);
             latencies.push(Percentiles::of(&ages, ticks_per_ns));
         }
+    }
+    if rates.is_empty() {
+        return Ok(None);
     }
     let left_out = rig.left_out as f64 / offered.max(1) as f64;
     let latency = Percentiles::median(&latencies);
@@ -513,7 +517,14 @@ impl Bench for Latency {
 
     fn measure(&mut self, case: &Case) -> Result<Option<Vec<Row>>> {
         let keying = Keying::new(case.suite)?;
-        self.paths.clone().into_iter().map(|path| self.row(case, &keying, path)).collect()
+        let mut rows = Vec::new();
+        for path in self.paths.clone() {
+            match self.row(case, &keying, path)? {
+                Some(row) => rows.push(row),
+                None => break,
+            }
+        }
+        Ok((!rows.is_empty()).then_some(rows))
     }
 
     fn remarks(&mut self) -> Vec<String> {
@@ -662,6 +673,25 @@ mod tests {
         let latency = latency.unwrap();
         assert!((1_000.0..1_200.0).contains(&latency.p50) && left_out == 0.0, "{latency:?} {left_out}");
         assert!((109_900..=110_000).contains(&rig.sent), "{}", rig.sent);
+    }
+
+    #[test]
+    fn an_end_leaves_the_slices_before_it() {
+        for (asked_at, left) in [(1, None), (2, Some(2e6)), (3, Some(3e6))] {
+            let clock = Looks::default();
+            let (near, mut delay, far) = Delay::new(&clock, 1_000);
+            let frames = [vec![0; 60]];
+            let mut rig = Rig::new(&clock, near, far, &frames, true);
+            let stop = Stop::default();
+            let mut slices = 0;
+            let found = paced(&mut rig, 30, &stop, &mut || delay.turn(), |_, _, _| {
+                slices += 1;
+                stop.0.store(slices == asked_at, Ordering::Relaxed);
+                Ok([1e6, 2e6, 4e6][slices - 1])
+            });
+            let fps = found.unwrap().map(|found| found.fps);
+            assert_eq!(fps.map(|fps| (fps / 1e4).round() * 1e4), left, "{asked_at}");
+        }
     }
 
     #[test]

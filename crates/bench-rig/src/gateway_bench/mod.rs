@@ -84,7 +84,7 @@ trait Bench {
     /// What numbers depend on.
     fn heading(&self) -> String;
 
-    /// Rows of a case; none where the end was asked for.
+    /// Rows of a case, of the slices until the end was asked for; none where it was before there were any.
     ///
     /// # Errors
     /// Work that is wrong; what the system says.
@@ -148,24 +148,29 @@ fn drive<B: Bench>(
             let rows = if stop.asked() { Ok(None) } else { bench.measure(&case) };
             progress.clear();
             say_all(bench.remarks());
-            let rows = match rows {
-                Ok(Some(rows)) => rows,
-                Ok(None) => {
-                    outcome = Err(anyhow!("interrupted; what is printed was finished before"));
-                    break;
+            outcome = match rows {
+                Ok(Some(rows)) => {
+                    if stop.asked() {
+                        say_all(vec![format!("{case}: interrupted; medians are of the slices until then")]);
+                    }
+                    let printed = if options.json { print_rows(&rows) } else { Ok(()) };
+                    // Who does not read them may still want the page.
+                    measured.push((case, rows));
+                    printed
                 }
-                Err(e) => {
-                    outcome = Err(e);
-                    break;
-                }
+                Ok(None) => Ok(()),
+                Err(e) => Err(e),
             };
-            if options.json {
-                print(&json_lines(&rows)?)?;
+            if outcome.is_ok() && stop.asked() {
+                outcome = Err(anyhow!("interrupted; what is printed was found until then"));
             }
-            measured.push((case, rows));
+            if outcome.is_err() {
+                break;
+            }
         }
         if !options.json && !measured.is_empty() {
-            print(&format!("\n{suite}\n{}\n", bench.shown(&measured).drawn()))?;
+            let printed = print(&format!("\n{suite}\n{}\n", bench.shown(&measured).drawn()));
+            outcome = outcome.and(printed.map_err(Into::into));
         }
         suites.push((*suite, measured));
         if outcome.is_err() {
@@ -177,6 +182,11 @@ fn drive<B: Bench>(
         say(&format!("report: {}", path.display()));
     }
     outcome
+}
+
+/// As JSON.
+fn print_rows(rows: &[impl Serialize]) -> Result<()> {
+    Ok(print(&json_lines(rows)?)?)
 }
 
 type Cases<R> = Vec<(Case, Vec<R>)>;
