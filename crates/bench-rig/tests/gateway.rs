@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 fn program(line: &str) -> Command {
@@ -13,7 +15,15 @@ fn program(line: &str) -> Command {
     command
 }
 
+/// Who measures latency wants the cores, and the other tests meanwhile none.
+static ALONE: RwLock<()> = RwLock::new(());
+
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    ALONE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn run(line: &str) -> Output {
+    let _beside = beside_others();
     program(line).output().unwrap()
 }
 
@@ -91,24 +101,51 @@ fn a_report_has_what_json_has() {
     }
 }
 
+/// Rows of several runs, so many that each path has told both of its latencies. While a machine has other work, generator and
+/// receiver may be kept from theirs in most slices of a run.
+fn told(line: &str) -> Vec<Value> {
+    let (mut all, mut missing) = (Vec::new(), BTreeSet::new());
+    for path in ["protect", "verify", "both"] {
+        missing.extend(["latency_ns", "own_ns"].map(|of| (path.to_owned(), of)));
+    }
+    for _ in 0..30 {
+        let ended = program(line).output().unwrap();
+        let rows = rows(&ended);
+        assert_eq!(paths(&rows), ["protect", "verify", "both"]);
+        let is_told = |row: &Value, of: &str| row[of].is_object();
+        let has_all = rows.iter().all(|row| is_told(row, "latency_ns") && is_told(row, "own_ns"));
+        let said = text(&ended.stderr);
+        assert_eq!(has_all, !said.contains("so that there is no latency"), "{said}");
+        for row in &rows {
+            missing.retain(|(path, of)| row["path"] != **path || !is_told(row, of));
+        }
+        all.extend(rows);
+        if missing.is_empty() {
+            return all;
+        }
+    }
+    panic!("this machine has too much other work for {missing:?}");
+}
+
 #[test]
 fn latency_is_told_with_what_the_rig_has_of_it() {
     let line = "--latency --suite gcm-aes-xpn-128 --octets 64 --slices 5";
-    let rows = rows(&run(&format!("{line} --json")));
-    assert_eq!(paths(&rows), ["protect", "verify", "both"]);
+    let alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+    let rows = told(&format!("{line} --json"));
+    drop(alone);
     for row in &rows {
         assert_keys(
             row,
             &["suite", "path", "max_mpps", "offered_mpps", "latency_ns", "own_ns", "left_out", "cores"],
         );
-        assert!(row["kept_up"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["kept_up"].is_number(), "{row}");
         // With one core nobody can tell.
         let limits: [Value; 2] = ["gateway".into(), "generator".into()];
         assert!(
             if row["cores"] == 1 { row["limit"].is_null() } else { limits.contains(&row["limit"]) },
             "{row}"
         );
-        for of in ["latency_ns", "own_ns"] {
+        for of in ["latency_ns", "own_ns"].into_iter().filter(|of| !row[*of].is_null()) {
             let ns = |key: &str| row[of][key].as_f64().unwrap();
             assert!(ns("p50") > 0.0, "{row}");
             assert!(ns("p50") <= ns("p99") && ns("p99") <= ns("p999") && ns("p999") <= ns("max"), "{row}");
@@ -161,6 +198,7 @@ fn an_interrupted_run_ends_at_once_and_says_so() {
 
 #[test]
 fn who_stops_reading_has_the_report_nevertheless() {
+    let _beside = beside_others();
     for format in ["", "--json"] {
         let home = tempfile::tempdir().unwrap();
         let line = format!(
@@ -181,6 +219,7 @@ fn who_stops_reading_has_the_report_nevertheless() {
 
 /// A run that nobody waits for, ended by Ctrl-C.
 fn interrupted(line: &str) {
+    let _beside = beside_others();
     let mut program = program(&format!("{line} --json"));
     // Without a forwarder, which takes its time to start.
     program.env("PATH", "").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -214,7 +253,7 @@ fn without_ports_that_is_said() {
 
 #[cfg(feature = "dpdk")]
 mod replayed {
-    use super::{RATE, assert_keys, interrupted, paths, program, rows, text};
+    use super::{RATE, assert_keys, beside_others, interrupted, paths, program, rows, text};
     use serde_json::Value;
 
     const REPLAY: &str = "--ports replay --no-huge --memory 128 --slices 2";
@@ -222,6 +261,7 @@ mod replayed {
     #[test]
     fn captures_come_again_and_again() {
         let line = format!("{REPLAY} --suite gcm-aes-128,gcm-aes-xpn-256 --octets 64,1518,9000,imix --json");
+        let _beside = beside_others();
         // Where nothing is installed.
         let ended = program(&line).env("PATH", "").output().unwrap();
         let rows = rows(&ended);
@@ -241,6 +281,7 @@ mod replayed {
         if !std::env::split_paths(&path).any(|place| place.join("dpdk-testpmd").is_file()) {
             return eprintln!("SKIPPED: dpdk-testpmd is not installed");
         }
+        let _beside = beside_others();
         let line = format!("{REPLAY} --suite gcm-aes-128 --octets 64 --path protect");
         let ended = program(&format!("{line} --json")).output().unwrap();
         for row in rows(&ended) {
