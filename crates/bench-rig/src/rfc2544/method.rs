@@ -111,7 +111,7 @@ impl<T: Tester, W: Watcher> Method<'_, T, W> {
         let mut measured = self.tester.trial(spec)?;
         for _ in 0..AGAIN {
             let rows = rows(asked, &measured);
-            if !(came_too_slowly(&rows) || missed_by_rig(&rows)) {
+            if !(came_too_slowly(&rows) || missed_by_rig(&rows) || nothing_sent(&rows)) {
                 break;
             }
             measured = self.tester.trial(spec)?;
@@ -311,6 +311,11 @@ struct Searched {
 /// Whether a burst lost nothing, and was not sent at its rate.
 fn came_too_slowly(rows: &[Trial]) -> bool {
     rows.iter().all(|row| row.lossless) && rows.iter().any(|row| !row.passed)
+}
+
+/// Whether the generator had no moment of a trial to send in. A burst waits for its frames, and longer than this is worth.
+fn nothing_sent(rows: &[Trial]) -> bool {
+    rows.iter().any(|row| row.sent == 0 && row.burst_frames.is_none())
 }
 
 /// Whether frames were lost, some of them by the rig itself.

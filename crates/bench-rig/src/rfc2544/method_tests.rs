@@ -278,17 +278,21 @@ fn of_bursts_the_mean_counts() {
     assert!(seen.rows.iter().all(|row| row.burst_frames.is_some_and(|frames| frames > 0)), "{:?}", seen.rows);
 }
 
-/// Is too slow the first times that it is asked for a burst.
-struct Waking(Model, usize);
+/// Does only a part of its rate the first times that it is asked.
+struct Waking {
+    model: Model,
+    times: usize,
+    part: f64,
+}
 
 impl Tester for Waking {
     fn trial(&mut self, spec: &Spec) -> Result<Vec<Measured>, TrialError> {
-        let rate = self.0.generator;
-        if self.1 > 0 {
-            (self.1, self.0.generator) = (self.1 - 1, rate * 0.2);
+        let rate = self.model.generator;
+        if self.times > 0 {
+            (self.times, self.model.generator) = (self.times - 1, rate * self.part);
         }
-        let measured = self.0.trial(spec);
-        self.0.generator = rate;
+        let measured = self.model.trial(spec);
+        self.model.generator = rate;
         measured
     }
 }
@@ -307,7 +311,7 @@ fn a_burst_that_came_too_slowly_does_not_pass() {
     assert!(slow.trials[..3].iter().all(|spec| spec.length == Length::Frames(64)), "{:?}", slow.trials);
     assert_eq!(slow.trials.iter().filter(|spec| spec.length == Length::Frames(64)).count(), 3);
     // Who was held up by chance is not held to it.
-    let mut waking = Waking(model(&[1.0], 1.0), 2);
+    let mut waking = Waking { model: model(&[1.0], 1.0), times: 2, part: 0.2 };
     let mut seen = Seen::default();
     let plan = plan(&[Test::BackToBack]);
     Method { tester: &mut waking, plan: &plan, watcher: &mut seen, trials: Vec::new() }.run().unwrap();
@@ -315,6 +319,16 @@ fn a_burst_that_came_too_slowly_does_not_pass() {
     // Where the device is the limit nobody else is.
     let (seen, _) = run(&mut Model { room: 100.0, ..model(&[0.5], 0.99) }, &plan);
     assert!(seen.remarks.is_empty(), "{:?}", seen.remarks);
+}
+
+#[test]
+fn a_trial_without_a_frame_is_tried_again() {
+    let mut waking = Waking { model: model(&[1.0], 1.0), times: 2, part: 0.0 };
+    let mut seen = Seen::default();
+    let plan = plan(&[Test::Throughput]);
+    Method { tester: &mut waking, plan: &plan, watcher: &mut seen, trials: Vec::new() }.run().unwrap();
+    assert!(seen.rows[0].passed);
+    assert_eq!((waking.model.trials.len(), seen.rows[0].asked_share), (3, Some(1.0)));
 }
 
 #[test]
