@@ -59,8 +59,9 @@ enum CliCommand {
     ///
     /// Latency is taken at the throughput and below, which is searched for even when it is not asked for. The rig's own
     /// share of it is what it measures with nothing in between: a cable from port to port, or, for the program alone,
-    /// --tx net_ring0 --rx net_ring0. Trials of RFC 2544 take --trial 60 --drain 2000 and --rate, and bursts repeated
-    /// runs; the defaults are for quick use.
+    /// --tx net_ring0 --rx net_ring0. Trials of RFC 2544 take --trial 60 --drain 2000 and --rate; those of latency
+    /// (clause 26.2) --trial 120 --repetitions 20, and bursts --repetitions 50. The RFC averages over one frame of each
+    /// trial of latency; here all frames of all repetitions count together. The defaults are for quick use.
     ///
     /// The first Ctrl-C ends it with what was found so far, and exit status 1.
     Rfc2544(Rfc2544Args),
@@ -177,6 +178,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Clause 26.2: trials of 120 seconds, 20 of them.
+    #[test]
+    fn help_says_how_latency_is_taken_by_the_standard() {
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("rfc2544").unwrap().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains("(clause 26.2) --trial 120 --repetitions 20"), "{help}");
+        assert!(help.contains("all frames of all repetitions count together"), "{help}");
     }
 
     #[test]

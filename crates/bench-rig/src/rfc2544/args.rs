@@ -37,7 +37,7 @@ pub(crate) struct Rfc2544Args {
     /// Traffic both ways at once; a rate passes when it does so both ways
     #[arg(long)]
     bidirectional: bool,
-    /// Length of a trial, in seconds; RFC 2544 wants 60
+    /// Length of a trial, in seconds; RFC 2544 wants 60, and 120 for latency
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = trial_seconds)]
     trial: f64,
     /// How long stragglers are waited for after a trial that lacks frames, in milliseconds; RFC 2544 wants 2000
@@ -61,8 +61,8 @@ pub(crate) struct Rfc2544Args {
     /// Where latency is taken, in percent of the throughput
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "100,50,10", value_parser = part)]
     latency_shares: Vec<Share>,
-    /// How often a trial of latency is repeated, of which all frames count, and the search for a burst, of which the mean
-    /// counts; RFC 2544 wants 20 and 50
+    /// How often a trial of latency is repeated, of which all frames count together (RFC 2544 averages over one of each),
+    /// and the search for a burst, of which the mean counts; RFC 2544 wants 20 and 50
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repetitions: u32,
     /// Flows: each has IP addresses of its own, in 198.18.0.0/15, and a UDP source port, all the same MACs
