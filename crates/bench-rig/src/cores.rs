@@ -59,11 +59,53 @@ pub(crate) fn are_siblings(one: usize, other: usize) -> bool {
     threads_of(one).contains(&other)
 }
 
-/// The hyper-threads of a core's, itself among them, where the system tells.
+/// Cores of these that are hyper-threads of one; a line to say about them.
+pub(crate) fn shared(cores: &[usize]) -> Option<String> {
+    shared_by(cores, threads_of)
+}
+
+fn shared_by(cores: &[usize], threads_of: impl Fn(usize) -> Vec<usize>) -> Option<String> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for &core in cores {
+        if groups.iter().any(|group| group.contains(&core)) {
+            continue;
+        }
+        let mut group = threads_of(core);
+        group.retain(|thread| cores.contains(thread));
+        if group.len() > 1 {
+            groups.push(group);
+        }
+    }
+    let named = |group: &Vec<usize>| group.iter().map(usize::to_string).collect::<Vec<_>>().join(" and ");
+    let named = groups.iter().map(named).collect::<Vec<_>>().join(", ");
+    (!groups.is_empty()).then(|| {
+        format!("threads of one core: {named}; what they do together says little of as many cores (--cores)")
+    })
+}
+
+/// So many of these: the last, of each core one thread as long as there are such; in their order.
+fn last_of(allowed: &[usize], most: usize, threads_of: impl Fn(usize) -> Vec<usize>) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::new();
+    for is_apart in [true, false] {
+        for &core in allowed.iter().rev() {
+            let taken =
+                chosen.iter().any(|other| *other == core || is_apart && threads_of(*other).contains(&core));
+            if chosen.len() < most && !taken {
+                chosen.push(core);
+            }
+        }
+    }
+    chosen.sort_unstable();
+    chosen
+}
+
+/// The hyper-threads of a core, itself among them, where the system tells.
 fn threads_of(core: usize) -> Vec<usize> {
     let path = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
     let mut threads = listed(&std::fs::read_to_string(path).unwrap_or_default());
-    threads.push(core);
+    if !threads.contains(&core) {
+        threads.push(core);
+    }
     threads
 }
 
@@ -76,7 +118,8 @@ fn listed(text: &str) -> Vec<usize> {
     text.trim().split(',').filter_map(range).flatten().collect()
 }
 
-/// Those of `wanted`, or else as many as there is use for, up to `most`: the last that this process may use.
+/// Those of `wanted`, or else as many as there is use for, up to `most`: the last that this process may use, hyper-threads
+/// of one core only where there are too few.
 ///
 /// # Errors
 /// [`BadUsage`] for too many, for one twice, and for one that this process may not use.
@@ -87,7 +130,7 @@ pub(crate) fn choose(wanted: &[usize], most: usize) -> Result<Vec<usize>> {
         bail!("the system does not say which cores this process may use");
     }
     if wanted.is_empty() {
-        return Ok(allowed[allowed.len().saturating_sub(most)..].to_vec());
+        return Ok(last_of(&allowed, most, threads_of));
     }
     let listed = |cores: &[usize]| cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     let bad = |why: String| Err(BadUsage(format!("--cores {}: {why}", listed(wanted))).into());
@@ -112,6 +155,30 @@ mod tests {
         assert_eq!(listed("0\n"), [0]);
         assert_eq!(listed("0-2,8\n"), [0, 1, 2, 8]);
         assert!(listed("").is_empty() && listed("few").is_empty());
+    }
+
+    /// Of a machine with two threads on each of three cores, and one that says nothing.
+    fn threads(core: usize) -> Vec<usize> {
+        if core < 6 { vec![core % 3, core % 3 + 3] } else { vec![core] }
+    }
+
+    #[test]
+    fn threads_of_one_core_are_named() {
+        assert_eq!(shared_by(&[0, 1, 5], threads), None);
+        assert!(shared_by(&[3, 0, 4], threads).unwrap().contains("core: 0 and 3; "));
+        assert!(shared_by(&[0, 1, 3, 4], threads).unwrap().contains("core: 0 and 3, 1 and 4; "));
+        assert_eq!(shared_by(&[8, 9], threads), None, "what is not known is not said");
+    }
+
+    #[test]
+    fn each_has_a_core_of_its_own_where_there_are_so_many() {
+        let all = [0, 1, 2, 3, 4, 5];
+        assert_eq!(last_of(&all, 2, threads), [4, 5]);
+        assert_eq!(last_of(&all, 4, threads), [2, 3, 4, 5]);
+        assert_eq!(last_of(&[0, 2, 3, 5], 2, threads), [3, 5]);
+        assert_eq!(last_of(&[0, 3], 2, threads), [0, 3]);
+        assert_eq!(last_of(&all, 9, threads), all);
+        assert_eq!(last_of(&[7, 8, 9], 2, threads), [8, 9]);
     }
 
     #[test]

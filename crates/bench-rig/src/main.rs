@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod console;
 mod cores;
+mod ethernet;
 mod gateway_bench;
 mod gcm_bench;
 mod interrupt;

@@ -1,21 +1,12 @@
 //! What is measured: frames, suite, path.
 
 use super::buffer::LONGEST;
+use crate::ethernet::{FCS_LEN, IMIX, SHORTEST};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 use wire::CipherSuite;
-
-/// Octets of the FCS, which counts in a frame's size and is in no buffer.
-pub(crate) const FCS_LEN: usize = 4;
-/// Octets that a frame takes on a wire beside its own: preamble, start of frame, gap.
-pub(crate) const WIRE_OVERHEAD: usize = 20;
-/// The shortest frame, in octets with FCS.
-const SHORTEST: usize = 64;
-
-/// Frames of the mix, in octets with FCS, in an order that leaves none alike in a row for long.
-pub(crate) const IMIX: [usize; 12] = [64, 594, 64, 64, 1518, 64, 594, 64, 594, 64, 64, 594];
 
 /// Frames, in octets with FCS.
 pub(crate) const SIZES: [FrameSize; 9] = [

@@ -1,6 +1,6 @@
 //! Both directions at once: protect on one core and verify on another, each beside itself alone.
 
-use super::case::{Case, Path, WIRE_OVERHEAD};
+use super::case::{Case, Path};
 use super::lab::{Lab, Runner, plain_frames};
 use super::report::{About, Shown, gbit, number, plot, rounded, share};
 use super::stations::Keying;
@@ -9,6 +9,7 @@ use crate::BadUsage;
 use crate::clock::{Clock, median};
 use crate::console::say;
 use crate::cores;
+use crate::ethernet::WIRE_OVERHEAD;
 use crate::report::Plot;
 use anyhow::{Result, anyhow};
 use serde::Serialize;

@@ -1,9 +1,10 @@
 //! What is run: the gateway's two directions over memory, and its engine alone.
 
 use super::buffer::Buffer;
-use super::case::{Case, FCS_LEN, Path};
+use super::case::{Case, Path};
 use super::stations::Keying;
 use crate::clock::Clock;
+use crate::ethernet::FCS_LEN;
 use anyhow::{Result, ensure};
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, Part, Protect, Task, Verify, wire_of as memory_wire};
 use secy::{Burst, Engine, FrameBuf, MAX_BURST, Pass};

@@ -15,7 +15,7 @@ mod stations;
 
 pub(crate) use args::GatewayArgs;
 pub(crate) use buffer::Buffer;
-pub(crate) use case::{FCS_LEN, FrameSize, Path, WIRE_OVERHEAD};
+pub(crate) use case::{FrameSize, Path};
 pub(crate) use stations::Keying;
 
 use crate::clock::Clock;

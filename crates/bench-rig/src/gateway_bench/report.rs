@@ -1,8 +1,9 @@
 //! Rows for people and programs, and pictures of them.
 
-use super::case::{Case, FrameSize, Path, WIRE_OVERHEAD};
+use super::case::{Case, FrameSize, Path};
 use super::measure::Measured;
 use crate::clock::Clock;
+use crate::ethernet::WIRE_OVERHEAD;
 use crate::report::{Kind, Plot, Scale, Series, Table};
 use crate::table::drawn;
 use serde::Serialize;

@@ -3,7 +3,8 @@
 //! The stamp's 14 octets are what a tagged frame of 64 octets has left: magic (2), trial (1), flow (2, the two highest
 //! bits its direction and whether it is a learning frame), sequence number (4), time stamp in ticks (5).
 
-use super::size::{FCS, FrameSize};
+use super::size::FrameSize;
+use crate::ethernet::FCS_LEN;
 use datapath::FrameTx;
 use secy::FrameBuf;
 use wire::MacAddr;
@@ -77,9 +78,9 @@ impl Templates {
         let classes = size.classes();
         let stamp_at = if shape.vlans > 0 { HEAD - STAMP } else { HEAD - STAMP - VLAN_TAG };
         let heads = classes.iter().flat_map(|&octets| {
-            (0..shape.flows).map(move |flow| head(shape, octets - FCS, reverse, trial, flow))
+            (0..shape.flows).map(move |flow| head(shape, octets - FCS_LEN, reverse, trial, flow))
         });
-        let body = |octets: usize| (0..octets - FCS).map(|i| i as u8).collect();
+        let body = |octets: usize| (0..octets - FCS_LEN).map(|i| i as u8).collect();
         Templates {
             flows: shape.flows.into(),
             heads: heads.collect(),
@@ -258,7 +259,7 @@ mod tests {
         ) {
             let shape = Shape { flows, vlans, ..Shape::default() };
             let frame = made(&shape, FrameSize::Octets(octets), 0, flow, reverse);
-            prop_assert_eq!(frame.len(), octets - FCS);
+            prop_assert_eq!(frame.len(), octets - FCS_LEN);
             let Read::Ours(stamp) = read(&frame) else { panic!("foreign") };
             prop_assert_eq!((stamp.trial, stamp.flow, stamp.reverse, stamp.learning), (9, flow, reverse, false));
             prop_assert_eq!(stamp.sequence, 0xfedc_ba98);
@@ -325,7 +326,7 @@ mod tests {
         let templates = Templates::new(&Shape { flows: 2, ..Shape::default() }, FrameSize::Imix, false, 0);
         for (class, octets) in FrameSize::Imix.classes().iter().enumerate() {
             let frame = templates.make(&mut wire(1).0, class, 1, 5, true).unwrap();
-            assert_eq!(frame.len(), octets - FCS);
+            assert_eq!(frame.len(), octets - FCS_LEN);
             let Read::Ours(stamp) = read(&frame) else { panic!("foreign") };
             assert_eq!((stamp.flow, stamp.sequence, stamp.learning), (1, 5, true));
         }

@@ -26,6 +26,7 @@ pub(crate) use pace::Pacer;
 use crate::clock::Clock;
 use crate::console::{Progress, print, say};
 use crate::cores;
+use crate::ethernet::SHORTEST;
 use crate::interrupt::listen;
 use crate::ports::{OpenPort, PortArgs, PortWatch, Ports, Rx, Tx};
 use crate::report::{Destination, Facts};
@@ -74,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let is_loop = options.tx == options.rx;
     let devices = [&*options.tx, &*options.rx];
     let ports = Ports::start(&options.ports, &devices[..if is_loop { 1 } else { 2 }])?;
-    let largest = options.plan.sizes.iter().map(|size| size.largest()).max().unwrap_or(size::MIN);
+    let largest = options.plan.sizes.iter().map(|size| size.largest()).max().unwrap_or(SHORTEST);
     let near = ports.open("--tx", &options.tx, largest)?;
     let far = if is_loop { None } else { Some(ports.open("--rx", &options.rx, largest)?) };
     let (rxs, txs, watches) = ends(near, far);
@@ -89,6 +90,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         number: 0,
     };
     let mut shown = Shown::new(&options.plan, options.json);
+    if let Some(line) = cores::shared(&rig.executor.cores) {
+        shown.remark(&line);
+    }
     shown.trial("waiting for the first frame to come through");
     let opened = open_way(&mut rig, options, &watches);
     shown.progress.clear();

@@ -1,9 +1,10 @@
 //! The page of a run.
 
 use super::results::{Direction, Test, Trial};
-use super::size::{FrameSize, LINE_OVERHEAD};
+use super::size::FrameSize;
 use super::tables::{self, frames, results};
 use crate::console::json_lines;
+use crate::ethernet::WIRE_OVERHEAD;
 use crate::report::{Facts, Kind, Page, Plot, Scale, Series, Table, command_line};
 
 /// Shares of the frames of which a latency is told.
@@ -97,7 +98,7 @@ fn by_row(rows: &[&Trial], points: impl Fn(&[&Trial]) -> Vec<(f64, f64)>) -> Vec
 /// Beside the line's rate, which without --rate is another one for each size.
 fn throughput(rows: &[&Trial]) -> Plot {
     let mut series = by_size(rows, |row| Some(if row.passed { row.gbit_l1 } else { 0.0 }));
-    let line = |row: &Trial| row.line_fps * (row.frame_octets.mean() + LINE_OVERHEAD as f64) * 8.0 / 1e9;
+    let line = |row: &Trial| row.line_fps * (row.frame_octets.mean() + WIRE_OVERHEAD as f64) * 8.0 / 1e9;
     let line = by_size(rows, |row| Some(line(row))).into_iter().next();
     series.extend(line.map(|line| Series { name: "100 %".to_owned(), ..line }));
     Plot {

@@ -2,8 +2,8 @@
 
 use super::frame::{Read, read};
 use super::sequence::{Arrival, Tracker};
-use super::size::FCS;
 use super::task::{Course, Task, Ticks, ticks};
+use crate::ethernet::FCS_LEN;
 use datapath::FrameRx;
 use hdrhistogram::Histogram;
 use secy::{Burst, FrameBuf};
@@ -86,7 +86,7 @@ impl Ledger {
             Arrival::Stale => return self.arrived.stale += 1,
         }
         self.arrived.frames += 1;
-        self.arrived.octets += (frame.len() + FCS) as u64;
+        self.arrived.octets += (frame.len() + FCS_LEN) as u64;
         self.arrived.late += u64::from(late);
         self.latency.saturating_record(stamp.age(now));
     }

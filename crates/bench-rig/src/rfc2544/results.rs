@@ -1,8 +1,9 @@
 //! What the tests found, as plain data.
 
 use super::generator::BURST;
-use super::size::{FrameSize, LINE_OVERHEAD};
+use super::size::FrameSize;
 use super::trial::Measured;
+use crate::ethernet::WIRE_OVERHEAD;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -213,7 +214,7 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
         rig_missed: measured.rig_missed,
         seconds: rounded(measured.seconds, 9),
         passed: lossless && (kept_up || asked.burst.is_none()),
-        gbit_l1: gbit(arrived.octets + arrived.frames * LINE_OVERHEAD as u64),
+        gbit_l1: gbit(arrived.octets + arrived.frames * WIRE_OVERHEAD as u64),
         gbit_l2: gbit(arrived.octets),
         latency_ns: latency,
         burst_frames: asked.burst,

@@ -1,19 +1,29 @@
 //! Frame sizes.
 
+use crate::ethernet::{IMIX, SHORTEST, WIRE_OVERHEAD};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// Octets of a frame check sequence, which counts in a frame's size and is in no buffer.
-pub(crate) const FCS: usize = 4;
-/// Preamble, start delimiter and the gap between frames, in octets: what the line carries beside a frame.
-pub(crate) const LINE_OVERHEAD: usize = 20;
-/// Smallest frame, in octets with FCS.
-pub(crate) const MIN: usize = 64;
 /// Largest frame, in octets with FCS.
 pub(crate) const MAX: usize = 9728;
 /// Those of RFC 2544, clause 9.1.
 pub(crate) const USUAL: [usize; 7] = [64, 128, 256, 512, 1024, 1280, 1518];
+
+/// Sizes of the mix.
+const CLASSES: [usize; 3] = [64, 594, 1518];
+/// Which of them each frame has.
+const PATTERN: [u8; IMIX.len()] = {
+    let mut pattern = [0; IMIX.len()];
+    let mut place = 0;
+    while place < IMIX.len() {
+        while CLASSES[pattern[place] as usize] != IMIX[place] {
+            pattern[place] += 1;
+        }
+        place += 1;
+    }
+    pattern
+};
 
 /// Frames of one size, or a mix. Octets are with FCS, and with the VLAN tag where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +38,7 @@ impl FrameSize {
     pub(crate) fn classes(&self) -> &[usize] {
         match self {
             FrameSize::Octets(octets) => std::slice::from_ref(octets),
-            FrameSize::Imix => &[64, 594, 1518],
+            FrameSize::Imix => &CLASSES,
         }
     }
 
@@ -36,7 +46,7 @@ impl FrameSize {
     pub(crate) fn pattern(self) -> &'static [u8] {
         match self {
             FrameSize::Octets(_) => &[0],
-            FrameSize::Imix => &[0, 1, 0, 0, 1, 0, 0, 1, 0, 2, 1, 0],
+            FrameSize::Imix => &PATTERN,
         }
     }
 
@@ -49,12 +59,12 @@ impl FrameSize {
 
     /// Octets of the largest frame.
     pub(crate) fn largest(self) -> usize {
-        self.classes().iter().copied().max().unwrap_or(MIN)
+        self.classes().iter().copied().max().unwrap_or(SHORTEST)
     }
 
     /// Frames a second that fill a line of `gbit` Gbit/s.
     pub(crate) fn line_fps(self, gbit: f64) -> f64 {
-        gbit * 1e9 / 8.0 / (self.mean() + LINE_OVERHEAD as f64)
+        gbit * 1e9 / 8.0 / (self.mean() + WIRE_OVERHEAD as f64)
     }
 }
 
@@ -73,8 +83,8 @@ impl FromStr for FrameSize {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             _ if text == "imix" => Ok(FrameSize::Imix),
-            Ok(octets @ MIN..=MAX) => Ok(FrameSize::Octets(octets)),
-            _ => Err(format!("write octets with FCS, {MIN} to {MAX}, or imix")),
+            Ok(octets @ SHORTEST..=MAX) => Ok(FrameSize::Octets(octets)),
+            _ => Err(format!("write octets with FCS, {SHORTEST} to {MAX}, or imix")),
         }
     }
 }

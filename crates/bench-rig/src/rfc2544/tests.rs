@@ -4,11 +4,12 @@ use super::frame::{Read, Shape, read};
 use super::generator::Length;
 use super::method::{Method, Plan, Watcher};
 use super::results::{Asked, Test, Trial, rows};
-use super::size::{FCS, FrameSize};
+use super::size::FrameSize;
 use super::task::{Course, Ticks};
 use super::threads::Threads;
 use super::trial::{Executor, Group, Habits, Measured, Rig, Spec, Tester, TrialError};
 use crate::clock::Clock;
+use crate::ethernet::FCS_LEN;
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, wire};
 use secy::{Burst, FrameBuf, MemFrame};
 use std::cell::RefCell;
@@ -250,7 +251,7 @@ fn each_flow_has_the_whole_mix() {
             if let Read::Ours(stamp) = read(frame)
                 && !stamp.learning
             {
-                *seen.lock().unwrap().entry((stamp.flow, frame.len() + FCS)).or_insert(0) += 1;
+                *seen.lock().unwrap().entry((stamp.flow, frame.len() + FCS_LEN)).or_insert(0) += 1;
             }
             out.push((now, std::mem::take(frame)));
         });

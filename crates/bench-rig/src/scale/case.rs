@@ -1,7 +1,8 @@
 //! What is measured: frames, suite, path, and the direction that does it.
 
 use super::ports::{Numbers, PAYLOAD, Refill, Script, Tally, ports};
-use crate::gateway_bench::{Buffer, FCS_LEN, FrameSize, Keying};
+use crate::ethernet::FCS_LEN;
+use crate::gateway_bench::{Buffer, FrameSize, Keying};
 use anyhow::Result;
 use clap::ValueEnum;
 use datapath::{Protect, Task, Verify, bursts_on_their_way, wire_of};

@@ -25,7 +25,7 @@ use anyhow::{Result, bail};
 use case::{Case, Way};
 use measure::{Method, is_interruption};
 use report::Row;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use wire::CipherSuite;
 
@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let stop = listen()?;
     let alone = "one core: nothing but run to completion can be measured, without crypto workers";
     let alone = (cores.len() == 1).then(|| alone.to_owned());
-    let remarks: Vec<_> = alone.into_iter().chain(places::shared(&cores, Path::new("/"))).collect();
+    let remarks: Vec<_> = alone.into_iter().chain(crate::cores::shared(&cores)).collect();
     remarks.iter().for_each(|line| say(line));
     let clock = Arc::new(Clock::new());
     let heading = heading(&cores, owners, options.slices);

@@ -3,8 +3,6 @@
 use crate::{BadUsage, cores};
 use anyhow::Result;
 use datapath::MAX_CRYPTO_WORKERS;
-use std::fs;
-use std::path::Path;
 
 /// The owner's core, and then one for each of the others; and how many crypto workers each owner has at most.
 ///
@@ -39,40 +37,6 @@ fn enough(workers: usize, owners: usize, wanted: &[usize], allowed: &[usize]) ->
     Err(BadUsage(format!("{what}, and {whose} {have} ({list})")))
 }
 
-/// Cores of these that are threads of one core, as files below `root` tell; a line to say about them.
-pub(super) fn shared(cores: &[usize], root: &Path) -> Option<String> {
-    let siblings = |core: usize| {
-        let path = format!("sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
-        listed(fs::read_to_string(root.join(path)).ok()?.trim())
-    };
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for &core in cores {
-        if groups.iter().any(|group| group.contains(&core)) {
-            continue;
-        }
-        let mut group = siblings(core).unwrap_or_default();
-        group.retain(|sibling| cores.contains(sibling));
-        if group.len() > 1 {
-            groups.push(group);
-        }
-    }
-    let named = |group: &Vec<usize>| group.iter().map(usize::to_string).collect::<Vec<_>>().join(" and ");
-    let named = groups.iter().map(named).collect::<Vec<_>>().join(", ");
-    (!groups.is_empty()).then(|| {
-        format!("threads of one core: {named}; what they do together says little of as many cores (--cores)")
-    })
-}
-
-/// Numbers as the system lists them, such as `0,4` or `0-1`.
-fn listed(text: &str) -> Option<Vec<usize>> {
-    let mut all = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        all.extend(first.parse().ok()?..=last.parse::<usize>().ok()?);
-    }
-    Some(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,27 +57,5 @@ mod tests {
         assert!(enough(0, 2, &[], &[0, 1]).is_ok() && enough(1, 2, &[], &[0, 1, 2, 3]).is_ok());
         let said = enough(1, 2, &[], &[0, 1, 2]).unwrap_err().to_string();
         assert!(said.starts_with("--path both with 1 workers each way: takes 4 cores"), "{said}");
-    }
-
-    #[test]
-    fn lists_of_cores_are_read() {
-        assert_eq!(listed("0,4"), Some(vec![0, 4]));
-        assert_eq!(listed("0-2,8"), Some(vec![0, 1, 2, 8]));
-        assert_eq!(listed("3"), Some(vec![3]));
-        assert_eq!((listed(""), listed("a-b")), (None, None));
-    }
-
-    #[test]
-    fn threads_of_one_core_are_named() {
-        let root = tempfile::tempdir().unwrap();
-        for (core, siblings) in ["0,2\n", "1,3\n", "0,2\n", "1,3\n", "4\n"].iter().enumerate() {
-            let home = root.path().join(format!("sys/devices/system/cpu/cpu{core}/topology"));
-            fs::create_dir_all(&home).unwrap();
-            fs::write(home.join("thread_siblings_list"), siblings).unwrap();
-        }
-        assert_eq!(shared(&[0, 1, 4], root.path()), None);
-        assert!(shared(&[2, 0, 4], root.path()).unwrap().contains("core: 0 and 2; "));
-        assert!(shared(&[0, 1, 2, 3], root.path()).unwrap().contains("core: 0 and 2, 1 and 3; "));
-        assert_eq!(shared(&[8, 9], root.path()), None, "what is not known is not said");
     }
 }

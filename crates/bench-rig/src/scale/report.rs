@@ -1,7 +1,8 @@
 //! Rows for people and programs.
 
 use super::case::{Case, Way};
-use crate::gateway_bench::{FrameSize, WIRE_OVERHEAD};
+use crate::ethernet::WIRE_OVERHEAD;
+use crate::gateway_bench::FrameSize;
 use crate::table::drawn;
 use serde::Serialize;
 
