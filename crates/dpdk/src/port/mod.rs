@@ -3,6 +3,7 @@
 mod af_packet;
 mod device;
 mod error;
+mod filter;
 mod interface;
 mod queue;
 mod setup;

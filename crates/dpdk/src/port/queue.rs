@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 use dpdk_sys::{rte_eth_fp_ops, rte_ethdev_qdata, rte_mbuf};
 
 use super::Inner;
+use super::filter::Filter;
 use crate::burst;
 use crate::mbuf::Mbuf;
 
@@ -31,6 +32,11 @@ impl Ops {
             unsafe { (&raw mut dpdk_sys::rte_eth_fp_ops).cast::<rte_eth_fp_ops>().add(usize::from(port)) };
         // SAFETY: an address within a static.
         Self { slot: unsafe { NonNull::new_unchecked(slot) }, port, queue }
+    }
+
+    /// Functions that stand before those of a port, for one queue.
+    pub(super) fn before(port: u16, slot: NonNull<rte_eth_fp_ops>) -> Self {
+        Self { slot, port, queue: 0 }
     }
 
     /// The driver's own data for the queue.
@@ -88,7 +94,7 @@ impl Ops {
     /// The port is started and has the transmit queue, no other call on the queue runs, and `slots` holds `count`
     /// owned mbufs, of which as many as returned are given away.
     #[inline(always)]
-    unsafe fn transmit(self, slots: *mut *mut rte_mbuf, count: u16) -> u16 {
+    pub(super) unsafe fn transmit(self, slots: *mut *mut rte_mbuf, count: u16) -> u16 {
         // SAFETY: as for `receive`.
         unsafe {
             let slot = self.slot.as_ref();
@@ -106,13 +112,19 @@ impl Ops {
 /// A receive queue. It exists once, and keeps its port open.
 pub struct RxQueue {
     ops: Ops,
+    index: u16,
     port: Arc<Inner>,
+    /// Where `ops` are then.
+    _filter: Option<Filter>,
 }
 
 /// A transmit queue. It exists once, and keeps its port open.
 pub struct TxQueue {
     ops: Ops,
+    index: u16,
     port: Arc<Inner>,
+    /// Where `ops` are then.
+    _filter: Option<Filter>,
 }
 
 // SAFETY: a queue may be used from any one thread at a time, and `&mut self` sees to that.
@@ -126,12 +138,15 @@ impl RxQueue {
     /// The port has this receive queue, and no other handle to it was or will be made.
     pub(super) unsafe fn new(port: Arc<Inner>, queue: u16) -> Self {
         // SAFETY: the caller vouches for the queue, and holding the port keeps it open.
-        Self { ops: unsafe { Ops::new(port.id, queue) }, port }
+        let ops = unsafe { Ops::new(port.id, queue) };
+        // SAFETY: as above, and the filter is kept beside the port.
+        let filter = (port.longest.is_some()).then(|| unsafe { Filter::new(&port, ops) });
+        Self { ops: filter.as_ref().map_or(ops, Filter::ops), index: queue, port, _filter: filter }
     }
 
     /// The queue's number within its port.
     pub fn index(&self) -> u16 {
-        self.ops.queue
+        self.index
     }
 
     /// The device string of the queue's port.
@@ -155,39 +170,7 @@ impl RxQueue {
         let room = out.remaining_capacity().min(most);
         // SAFETY: holding the port keeps it started, and `&mut self` makes this the only call on the queue;
         // `receive` fills as many slots as it says with mbufs that the driver is done with.
-        unsafe {
-            burst::fill(out, room, |slots, room| {
-                let received = self.ops.receive(slots, room);
-                match self.port.longest {
-                    None => received,
-                    Some(longest) => self.leave_out(slots, received, longest),
-                }
-            })
-        }
-    }
-
-    /// Frees frames that have more octets. How many are left, at the front.
-    ///
-    /// # Safety
-    ///
-    /// `slots` holds so many owned mbufs, of which as many as returned are still there.
-    #[inline]
-    unsafe fn leave_out(&self, slots: *mut *mut rte_mbuf, received: u16, longest: u32) -> u16 {
-        let mut kept = 0;
-        for i in 0..usize::from(received) {
-            // SAFETY: the slot holds an owned mbuf, hence no null; of the two that are read and written, the one written
-            // is no later one.
-            unsafe {
-                let frame = Mbuf::from_raw(NonNull::new_unchecked(slots.add(i).read()));
-                if frame.len() <= longest as usize {
-                    slots.add(usize::from(kept)).write(frame.into_raw().as_ptr());
-                    kept += 1;
-                } else {
-                    self.port.too_long.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-        kept
+        unsafe { burst::fill(out, room, |slots, room| self.ops.receive(slots, room)) }
     }
 }
 
@@ -197,12 +180,15 @@ impl TxQueue {
     /// The port has this transmit queue, and no other handle to it was or will be made.
     pub(super) unsafe fn new(port: Arc<Inner>, queue: u16) -> Self {
         // SAFETY: the caller vouches for the queue, and holding the port keeps it open.
-        Self { ops: unsafe { Ops::new(port.id, queue) }, port }
+        let ops = unsafe { Ops::new(port.id, queue) };
+        // SAFETY: as above, and the filter is kept beside the port.
+        let filter = (!port.sends_chains).then(|| unsafe { Filter::new(&port, ops) });
+        Self { ops: filter.as_ref().map_or(ops, Filter::ops), index: queue, port, _filter: filter }
     }
 
     /// The queue's number within its port.
     pub fn index(&self) -> u16 {
-        self.ops.queue
+        self.index
     }
 
     /// The device string of the queue's port.
@@ -218,20 +204,8 @@ impl TxQueue {
         &mut self,
         frames: &mut ArrayVec<T, N>,
     ) -> usize {
-        if !self.port.sends_chains {
-            self.leave_chains_out(frames);
-        }
         // SAFETY: holding the port keeps it started, and `&mut self` makes this the only call on the queue;
         // `transmit` takes as many mbufs as it says, and leaves the others alone.
         unsafe { burst::drain(frames, |slots, count| self.ops.transmit(slots, count)) }
-    }
-
-    /// For drivers that know one segment: they would send what lies behind it in memory.
-    #[cold]
-    fn leave_chains_out<T: From<Mbuf> + Into<Mbuf>, const N: usize>(&self, frames: &mut ArrayVec<T, N>) {
-        let all: ArrayVec<Mbuf, N> = frames.drain(..).map(Into::into).collect();
-        let before = all.len();
-        frames.extend(all.into_iter().filter(Mbuf::is_contiguous).map(T::from));
-        self.port.not_sent.fetch_add((before - frames.len()) as u64, Ordering::Relaxed);
     }
 }
