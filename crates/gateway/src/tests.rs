@@ -1,5 +1,6 @@
 //! Whole gateways from configuration files, over ports in memory: no root, no DPDK.
 
+use crate::state::FIRST_RESERVATION;
 use crate::{Gateway, LinkError, OpenPort, Ports, Row, StartError, keygen};
 use datapath::pcap::{CaptureReader, CaptureRx, CaptureTx, CaptureWriter};
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, ThreadSetup, wire as memory_wire};
@@ -396,13 +397,38 @@ fn numbers_are_reserved_on_while_frames_pass() {
     let config = configuration(dir.path(), 1, 2, "");
     let mut lab = Lab::default();
     let mut gateway = Gateway::start(&config, &mut lab).unwrap();
-    for _ in 0..20 {
-        lab.send("plain", &frames(500));
-        assert_eq!(lab.receive("line", 500).len(), 500);
+    let reserved = || {
+        let files = std::fs::read_dir(&config.gateway.state_dir).unwrap();
+        let mut files = files.map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|e| e == "pn")).unwrap();
+        std::fs::read_to_string(file).unwrap()
+    };
+    let first = reserved();
+    let tick_until = |gateway: &mut Gateway, limit: Duration, done: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !done() && start.elapsed() < limit {
+            assert!(gateway.tick(Instant::now()));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let (batch, mut highest, mut sent, mut waited) = (500, 0, 0, false);
+    while highest <= FIRST_RESERVATION {
+        lab.send("plain", &frames(batch));
+        let numbers = packet_numbers(&lab.receive("line", batch));
+        assert_eq!(numbers.len(), batch, "after PN {highest}");
+        highest = u64::from(numbers[batch - 1]);
+        sent += batch as u64;
         assert!(gateway.tick(Instant::now()));
+        if highest > FIRST_RESERVATION * 3 / 4 && !waited {
+            // The disk has time. Once the file is there its directory is written, and then a tick opens the gate.
+            waited = true;
+            tick_until(&mut gateway, Duration::from_secs(10), &|| reserved() != first);
+            tick_until(&mut gateway, Duration::from_millis(300), &|| false);
+        }
     }
     let rows = stop(gateway);
-    assert_eq!(count(&rows, "tx_sc", "OutPktsEncrypted"), 10_000);
+    assert_eq!(count(&rows, "tx_sc", "OutPktsEncrypted"), sent);
+    assert_eq!(count(&rows, "tx_sa", "NextPN"), highest + 1);
     assert_eq!(count(&rows, "secy", "OutPktsNoPN"), 0);
 }
 
