@@ -127,7 +127,8 @@ fn read(
     let suite = frames::suite(&mut fields, Some(CipherSuite::GcmAesXpn256));
     let frames = FrameFields::read(&mut fields, suite)
         .filter(|frames| sci.is_none_or(|sci| frames::flags_fit(&fields, frames, sci)));
-    let mka = fields.optional("mka", |v| mka::read(v, suite, around.dir));
+    let replay_protect = frames.as_ref().map(|frames| frames.replay_protect);
+    let mka = fields.optional("mka", |v| mka::read(v, suite, replay_protect, around.dir));
     let keys = fields.optional("static", |v| static_keys::read(v, suite, around.dir));
     match (fields.has("mka"), fields.has("static")) {
         (true, true) => {

@@ -34,8 +34,13 @@ const GREATEST_REKEY_PERIOD: u64 = 30 * 24 * 3600;
 
 const FILE_EXAMPLE: &str = "cak_file = \"dc1-dc2.key\"";
 
-/// Reads `[link.mka]`.
-pub(crate) fn read(value: &Value<'_>, suite: Option<CipherSuite>, dir: &Path) -> Option<Mka> {
+/// Reads `[link.mka]` of a link of this suite and, where they are known, with this replay protection.
+pub(crate) fn read(
+    value: &Value<'_>,
+    suite: Option<CipherSuite>,
+    replay_protect: Option<bool>,
+    dir: &Path,
+) -> Option<Mka> {
     let mut fields = value.fields("[link.mka] as the header of a table")?;
     let key = cak(&mut fields, dir);
     let priority = fields.or("priority", 16, |v| v.whole(0..=255, "priority = 16"));
@@ -52,8 +57,14 @@ pub(crate) fn read(value: &Value<'_>, suite: Option<CipherSuite>, dir: &Path) ->
         let what = "bounds nothing: with this version, high halves of packet numbers, which XPN suites have, are not said";
         fields.fail("delay_protect", what, "write version = 3, or delay_protect = false");
     }
+    // What is too old is told by its packet number, which nobody looks at then.
+    let unheeded = delay_protect == Some(true) && replay_protect == Some(false);
+    if unheeded {
+        let what = "bounds nothing: with replay_protect = false, frames are taken however late they are";
+        fields.fail("delay_protect", what, "write replay_protect = true, or delay_protect = false");
+    }
     fields.finish();
-    let (cak, ckn) = key.filter(|_| !unbounded)?;
+    let (cak, ckn) = key.filter(|_| !unbounded && !unheeded)?;
     Some(Mka {
         cak,
         ckn,

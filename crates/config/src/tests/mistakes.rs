@@ -204,6 +204,9 @@ const WRONG: &[Wrong] = wrong! {
         "mka = { cak_file = \"cak.key\", delay_protect = true, version = 2 }", "mka = {", "link \"dc1-dc2\": mka.delay_protect",
         ["bounds nothing", "write version = 3"];
     "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
+        "replay_protect = false\nmka = { cak_file = \"cak.key\", delay_protect = true }", "mka = {",
+        "link \"second\": mka.delay_protect", ["bounds nothing", "replay_protect = false", "write replay_protect = true"];
+    "[link.static]\ntx = { an = 0, sak_file = \"c.key\" }\nrx = [{ sci = \"0200000000040001\", an = 0, sak_file = \"d.key\" }]" =>
         "mka = { cak_file = \"cak.key\", prio = 1 }", "mka = {", "link \"second\": mka.prio",
         ["unknown key", "cak_file, cak_env, cak_credential, priority"];
     // [link.static]
