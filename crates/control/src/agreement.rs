@@ -14,8 +14,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::{An, ConfidentialityOffset, MkpduWriter, Sci};
 
-/// Frames that are taken in one poll. A flood of them must not keep this link's timers, or other links, waiting.
-const FRAMES_A_POLL: usize = 64;
+/// Time for frames in one poll. A flood of them must not keep this link's timers, or other links, waiting; nor must it fill
+/// the ring, in which an MKPDU then finds no room.
+const FRAMES_TIME: Duration = Duration::from_millis(1);
+/// The clock is looked at after so many.
+const FRAMES_A_LOOK: usize = 8;
 /// Keys that this process remembers to have transmitted with, the latest. Each key server's are numbered, and refused by
 /// the KaY when they come again; this is what remains when the KaY is wrong.
 const REMEMBERED: usize = 4096;
@@ -148,12 +151,7 @@ impl Agreement {
 
     /// Takes in what has come, and does what it is time for.
     pub fn poll(&mut self, now: Instant, workers: &mut Workers) {
-        for _ in 0..FRAMES_A_POLL {
-            if !self.take_frame(now) {
-                break;
-            }
-            self.drain(now, workers);
-        }
+        self.take_frames(now, workers, Instant::now);
         while let Some((number, mark)) = self.confirms.front()
             && workers.has_reached(mark)
         {
@@ -303,6 +301,21 @@ impl Agreement {
 
     fn time(&self, now: Instant) -> mka::Time {
         now.saturating_duration_since(self.epoch)
+    }
+
+    /// Takes the frames that wait, or as many as there is time for.
+    fn take_frames(&mut self, now: Instant, workers: &mut Workers, clock: impl Fn() -> Instant) {
+        let start = clock();
+        // Those that come meanwhile are for the next poll.
+        for n in 1..=self.port.waiting() {
+            if !self.take_frame(now) {
+                break;
+            }
+            self.drain(now, workers);
+            if n % FRAMES_A_LOOK == 0 && clock().saturating_duration_since(start) >= FRAMES_TIME {
+                break;
+            }
+        }
     }
 
     /// Whether there was a frame.

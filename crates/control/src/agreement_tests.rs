@@ -1,8 +1,9 @@
 //! Agreements without a line, told what to do.
 
 use super::*;
+use datapath::ControlInlet;
 use keys::{Cak, Ckn, Sak, Salt};
-use secy::Event;
+use secy::{Event, MemFrame};
 use std::sync::Mutex;
 use wire::{CipherSuite, MacAddr, MemberId, Ssci};
 
@@ -31,13 +32,65 @@ fn sci(number: u8) -> Sci {
     Sci::new(MacAddr([2, 0, 0, 0, 0, number]), 1)
 }
 
+fn kay(number: u8, ckn: u8) -> mka::Config {
+    mka::Config::new(sci(number), Cak::from_octets(&[1; 16]).unwrap(), Ckn::from_octets(&[ckn]).unwrap())
+}
+
 fn agreement() -> (Agreement, Store) {
-    let kay = mka::Config::new(sci(1), Cak::from_octets(&[1; 16]).unwrap(), Ckn::from_octets(&[1]).unwrap());
+    let (agreement, store, _) = agreement_on_a_line();
+    (agreement, store)
+}
+
+fn agreement_on_a_line() -> (Agreement, Store, ControlInlet) {
     let task = TaskAddress { worker: 0, task: 0 };
-    let settings = Settings { link: "l".to_owned(), kay, protect: task, verify: task };
-    let (port, ..) = datapath::control_port();
+    let settings = Settings { link: "l".to_owned(), kay: kay(1, 1), protect: task, verify: task };
+    let (port, inlet, _) = datapath::control_port();
     let store = Store::default();
-    (Agreement::new(settings, port, Box::new(Shared(store.clone())), Instant::now()), store)
+    (Agreement::new(settings, port, Box::new(Shared(store.clone())), Instant::now()), store, inlet)
+}
+
+/// The first MKPDU of another station.
+fn mkpdu(number: u8, ckn: u8) -> MemFrame {
+    let mut kay = Kay::new(kay(number, ckn), Box::new(move |octets| octets.fill(number)), Duration::ZERO);
+    let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
+    let soon = Duration::from_secs(2);
+    kay.handle_timeout(soon);
+    let len = kay.poll_transmit(soon, &mut buffer).unwrap();
+    MemFrame::new(&buffer[..len])
+}
+
+/// As many frames as there is room for, ever again, keep nobody from being heard, and do not hold up what else is to be done.
+#[test]
+fn a_flood_of_frames_keeps_no_mkpdu_out() {
+    let (mut agreement, _, mut inlet) = agreement_on_a_line();
+    let (now, workers) = (Instant::now(), &mut Workers::default());
+    let (flood, genuine) = (mkpdu(3, 3), mkpdu(2, 1));
+    let mut room = 0;
+    while inlet.put(&flood) {
+        room += 1;
+    }
+    assert!(room > 100 && !inlet.put(&genuine));
+    agreement.take_frames(now, workers, || now);
+    for _ in 0..room - 1 {
+        assert!(inlet.put(&flood), "there is room for as many again");
+    }
+    assert!(inlet.put(&genuine));
+    agreement.take_frames(now, workers, || now);
+    let status = agreement.status(now);
+    assert_eq!((status.peers.len(), agreement.port.waiting()), (1, 0));
+    assert_eq!(status.peers[0].sci, sci(2).to_string());
+    assert_eq!((agreement.counts.other_ckn, agreement.counts.received), (2 * room - 1, 1));
+    // Where each takes long, some wait for the next poll.
+    while inlet.put(&flood) {}
+    let time = std::cell::Cell::new(now);
+    let slow = || time.replace(time.get() + FRAMES_TIME / 2);
+    agreement.take_frames(now, workers, slow);
+    assert_eq!(agreement.port.waiting() as u64, room - 2 * FRAMES_A_LOOK as u64);
+    // And by the machine's clock, however fast it is, some are taken in each.
+    for _ in 0..room {
+        agreement.poll(now, workers);
+    }
+    assert_eq!(agreement.port.waiting(), 0);
 }
 
 /// An XPN key of another station; this one has an SSCI under it.

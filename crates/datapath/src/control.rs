@@ -56,6 +56,11 @@ impl ControlPort {
         self.received.pop().ok().map(|frame| read(frame.octets()))
     }
 
+    /// Frames that wait to be received.
+    pub fn waiting(&self) -> usize {
+        self.received.slots()
+    }
+
     /// Sends a frame of up to 1514 octets to the line. Whether there was room for it.
     pub fn send(&mut self, octets: &[u8]) -> bool {
         ControlFrame::new(octets).is_some_and(|frame| self.to_send.push(frame).is_ok())
@@ -64,7 +69,7 @@ impl ControlPort {
 
 impl ControlInlet {
     /// Whether the frame was taken.
-    pub(crate) fn put(&mut self, frame: &impl FrameBuf) -> bool {
+    pub fn put(&mut self, frame: &impl FrameBuf) -> bool {
         let head = frame.head();
         // MKPDUs go to groups (802.1X clause 11.11.2). In pieces, or longer, a frame is none either. Others would only
         // take the place of those that are.
