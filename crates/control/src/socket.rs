@@ -5,7 +5,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,6 +73,14 @@ pub enum SocketError {
     /// Something else has the name.
     #[error("control socket {}: there is a file of this name that is no socket; remove it, or set gateway.control_socket", .0.display())]
     NotASocket(PathBuf),
+    /// Whether somebody listens there cannot be told.
+    #[error("control socket {}: {reason}; it may be another gateway's: stop that one and remove it, or set gateway.control_socket", path.display())]
+    Unknown {
+        /// Its name.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
     /// It cannot be made.
     #[error("control socket {}: {reason}; set gateway.control_socket to a name in a directory that this user can write to", path.display())]
     Bind {
@@ -102,11 +110,13 @@ pub enum SocketError {
     Refused(String),
 }
 
-/// A control socket that listens. Its name goes when it is dropped.
+/// A control socket that listens. Its name goes when it is dropped, unless that is another's by then.
 #[derive(Debug)]
 pub struct ControlSocket {
     listener: StdListener,
     path: PathBuf,
+    /// Device and inode of its name.
+    file: (u64, u64),
 }
 
 impl ControlSocket {
@@ -118,9 +128,12 @@ impl ControlSocket {
         let wrong = |reason| SocketError::Bind { path: path.into(), reason };
         match std::fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(SocketError::NotASocket(path.into())),
-            Ok(_) if listens(path) => return Err(SocketError::Taken(path.into())),
-            // One that a gateway left behind which did not end in order.
-            Ok(_) => std::fs::remove_file(path).map_err(wrong)?,
+            Ok(_) => match listens(path) {
+                Ok(true) => return Err(SocketError::Taken(path.into())),
+                // One that a gateway left behind which did not end in order.
+                Ok(false) => remove(path).map_err(wrong)?,
+                Err(reason) => return Err(SocketError::Unknown { path: path.into(), reason }),
+            },
             Err(_) => {}
         }
         // From the first moment on: what exists for others, if only for a moment, they may open.
@@ -133,7 +146,8 @@ impl ControlSocket {
             listener
         };
         let listener = listener.map_err(wrong)?;
-        let socket = ControlSocket { listener, path: path.into() };
+        let file = identity(path).map_err(wrong)?;
+        let socket = ControlSocket { listener, path: path.into(), file };
         socket.listener.set_nonblocking(true).map_err(wrong)?;
         Ok(socket)
     }
@@ -172,7 +186,10 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        // Somebody may have removed it, and another gateway begun to listen there.
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -237,9 +254,29 @@ fn connect(path: &Path) -> io::Result<StdStream> {
     Ok(socket.into())
 }
 
-/// Whether somebody listens there, who may be slow to answer.
-fn listens(path: &Path) -> bool {
-    connect(path).map_or_else(|e| e.kind() == ErrorKind::WouldBlock, |_| true)
+/// Whether somebody listens there, who may be slow to answer. An error where that is not for this user to know.
+fn listens(path: &Path) -> io::Result<bool> {
+    match connect(path) {
+        Ok(_) => Ok(true),
+        Err(e) => match e.kind() {
+            ErrorKind::WouldBlock => Ok(true),
+            // Bound by nobody, or gone meanwhile.
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => Ok(false),
+            _ => Err(e),
+        },
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Device and inode of what has this name.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }
 
 fn exchange(mut stream: &StdStream, question: &Ask) -> io::Result<String> {
@@ -323,6 +360,44 @@ mod tests {
         let e = ask::<()>(&path, &Ask::Status).unwrap_err().to_string();
         assert!(e.contains("the gateway does not answer"), "{e}");
         assert!(matches!(ControlSocket::bind(&path), Err(SocketError::Taken(_))));
+    }
+
+    /// What cannot be connected to may be somebody's all the same.
+    #[test]
+    fn a_socket_of_which_nothing_can_be_told_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| {
+            let e = ControlSocket::bind(path).unwrap_err();
+            assert!(matches!(e, SocketError::Unknown { .. }), "{e}");
+            assert!(path.exists());
+            e.to_string()
+        };
+        // Listens in another way.
+        let path = dir.path().join("datagrams");
+        let _theirs = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let e = refused(&path);
+        assert!(e.contains("datagrams: Protocol wrong type") && e.contains("gateway.control_socket"), "{e}");
+        // Root may connect to all.
+        if !rustix::process::geteuid().is_root() {
+            let path = dir.path().join("theirs");
+            let _theirs = StdListener::bind(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+            let e = refused(&path);
+            assert!(e.contains("theirs: Permission denied"), "{e}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_anothers_by_now_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        let first = ControlSocket::bind(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = ControlSocket::bind(&path).unwrap();
+        drop(first);
+        assert!(StdStream::connect(&path).is_ok());
+        drop(second);
+        assert!(!path.exists());
     }
 
     #[test]
