@@ -20,40 +20,50 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 /// When no gateway answers.
 pub fn status(socket: &Path, json: bool, watch: bool) -> Result<()> {
     let mut before: Option<(Instant, Vec<LinkStatus>)> = None;
+    let in_place = watch && !json && io::stdout().is_terminal();
     loop {
-        let links: Vec<LinkStatus> = match control::ask(socket, &Ask::Status) {
-            Ok(links) => links,
+        let links: Result<Vec<LinkStatus>, _> = match control::ask(socket, &Ask::Status) {
+            Err(e) if !watch => return Err(e.into()),
             // It may be about to start, or to start again.
-            Err(e) if watch => {
-                writeln!(io::stderr(), "macsec-gw: {e}")?;
-                before = None;
-                thread::sleep(WATCH);
-                continue;
-            }
-            Err(e) => return Err(e.into()),
+            links => links,
         };
         let now = Instant::now();
-        let text = if json {
-            links
+        let text = match &links {
+            Ok(links) if json => Ok(links
                 .iter()
                 .map(|link| serde_json::to_string(link).map(|l| l + "\n"))
-                .collect::<Result<_, _>>()?
-        } else {
-            let clear = if watch && io::stdout().is_terminal() { CLEAR } else { "" };
-            let since = before.as_ref().map(|(at, links)| (now.duration_since(*at), links.as_slice()));
-            format!("{clear}{}", show(&links, since))
+                .collect::<Result<_, _>>()?),
+            Ok(links) => {
+                let since = before.as_ref().map(|(at, links)| (now.duration_since(*at), links.as_slice()));
+                Ok(show(links, since))
+            }
+            Err(e) => Err(format!("macsec-gw: {e}\n")),
         };
-        let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match put(&mut io::stdout().lock(), &mut io::stderr().lock(), &text, in_place) {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }
         if !watch {
             return Ok(());
         }
-        before = Some((now, links));
+        before = links.ok().map(|links| (now, links));
         thread::sleep(WATCH);
     }
+}
+
+/// Writes the status, or why there is none. In place of what was there, either: a status of before is no status.
+fn put(
+    out: &mut impl Write,
+    errors: &mut impl Write,
+    text: &Result<String, String>,
+    in_place: bool,
+) -> io::Result<()> {
+    match text {
+        Ok(text) | Err(text) if in_place => write!(out, "{CLEAR}{text}")?,
+        Ok(text) => out.write_all(text.as_bytes())?,
+        Err(text) => errors.write_all(text.as_bytes())?,
+    }
+    out.flush()
 }
 
 /// Asks for new SAKs, and says which links make one.
@@ -234,6 +244,22 @@ mod tests {
             dropped_out: 1,
             dropped_in: 2,
         }
+    }
+
+    #[test]
+    fn an_error_takes_the_place_of_the_status() {
+        let put = |text: Result<&str, &str>, in_place| {
+            let (mut out, mut errors) = (Vec::new(), Vec::new());
+            let text = text.map(str::to_owned).map_err(str::to_owned);
+            super::put(&mut out, &mut errors, &text, in_place).unwrap();
+            [out, errors].map(|octets| String::from_utf8(octets).unwrap())
+        };
+        let cleared = |text: &str| [format!("{CLEAR}{text}"), String::new()];
+        assert_eq!(put(Ok("up"), true), cleared("up"));
+        assert_eq!(put(Err("gone"), true), cleared("gone"));
+        // Nobody else is shown an error between statuses.
+        assert_eq!(put(Ok("up"), false), ["up", ""]);
+        assert_eq!(put(Err("gone"), false), ["", "gone"]);
     }
 
     #[test]
