@@ -236,6 +236,14 @@ impl CaptureWriter {
     /// [`CaptureError`].
     pub fn create(path: &Path, header: PcapHeader) -> Result<Self, CaptureError> {
         let file = File::create(path).map_err(|reason| CaptureError::Io { path: path.into(), reason })?;
+        Self::new(file, path, header)
+    }
+
+    /// The same for an empty file that is open already; messages call it `path`.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub fn new(file: File, path: &Path, header: PcapHeader) -> Result<Self, CaptureError> {
         let unit = match header.ts_resolution {
             TsResolution::MicroSecond => 1000,
             TsResolution::NanoSecond => 1,

@@ -1,6 +1,7 @@
 //! `macsec-gw pcap protect|verify`: the same SecY over capture files.
 
 use crate::link::xpn;
+use crate::output::{Output, REMEDY};
 use crate::verify::Verifier;
 use crate::{BadUsage, KeyUse, Row};
 use anyhow::{Context, Result, anyhow, bail};
@@ -46,29 +47,23 @@ pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -
     if replaced.as_ref().is_some_and(|o| (o.dev(), o.ino()) == (source.dev(), source.ino())) {
         return Err(BadUsage(format!("{}: input and output are the same file", output.display())).into());
     }
-    if replaced.as_ref().is_some_and(|o| !o.is_file()) {
-        // A pipe or device is written as it comes; it is no file that could be left half done.
-        let mut writer = CaptureWriter::create(output, reader.header())?;
-        let rows = pump(direction, &keys_file, input, &mut reader, &mut writer)?;
-        writer.finish()?;
-        return Ok(rows);
-    }
-    let dir = output.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Without what the temporary file adds to it.
-    let failed = |e: io::Error| {
-        let reason = e.raw_os_error().map_or(e, io::Error::from_raw_os_error);
-        anyhow!("{}: cannot be written: {reason}; name a file in a directory that is there", output.display())
-    };
-    let mode = replaced.map_or(0o644, |o| o.mode() & 0o777);
-    let unfinished = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
-        .tempfile_in(dir)
-        .map_err(failed)?;
-    let mut writer = CaptureWriter::create(unfinished.path(), reader.header())?;
+    let failed = |reason: io::Error| anyhow!("{}: cannot be written: {reason}; {REMEDY}", output.display());
+    let unfinished = Output::open(output, mode_of_new()).map_err(failed)?;
+    let file = unfinished.file().try_clone().map_err(failed)?;
+    let mut writer = CaptureWriter::new(file, output, reader.header())?;
     let rows = pump(direction, &keys_file, input, &mut reader, &mut writer)?;
     writer.finish()?;
-    unfinished.persist(output).map_err(|e| failed(e.error))?;
+    unfinished.finish().map_err(failed)?;
     Ok(rows)
+}
+
+/// The mode of a file that is not there yet.
+fn mode_of_new() -> u32 {
+    use rustix::fs::Mode;
+    // The system tells it only by setting it.
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(umask);
+    0o666 & !umask.as_raw_mode()
 }
 
 /// Reads KEYS, and warns of what deserves it.

@@ -17,6 +17,7 @@ mod gateway;
 pub mod inspect;
 pub mod keygen;
 mod link;
+mod output;
 mod ports;
 mod report;
 #[cfg(feature = "dpdk")]

@@ -1,9 +1,9 @@
 //! Counters for people and programs.
 
+use crate::output::Output;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value};
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -71,19 +71,16 @@ impl Row {
     }
 }
 
-/// Replaces `path` with the rows, one JSON object a line. A reader sees the old file or the new one, whole.
+/// Replaces `path` with the rows, one JSON object a line. A reader sees the old file or the new one, whole; a pipe or
+/// device gets them as they come.
 ///
 /// # Errors
 /// The system's.
 pub fn write_rows(path: &Path, rows: &[Row]) -> io::Result<()> {
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    for row in rows {
-        writeln!(file, "{}", row.json())?;
-    }
-    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.persist(path)?;
-    Ok(())
+    let output = Output::open(path, 0o644)?;
+    let text: String = rows.iter().map(|row| format!("{}\n", row.json())).collect();
+    output.file().write_all(text.as_bytes())?;
+    output.finish()
 }
 
 /// The counters that have moved, as a table.
@@ -105,6 +102,7 @@ pub fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn rows() -> Vec<Row> {
         vec![

@@ -2,6 +2,7 @@
 
 use crate::support::{Dir, KEYS, SECRETS, counter, edited, frames, pcap, skip};
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::Command;
 
 const PROTECT: [&str; 4] = ["pcap", "protect", "--keys", "keys.toml"];
@@ -198,13 +199,37 @@ fn an_output_that_cannot_be_is_told_and_the_input_stays() {
         ("link.pcap", 2, &["link.pcap: input and output are the same file"]),
         ("twin.pcap", 2, &["twin.pcap: input and output are the same file"]),
         ("gone/out.pcap", 1, &["gone/out.pcap: cannot be written: No such file"]),
-        ("folder", 1, &["folder: Is a directory"]),
+        ("folder", 1, &["folder: cannot be written: Is a directory"]),
         ("/dev/full", 1, &["/dev/full: No space left"]),
     ] {
         dir.protect("in.pcap", output).assert(status, says);
         assert_eq!(fs::read(dir.path("in.pcap")).unwrap(), input, "{output}");
         assert_eq!(dir.list(), before, "{output}");
     }
+}
+
+#[test]
+fn a_symbolic_link_or_a_pipe_as_output_stays_what_it_is() {
+    let dir = Dir::new();
+    dir.write("old.pcap", "old");
+    dir.mode("old.pcap", 0o640);
+    for (to, link) in [("old.pcap", "link.pcap"), ("/dev/null", "null.pcap"), ("pipe", "pipe.pcap")] {
+        std::os::unix::fs::symlink(to, dir.path(link)).unwrap();
+    }
+    assert!(dir.command("mkfifo", &["pipe"]).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = dir.path("pipe");
+        move || fs::read(pipe).unwrap()
+    });
+    for output in ["link.pcap", "null.pcap", "pipe.pcap"] {
+        dir.protect("in.pcap", output).assert(0, &[]);
+        assert!(fs::symlink_metadata(dir.path(output)).unwrap().is_symlink(), "{output}");
+    }
+    assert_eq!(dir.captured("old.pcap").len(), 1000);
+    assert_eq!(fs::metadata(dir.path("old.pcap")).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(reader.join().unwrap(), fs::read(dir.path("old.pcap")).unwrap());
+    assert!(fs::symlink_metadata(dir.path("pipe")).unwrap().file_type().is_fifo());
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
 }
 
 #[test]
