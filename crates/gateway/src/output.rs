@@ -53,20 +53,40 @@ struct Unfinished {
 }
 
 impl Output {
-    /// Begins to write `path`. A file that is new gets `mode`, another one keeps its own.
+    /// Begins to write `path`. A file that is new gets `mode`, another one keeps its own. Waits for a pipe's reader.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn open(path: &Path, mode: u32) -> io::Result<Self> {
+        Self::open_by(path, mode, |path| OpenOptions::new().write(true).truncate(true).open(path))
+    }
+
+    /// The same, but a pipe that nobody reads is an error: who is to stop cannot wait.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn open_at_once(path: &Path, mode: u32) -> io::Result<Self> {
+        Self::open_by(path, mode, |path| {
+            use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+            use rustix::io::Errno;
+            let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
+            let file = open(path, flags | OFlags::NONBLOCK, Mode::empty()).map_err(|e| match e {
+                Errno::NXIO => io::Error::other("nobody reads this pipe"),
+                e => e.into(),
+            })?;
+            fcntl_setfl(&file, OFlags::empty())?;
+            Ok(file.into())
+        })
+    }
+
+    fn open_by(path: &Path, mode: u32, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<Self> {
         match Place::of(path)? {
             Place::File(at, old) => {
                 let (file, unfinished) = unfinished(&at)?;
                 let replaces = Unfinished { file: unfinished, at, mode: old.unwrap_or(mode) };
                 Ok(Output { file, replaces: Some(replaces) })
             }
-            Place::Other => {
-                Ok(Output { file: OpenOptions::new().write(true).truncate(true).open(path)?, replaces: None })
-            }
+            Place::Other => Ok(Output { file: open(path)?, replaces: None }),
         }
     }
 
@@ -166,6 +186,8 @@ mod tests {
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         Output::check(&pipe).unwrap();
+        let refused = Output::open_at_once(&pipe, 0o644).err().unwrap();
+        assert_eq!(refused.to_string(), "nobody reads this pipe");
         let reader = std::thread::spawn({
             let pipe = pipe.clone();
             move || {

@@ -77,7 +77,7 @@ impl Row {
 /// # Errors
 /// The system's.
 pub fn write_rows(path: &Path, rows: &[Row]) -> io::Result<()> {
-    let output = Output::open(path, 0o644)?;
+    let output = Output::open_at_once(path, 0o644)?;
     let text: String = rows.iter().map(|row| format!("{}\n", row.json())).collect();
     output.file().write_all(text.as_bytes())?;
     output.finish()

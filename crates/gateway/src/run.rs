@@ -1,6 +1,7 @@
 //! `macsec-gw run`.
 
 use crate::dpdk_ports::DpdkPorts;
+use crate::output::{Output, REMEDY};
 use crate::signals::Signals;
 use crate::{BadUsage, Gateway, LinkError, StartError, write_rows};
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,10 @@ const TICK: Duration = Duration::from_millis(5);
 pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     let signals = Signals::listen().context("listening to signals")?;
     let config = config::Config::load(file).map_err(|e| BadUsage(e.to_string()))?;
+    // Hours of counters are not to be lost to a name that was wrong all the time.
+    if let Some(path) = &counters {
+        Output::check(path).map_err(|e| BadUsage(format!("--counters {}: {e}; {REMEDY}", path.display())))?;
+    }
     for link in config.links.iter().filter(|l| l.policy == config::Policy::ShouldSecure) {
         tracing::warn!(link = link.name, "policy should-secure: frames without MACsec pass in the clear");
     }
@@ -65,14 +70,23 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     }
     let (rows, well, outcome) = gateway.stop();
     reports.end();
-    if let Some(path) = &counters {
-        write_rows(path, &rows).with_context(|| format!("writing counters to {}", path.display()))?;
-    }
-    outcome?;
+    // All of them: none is to hide another.
+    let mut wrong = Vec::new();
     if !(alive && well) {
-        bail!("a worker ended by itself; its last words are above");
+        wrong.push("a worker ended by itself; its last words are above".to_owned());
+    }
+    wrong.extend(outcome.err().map(|e| e.to_string()));
+    if let Some(path) = &counters {
+        wrong.extend(write_rows(path, &rows).err().map(|e| unwritten(path, &e)));
+    }
+    if !wrong.is_empty() {
+        bail!(wrong.join("\n"));
     }
     Ok(())
+}
+
+fn unwritten(path: &Path, reason: &io::Error) -> String {
+    format!("writing counters to {}: {reason}; {REMEDY}", path.display())
 }
 
 /// The control core: runs links, answers questions and minds signals until it is to stop. Whether all workers are alive.
@@ -163,7 +177,7 @@ impl Reports {
                 let (to, rows) = (path.clone(), gateway.rows());
                 let write = move || {
                     if let Err(e) = write_rows(&to, &rows) {
-                        tracing::error!("writing counters to {}: {e}", to.display());
+                        tracing::error!("{}", unwritten(&to, &e));
                     }
                 };
                 let begun = std::thread::Builder::new().name("counters".to_owned()).spawn(write);

@@ -4,7 +4,7 @@ use crate::support::{BASE, Dir, PROGRAM, Running, counter, rows};
 use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -73,14 +73,61 @@ fn a_stop_before_ready_is_a_stop_too() {
 }
 
 #[test]
-fn counters_that_cannot_be_written_are_told() {
+fn counters_that_could_never_be_written_are_told_before_anything_starts() {
     let dir = Dir::new();
     dir.config(BASE);
+    let before = dir.list();
+    for (file, reason) in [("gone/counters.json", "No such file"), (".", "Is a directory")] {
+        let ended = dir.run(&["run", "gateway.toml", "--counters", file]);
+        ended.assert(
+            2,
+            &[&format!("--counters {file}: {reason}"), "name a file in a directory that is there"],
+        );
+        assert!(!ended.stderr.contains("READY") && !ended.stderr.contains("/."), "{}", ended.stderr);
+        assert_eq!(dir.list(), before);
+    }
+}
+
+#[test]
+fn counters_that_cannot_be_written_any_more_hide_no_other_error() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    fs::create_dir(dir.path("gone")).unwrap();
     let mut running = dir.start(&["--counters", "gone/counters.json"]);
+    fs::remove_dir(dir.path("gone")).unwrap();
     running.signal(Signal::USR1);
     running.wait_for("writing counters to gone/counters.json: No such file");
+    fs::remove_dir_all(dir.path("state")).unwrap();
     running.signal(Signal::TERM);
-    running.end().assert(1, &["writing counters to gone/counters.json"]);
+    let says = ["\nwriting counters to gone/counters.json: No such file", "macsec-gw: state file state/"];
+    running.end().assert(1, &says);
+}
+
+#[test]
+fn counters_go_to_what_the_file_is() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    for (to, link) in [("old.json", "link"), ("/dev/null", "null"), ("pipe", "piped")] {
+        std::os::unix::fs::symlink(to, dir.path(link)).unwrap();
+    }
+    dir.write("old.json", "old");
+    assert!(dir.command("mkfifo", &["pipe"]).status().unwrap().success());
+    let mut reader = fs::File::options().read(true).write(true).open(dir.path("pipe")).unwrap();
+    for file in ["link", "null", "piped"] {
+        let running = dir.start(&["--counters", file]);
+        running.signal(Signal::TERM);
+        running.end().assert(0, &[]);
+        assert!(fs::symlink_metadata(dir.path(file)).unwrap().is_symlink(), "{file}");
+    }
+    assert!(rows(&dir.path("old.json")).contains("OutPktsEncrypted"));
+    let mut start = [0; 8];
+    reader.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"{\"link\":");
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    drop(reader);
+    let running = dir.start(&["--counters", "pipe"]);
+    running.signal(Signal::TERM);
+    running.end().assert(1, &["writing counters to pipe: nobody reads this pipe"]);
 }
 
 #[test]
