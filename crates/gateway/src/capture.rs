@@ -28,11 +28,25 @@ pub enum Direction {
     Verify,
 }
 
-/// Reads `input`, writes what comes out to `output`, and says what was counted.
+/// Frames came and none of them verified.
+#[derive(Debug, thiserror::Error)]
+#[error("none of {frames} frames verified: the counters say why; are these the right keys?")]
+pub struct NoneVerified {
+    /// How many came.
+    frames: u64,
+}
+
+/// Reads `input`, writes what comes out to `output`, and says what was counted. Where nothing verified of what came, a
+/// file at `output` is as it was.
 ///
 /// # Errors
 /// [`BadUsage`] for bad KEYS; anything else for files. `output` is then as it was.
-pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -> Result<Vec<Row>> {
+pub fn convert(
+    direction: Direction,
+    keys: &Path,
+    input: &Path,
+    output: &Path,
+) -> Result<(Vec<Row>, Result<(), NoneVerified>)> {
     let keys_file = load_keys(keys)?;
     if let (Direction::Protect, KeysFile::Mka(_)) = (direction, &keys_file) {
         let file = keys.display();
@@ -51,10 +65,12 @@ pub fn convert(direction: Direction, keys: &Path, input: &Path, output: &Path) -
     let unfinished = Output::open(output, mode_of_new()).map_err(failed)?;
     let file = unfinished.file().try_clone().map_err(failed)?;
     let mut writer = CaptureWriter::new(file, output, reader.header())?;
-    let rows = pump(direction, &keys_file, input, &mut reader, &mut writer)?;
+    let (rows, outcome) = pump(direction, &keys_file, input, &mut reader, &mut writer)?;
     writer.finish()?;
-    unfinished.finish().map_err(failed)?;
-    Ok(rows)
+    if outcome.is_ok() {
+        unfinished.finish().map_err(failed)?;
+    }
+    Ok((rows, outcome))
 }
 
 /// The mode of a file that is not there yet.
@@ -84,10 +100,10 @@ fn pump(
     input: &Path,
     reader: &mut CaptureReader,
     writer: &mut CaptureWriter,
-) -> Result<Vec<Row>> {
+) -> Result<(Vec<Row>, Result<(), NoneVerified>)> {
     match (direction, keys) {
         (Direction::Verify, keys) => verify(keys, input, reader, writer),
-        (Direction::Protect, KeysFile::Static(keys)) => protect(keys, reader, writer),
+        (Direction::Protect, KeysFile::Static(keys)) => Ok((protect(keys, reader, writer)?, Ok(()))),
         (Direction::Protect, KeysFile::Mka(_)) => bail!("a CAK protects no frames"),
     }
 }
@@ -187,7 +203,7 @@ fn verify(
     input: &Path,
     reader: &mut CaptureReader,
     writer: &mut CaptureWriter,
-) -> Result<Vec<Row>> {
+) -> Result<(Vec<Row>, Result<(), NoneVerified>)> {
     let mut verifier = Verifier::new(keys, input)?;
     let (mut frames, mut verified) = (0u64, 0u64);
     while let Some(frame) = reader.next_frame()? {
@@ -197,8 +213,6 @@ fn verify(
             writer.write(frame.time, &octets)?;
         }
     }
-    if frames > 0 && verified == 0 {
-        tracing::warn!("none of {frames} frames verified: the counters say why; are these the right keys?");
-    }
-    Ok(verifier.rows())
+    let outcome = if frames > 0 && verified == 0 { Err(NoneVerified { frames }) } else { Ok(()) };
+    Ok((verifier.rows(), outcome))
 }

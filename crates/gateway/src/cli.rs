@@ -228,12 +228,13 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn convert(direction: Direction, args: &PcapArgs) -> Result<()> {
-    let rows = capture::convert(direction, &args.keys, &args.input, &args.output)?;
+    let (rows, outcome) = capture::convert(direction, &args.keys, &args.input, &args.output)?;
     if args.json {
-        print(&rows.iter().map(|r| format!("{}\n", r.json())).collect::<String>())
+        print(&rows.iter().map(|r| format!("{}\n", r.json())).collect::<String>())?;
     } else {
-        print(&format!("{}\n", table(&rows)))
+        print(&format!("{}\n", table(&rows)))?;
     }
+    Ok(outcome?)
 }
 
 #[cfg(feature = "dpdk")]

@@ -120,8 +120,17 @@ fn wrong_keys_open_nothing() {
     let dir = Dir::new();
     dir.protect("in.pcap", "protected.pcap").assert(0, &[]);
     dir.key("keys.toml", &edited(KEYS, SECRETS[0], SECRETS[1]));
-    let ended = dir.run(&[&VERIFY[..], &["--json", "protected.pcap", "plain.pcap"]].concat());
+    let before = dir.list();
+    let verify = || dir.run(&[&VERIFY[..], &["--json", "protected.pcap", "plain.pcap"]].concat());
+    let ended = verify();
+    ended.assert(1, &["macsec-gw: none of 1000 frames verified: the counters say why", "right keys?"]);
     assert_eq!(counter(&ended.stdout, &[("scope", "rx_sa")], "InPktsNotValid"), Some(1000));
+    assert_eq!(dir.list(), before);
+    dir.write("plain.pcap", "precious");
+    verify().assert(1, &[]);
+    assert_eq!(fs::read(dir.path("plain.pcap")).unwrap(), b"precious");
+    // Nothing came, nothing is wrong.
+    dir.verify("none.pcap", "plain.pcap").assert(0, &[]);
     assert!(dir.captured("plain.pcap").is_empty());
 }
 
