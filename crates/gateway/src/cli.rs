@@ -23,8 +23,10 @@ use wire::CipherSuite;
 #[command(name = "macsec-gw", version = VERSION, max_term_width = 100)]
 pub struct Cli {
     /// How much to say on standard error: error, warn, info, debug or trace
-    #[arg(long, global = true, env = "MACSEC_GW_LOG", default_value = "info", value_name = "LEVEL")]
-    log: String,
+    ///
+    /// The environment variable MACSEC_GW_LOG says it where this does not; info else
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
     #[command(subcommand)]
     command: CliCommand,
 }
@@ -151,7 +153,7 @@ struct DemoArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     keep_keys_out_of_cores();
-    let outcome = prepare_log(&cli.log).and_then(|log| {
+    let outcome = prepare_log(cli.log).and_then(|log| {
         let outcome = execute(cli.command);
         // Before the last words come those that are still on their way.
         drop(log);
@@ -178,10 +180,25 @@ fn keep_keys_out_of_cores() {
 
 /// The log goes out by a thread of its own: whoever reads it, or the disk that it is on, may keep that waiting, and never
 /// the control core, whose stations do not wait. What is handed out sees to the end of it.
-fn prepare_log(level: &str) -> Result<WorkerGuard> {
-    let level: LevelFilter = level.parse().map_err(|_| {
-        BadUsage(format!("--log {level:?}: no such level; write error, warn, info, debug or trace"))
-    })?;
+fn prepare_log(option: Option<String>) -> Result<WorkerGuard> {
+    let (said_by, level) = match (option, std::env::var_os("MACSEC_GW_LOG")) {
+        (Some(level), _) => ("--log ", level),
+        // One that is empty is how many a script leaves it out.
+        (None, Some(level)) if !level.is_empty() => ("MACSEC_GW_LOG=", level.to_string_lossy().into_owned()),
+        (None, _) => ("", "info".to_owned()),
+    };
+    // Not by the type's own rule, which takes numbers and nothing at all.
+    let level = match &level[..] {
+        "error" => LevelFilter::ERROR,
+        "warn" => LevelFilter::WARN,
+        "info" => LevelFilter::INFO,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
+        _ => {
+            let text = format!("{said_by}{level:?}: no such level; write error, warn, info, debug or trace");
+            return Err(BadUsage(text).into());
+        }
+    };
     let (writer, guard) = tracing_appender::non_blocking(io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(level)

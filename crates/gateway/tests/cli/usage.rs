@@ -51,6 +51,9 @@ fn bad_usage_is_status_2() {
         (&["pcap", "protect", "--keys", "keys.toml", "in.pcap"], &["<OUTPUT>"]),
         (&["demo", "--data", "much"], &["'much'", "--data"]),
         (&["--log", "a=b=c", "keygen"], &["a=b=c", "write error, warn, info, debug or trace"]),
+        (&["--log", "", "keygen"], &["--log \"\": ", "write error, warn, info, debug or trace"]),
+        (&["--log", "3", "keygen"], &["--log \"3\": ", "write error, warn, info, debug or trace"]),
+        (&["keygen", "--log", "off"], &["--log \"off\": ", "write error, warn, info, debug or trace"]),
     ] {
         let ended = dir.run(arguments);
         ended.assert(2, says);
@@ -86,6 +89,28 @@ fn what_keygen_prints_is_a_key_file() {
         let file = keys::read_cak_file(&dir.path("cak.key")).unwrap();
         assert_eq!((file.cak.octets().len(), file.ckn.octets().len()), (octets, 32));
     }
+}
+
+#[test]
+fn the_log_level_of_the_environment() {
+    let dir = Dir::new();
+    let run = |level: &str, arguments: &[&str]| {
+        let mut command = dir.program(arguments);
+        command.env("MACSEC_GW_LOG", level);
+        crate::support::Running::start(command).end()
+    };
+    for level in ["", "error", "warn", "info"] {
+        let ended = run(level, &["keygen"]);
+        ended.assert(0, &[]);
+        assert!(ended.stderr.is_empty(), "{ended:#?}");
+    }
+    run("debug", &["keygen"]).assert(0, &["DEBUG"]);
+    run("debug", &["--log", "trace", "keygen"]).assert(0, &["DEBUG"]);
+    for level in ["3", "loud", "INFO"] {
+        let says = format!("MACSEC_GW_LOG={level:?}: no such level");
+        run(level, &["keygen"]).assert(2, &[&says, "write error, warn, info, debug or trace"]);
+    }
+    assert!(run("3", &["--log", "error", "keygen"]).stderr.is_empty());
 }
 
 #[test]
