@@ -63,6 +63,7 @@ pub fn convert(
     }
     let failed = |reason: io::Error| anyhow!("{}: cannot be written: {reason}; {REMEDY}", output.display());
     let unfinished = Output::open(output, mode_of_new()).map_err(failed)?;
+    unfinished.remove_when_interrupted().map_err(failed)?;
     let file = unfinished.file().try_clone().map_err(failed)?;
     let mut writer = CaptureWriter::new(file, output, reader.header())?;
     let (rows, outcome) = pump(direction, &keys_file, input, &mut reader, &mut writer)?;

@@ -1,5 +1,7 @@
 //! Files that commands write, at the place that a user named.
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -102,6 +104,25 @@ impl Output {
             // Not opened: that would wait for the reader of a pipe, or let it see an end.
             Place::Other => Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?),
         }
+    }
+
+    /// Has SIGINT and SIGTERM remove what is not finished, and then do what they do. For who does not mind them itself.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn remove_when_interrupted(&self) -> io::Result<()> {
+        let Some(Unfinished { file, .. }) = &self.replaces else { return Ok(()) };
+        let path = file.path().to_owned();
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        // A thread, as the other one may be waiting for a disk or for a pipe.
+        std::thread::Builder::new().name("interrupts".to_owned()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                // It is in place already, or will be missed by nobody.
+                let _ = fs::remove_file(path);
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        })?;
+        Ok(())
     }
 
     /// Where to write to.

@@ -1,9 +1,11 @@
 //! `pcap protect` and `pcap verify`.
 
-use crate::support::{Dir, KEYS, SECRETS, counter, edited, frames, pcap, skip};
+use crate::support::{Dir, KEYS, Running, SECRETS, counter, edited, frames, pcap, skip};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const PROTECT: [&str; 4] = ["pcap", "protect", "--keys", "keys.toml"];
 const VERIFY: [&str; 4] = ["pcap", "verify", "--keys", "keys.toml"];
@@ -239,6 +241,37 @@ fn a_symbolic_link_or_a_pipe_as_output_stays_what_it_is() {
     assert_eq!(reader.join().unwrap(), fs::read(dir.path("old.pcap")).unwrap());
     assert!(fs::symlink_metadata(dir.path("pipe")).unwrap().file_type().is_fifo());
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    use rustix::process::Signal;
+    for signal in [Signal::INT, Signal::TERM] {
+        let dir = Dir::new();
+        // So much that the signal comes well before its end.
+        let input = pcap(1, &frames(1000));
+        dir.write("long.pcap", [&input[..24], &input[24..].repeat(500)].concat());
+        dir.write("out.pcap", "precious");
+        let before = dir.list();
+        let running = Running::start(dir.program(&[&PROTECT[..], &["long.pcap", "out.pcap"]].concat()));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let unfinished = loop {
+            let new = dir.list().into_iter().find(|name| !before.contains(name));
+            // With something in it: from then on it minds signals.
+            if let Some(new) = new.filter(|n| fs::metadata(dir.path(n)).unwrap().len() > 0) {
+                break new;
+            }
+            assert!(Instant::now() < deadline, "{}", running.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let mode = fs::metadata(dir.path(&unfinished)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else reads it");
+        running.signal(signal);
+        let ended = running.end();
+        assert_eq!(ended.status.signal(), Some(signal.as_raw()), "{ended:#?}");
+        assert_eq!(dir.list(), before);
+        assert_eq!(fs::read(dir.path("out.pcap")).unwrap(), b"precious");
+    }
 }
 
 #[test]

@@ -258,7 +258,6 @@ impl Running {
         }
     }
 
-    #[cfg_attr(not(feature = "dpdk"), allow(dead_code))]
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.child.id()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
