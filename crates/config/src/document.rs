@@ -1,9 +1,10 @@
 //! A file's text, its lines, and the problems found in it.
 
 use crate::error::{ConfigError, Errors};
+use keys::KeyFileError;
 use std::cell::RefCell;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 use zeroize::Zeroizing;
@@ -144,6 +145,17 @@ impl Report {
     pub(crate) fn unexplained(file: &Path) -> Errors {
         let what = "not a valid configuration".to_owned();
         ConfigError { file: file.into(), line: None, key: String::new(), what, remedy: None }.into()
+    }
+}
+
+/// What to do where a key file cannot be read; `name_another` where it is the wrong one.
+pub(crate) fn readable(error: &KeyFileError, name_another: &str) -> String {
+    match error {
+        KeyFileError::Io { path, reason } if reason.kind() == ErrorKind::PermissionDenied => format!(
+            "run macsec-gw as the user that the file belongs to, or give it to the one that runs this: chown USER {}",
+            path.display()
+        ),
+        _ => name_another.to_owned(),
     }
 }
 

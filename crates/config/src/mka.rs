@@ -1,6 +1,6 @@
 //! `[link.mka]`: keys by key agreement.
 
-use crate::document::like_a_key;
+use crate::document::{like_a_key, readable};
 use crate::fields::Fields;
 use crate::value::Value;
 use keys::{Cak, CakSource, Ckn, KeyFileError};
@@ -110,7 +110,7 @@ fn cak(fields: &mut Fields<'_>, dir: &Path) -> Option<(Cak, Ckn)> {
     match source.read() {
         Ok(file) => Some((file.cak, file.ckn)),
         Err(e @ (KeyFileError::Io { .. } | KeyFileError::NotAFile { .. })) => {
-            value.fail(e.to_string(), "name a file that  macsec-gw keygen  has written")
+            value.fail(e.to_string(), readable(&e, "name a file that  macsec-gw keygen  has written"))
         }
         Err(e) => {
             let text = e.to_string();

@@ -1,6 +1,6 @@
 //! `[link.static]`: keys by hand, each SAK in a file of its own.
 
-use crate::document::like_a_key;
+use crate::document::{like_a_key, readable};
 use crate::fields::Fields;
 use crate::value::Value;
 use keys::{KeyFileError, Sak, Salt};
@@ -229,7 +229,8 @@ fn sak_file(fields: &mut Fields<'_>, suite: Option<CipherSuite>, dir: &Path) -> 
     let content = match keys::read_sak_file(&path) {
         Ok(content) => content,
         Err(e @ (KeyFileError::Io { .. } | KeyFileError::NotAFile { .. })) => {
-            return value.fail(e.to_string(), "name a file with  sak = \"32 or 64 hex digits\"  in it");
+            let name_another = "name a file with  sak = \"32 or 64 hex digits\"  in it";
+            return value.fail(e.to_string(), readable(&e, name_another));
         }
         Err(e) => {
             let text = e.to_string();

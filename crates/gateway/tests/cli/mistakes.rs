@@ -177,6 +177,29 @@ fn a_key_file_of_somebody_else_is_refused() {
 }
 
 #[test]
+fn a_key_file_that_may_not_be_read_is_to_be_given_to_who_runs_this() {
+    if !crate::support::is_root() {
+        crate::support::skip!("only root can run this as somebody else");
+    }
+    let dir = Dir::new();
+    dir.mode("", 0o755);
+    // Where it was built others may not get to.
+    std::fs::copy(crate::support::PROGRAM, dir.path("program")).unwrap();
+    let run = |config: &str| {
+        dir.config(config);
+        let mut command = dir.command(dir.path("program"), &["check", "gateway.toml"]);
+        std::os::unix::process::CommandExt::uid(&mut command, 65534);
+        crate::support::Running::start(command).end()
+    };
+    run(BASE).assert(2, &["static.tx.sak_file: tx.key: Permission denied", "chown USER tx.key"]);
+    dir.key("cak.key", "");
+    let (config, _) = BASE.split_once("sci = ").unwrap();
+    let ended = run(&format!("{config}[link.mka]\ncak_file = \"cak.key\"\n"));
+    ended.assert(2, &["mka.cak_file: cak.key: Permission denied", "chown USER cak.key"]);
+    assert!(!ended.stderr.contains("name a file"), "{ended:#?}");
+}
+
+#[test]
 fn a_good_configuration_is_told_in_words() {
     let dir = Dir::new();
     dir.config(BASE);
