@@ -57,10 +57,12 @@ pub enum StateError {
         path: PathBuf,
     },
     /// Others could change what is in it.
-    #[error("state directory {}: others than its owner can write to it, or it belongs to somebody else; run: chown root {} && chmod 700 {}", path.display(), path.display(), path.display())]
+    #[error("state directory {}: others than its owner can write to it, or it belongs to somebody else; {remedy}", path.display())]
     Exposed {
         /// The directory.
         path: PathBuf,
+        /// What to run or write instead.
+        remedy: String,
     },
     /// The same SAK was used with another salt.
     #[error(
@@ -77,7 +79,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// A file cannot be read or written.
-    #[error("state file {}: {reason}", path.display())]
+    #[error("state file {}: {reason}; make it readable, and its directory writable and with room, or set gateway.state_dir and use new SAKs", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -134,7 +136,13 @@ impl StateDir {
         let meta = fs::metadata(path).map_err(wrong)?;
         let me = rustix::process::geteuid().as_raw();
         if meta.is_dir() && (meta.mode() & 0o022 != 0 || (meta.uid() != me && meta.uid() != 0)) {
-            return Err(StateError::Exposed { path: path.into() });
+            let remedy = match me {
+                // It is everybody's, and is to stay so.
+                _ if meta.mode() & 0o1000 != 0 => "name another one in gateway.state_dir".to_owned(),
+                0 => format!("run: chown root {0} && chmod 700 {0}", path.display()),
+                me => format!("run: chown {me} {0} && chmod 700 {0}", path.display()),
+            };
+            return Err(StateError::Exposed { path: path.into(), remedy });
         }
         let lock = OpenOptions::new()
             .create(true)

@@ -248,7 +248,26 @@ fn a_directory_that_others_can_write_is_refused() {
     };
     assert!(matches!(open_to(0o770), Err(StateError::Exposed { .. })));
     assert!(matches!(open_to(0o702), Err(StateError::Exposed { .. })));
+    let me = rustix::process::geteuid().as_raw();
+    let me = if me == 0 { "root".to_owned() } else { me.to_string() };
+    let says = |mode| open_to(mode).unwrap_err().to_string();
+    assert!(says(0o770).contains(&format!("; run: chown {me} {0} && chmod 700 {0}", dir.path().display())));
+    assert!(says(0o1777).ends_with("; name another one in gateway.state_dir"), "{}", says(0o1777));
     open_to(0o755).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_read_comes_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let sak = Sak::from_octets(&[12; 16]).unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let key = key(&sak, None);
+    fs::create_dir(dir.path().join(format!("{}.rx", key.id()))).unwrap();
+    let text = state.recall(&key).unwrap_err().to_string();
+    assert!(
+        text.contains("Is a directory") && text.contains("; make it readable, and its directory writable"),
+        "{text}"
+    );
 }
 
 #[test]
