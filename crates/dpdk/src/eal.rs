@@ -83,7 +83,7 @@ pub enum EalError {
     },
     /// Hugepages were asked for and none are free.
     #[error(
-        "no free hugepages: reserve some (`sysctl vm.nr_hugepages=1024`), or run without them to try things out"
+        "no free hugepages: reserve some (`sysctl vm.nr_hugepages=1024`), or write hugepages = false in [dpdk] to try virtual devices out"
     )]
     NoHugepages,
     /// `rte_eal_init` failed.
@@ -313,4 +313,14 @@ fn remove_runtime_dir() {
     let dir = unsafe { CStr::from_ptr(dpdk_sys::rte_eal_get_runtime_dir()) };
     // Not empty, or gone: nothing of ours either way.
     std::fs::remove_dir(Path::new(OsStr::from_bytes(dir.to_bytes()))).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_write_to_go_without_hugepages() {
+        assert!(EalError::NoHugepages.to_string().contains("write hugepages = false in [dpdk]"));
+    }
 }
