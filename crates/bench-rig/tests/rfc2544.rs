@@ -5,9 +5,15 @@
 use std::process::{Command, Output};
 
 /// Without hugepages.
-fn run(line: &str) -> Output {
+fn program(line: &str) -> Command {
     let arguments = ["rfc2544", "--no-huge", "--memory", "128"].into_iter().chain(line.split_whitespace());
-    Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench")).args(arguments).output().unwrap()
+    let mut program = Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench"));
+    program.args(arguments);
+    program
+}
+
+fn run(line: &str) -> Output {
+    program(line).output().unwrap()
 }
 
 fn text(octets: &[u8]) -> String {
@@ -44,10 +50,10 @@ fn without_ports_that_is_said() {
 
 #[cfg(feature = "dpdk")]
 mod with_ports {
-    use super::{run, text};
+    use super::{program, run, text};
     use serde_json::Value;
     use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
     const LOOP: &str = "--tx net_ring0 --rx net_ring0 --drain 2000 --settle 1";
@@ -56,6 +62,11 @@ mod with_ports {
         let ended = run(&format!("{LOOP} {line}"));
         assert!(ended.status.success(), "{line}: {}", text(&ended.stderr));
         text(&ended.stdout)
+    }
+
+    fn started(line: &str) -> Child {
+        let mut program = program(&format!("{LOOP} {line}"));
+        program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     #[test]
@@ -139,16 +150,10 @@ mod with_ports {
     #[test]
     fn who_stops_reading_has_the_report_nevertheless() {
         let home = tempfile::tempdir().unwrap();
-        let report = home.path().to_str().unwrap();
-        let line = format!(
-            "rfc2544 --no-huge --memory 128 {LOOP} --frame-sizes 64 --trial 1 --rate 0.001 --test loss --report {report}"
-        );
-        let mut started = Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench"))
-            .args(line.split_whitespace())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut started = started(&format!(
+            "--frame-sizes 64 --trial 1 --rate 0.001 --test loss --report {}",
+            home.path().display()
+        ));
         let mut heading = String::new();
         // It is gone with this line.
         BufReader::new(started.stdout.take().unwrap()).read_line(&mut heading).unwrap();
@@ -163,16 +168,8 @@ mod with_ports {
     fn an_interrupted_run_ends_at_once_and_says_so() {
         // Trials that nobody waits for.
         let home = tempfile::tempdir().unwrap();
-        let report = home.path().to_str().unwrap();
-        let line = format!(
-            "rfc2544 --no-huge --memory 128 {LOOP} --frame-sizes 64 --trial 3600 --test loss --report {report}"
-        );
-        let mut started = Command::new(env!("CARGO_BIN_EXE_macsec-gw-bench"))
-            .args(line.split_whitespace())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut started =
+            started(&format!("--frame-sizes 64 --trial 3600 --test loss --report {}", home.path().display()));
         std::thread::sleep(Duration::from_secs(2));
         assert!(started.try_wait().unwrap().is_none());
         let id = started.id().to_string();

@@ -261,15 +261,3 @@ impl Watcher for Shown {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod end_tests {
-    use super::at_end;
-
-    #[test]
-    fn a_way_ends_at_the_other_port() {
-        assert_eq!([0, 1].map(|way| at_end(&["near", "far"], way)), [Some(&"far"), Some(&"near")]);
-        // Or at the only one.
-        assert_eq!(at_end(&["near"], 0), Some(&"near"));
-    }
-}

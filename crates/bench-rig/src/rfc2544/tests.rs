@@ -485,3 +485,10 @@ fn a_trial_ends_when_it_is_told_to() {
     let ended = on_threads(&threads, |rig| rig.trial(&SPEC)).unwrap_err();
     assert_eq!(ended.to_string(), "no more threads");
 }
+
+#[test]
+fn a_way_ends_at_the_other_port() {
+    assert_eq!([0, 1].map(|way| super::at_end(&["near", "far"], way)), [Some(&"far"), Some(&"near")]);
+    // Or at the only one.
+    assert_eq!(super::at_end(&["near"], 0), Some(&"near"));
+}

@@ -114,7 +114,7 @@ pub struct RxQueue {
     ops: Ops,
     index: u16,
     port: Arc<Inner>,
-    /// Where `ops` are then.
+    /// What `ops` are then: they are valid as long as this is kept.
     _filter: Option<Filter>,
 }
 
@@ -123,7 +123,7 @@ pub struct TxQueue {
     ops: Ops,
     index: u16,
     port: Arc<Inner>,
-    /// Where `ops` are then.
+    /// What `ops` are then: they are valid as long as this is kept.
     _filter: Option<Filter>,
 }
 
@@ -140,7 +140,7 @@ impl RxQueue {
         // SAFETY: the caller vouches for the queue, and holding the port keeps it open.
         let ops = unsafe { Ops::new(port.id, queue) };
         // SAFETY: as above, and the filter is kept beside the port.
-        let filter = (port.longest.is_some()).then(|| unsafe { Filter::new(&port, ops) });
+        let filter = port.longest.is_some().then(|| unsafe { Filter::new(&port, ops) });
         Self { ops: filter.as_ref().map_or(ops, Filter::ops), index: queue, port, _filter: filter }
     }
 
@@ -197,8 +197,8 @@ impl TxQueue {
     }
 
     /// Hands frames to the device, from the first, without waiting. Those it took are gone from `frames`, the
-    /// others stay in order. Returns how many it took; taken is not yet sent. Frames in
-    /// several segments are dropped where the device takes one alone, and count as [`oerrors`](super::PortStats::oerrors).
+    /// others stay in order. Returns how many it took; taken is not yet sent. Frames in several segments are dropped
+    /// where the device takes one alone: they count as taken, and as [`oerrors`](super::PortStats::oerrors).
     #[inline]
     pub fn tx_burst<T: From<Mbuf> + Into<Mbuf>, const N: usize>(
         &mut self,
