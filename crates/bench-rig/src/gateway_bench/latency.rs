@@ -60,7 +60,7 @@ struct Percentiles {
 impl Percentiles {
     /// Of ticks of which there are so many in a nanosecond; none where nothing was counted.
     fn of(histogram: &Histogram<u64>, ticks_per_ns: f64) -> Option<Self> {
-        let ns = |ticks: u64| ((ticks as f64 / ticks_per_ns) * 10.0).round() / 10.0;
+        let ns = |ticks: u64| tenths(ticks as f64 / ticks_per_ns);
         let at = |quantile| ns(histogram.value_at_quantile(quantile));
         let max = ns(histogram.max());
         (!histogram.is_empty()).then(|| Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max })
@@ -71,7 +71,7 @@ impl Percentiles {
     /// to tell.
     fn median(slices: &[Option<Percentiles>]) -> Option<Self> {
         let told = || slices.iter().flatten();
-        let of = |get: fn(&Percentiles) -> f64| median(told().map(get).collect());
+        let of = |get: fn(&Percentiles) -> f64| tenths(median(told().map(get).collect()));
         let max = told().map(|slice| slice.max).fold(0.0, f64::max);
         let count = told().count();
         (count > 0 && 2 * count >= slices.len()).then(|| Percentiles {
@@ -86,6 +86,11 @@ impl Percentiles {
         let parts: [fn(Self) -> f64; 4] = [|of| of.p50, |of| of.p99, |of| of.p999, |of| of.max];
         parts.map(|part| number(of.map(part), 0))
     }
+}
+
+/// Nanoseconds to a tenth: more would be noise.
+fn tenths(ns: f64) -> f64 {
+    (ns * 10.0).round() / 10.0
 }
 
 /// Who does no more than the most that was found.
