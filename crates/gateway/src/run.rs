@@ -8,13 +8,16 @@ use anyhow::{Context, Result, bail};
 use control::{Ask, ControlSocket, Request, SocketError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 /// How often links, events and signals are looked at.
 const TICK: Duration = Duration::from_millis(5);
+/// How long an end may take before it is said that it waits. One Ctrl-C may come as several signals; they are within this.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Runs a gateway until SIGTERM or SIGINT.
 ///
@@ -65,6 +68,7 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
     let alive = runtime.block_on(drive(&mut gateway, &signals, socket.as_ref(), &mut reports));
     drop(socket);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _ending = Ending::watch(signals);
     for (link, summary) in gateway.summaries() {
         tracing::info!(link, "stopping: {summary}");
     }
@@ -83,6 +87,40 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
         bail!(wrong.join("\n"));
     }
     Ok(())
+}
+
+/// An end that lasts as long as this. It waits for what is to be written, and a disk may never answer.
+struct Ending {
+    _done: Sender<()>,
+}
+
+impl Ending {
+    /// Says so when it takes long. From then on a signal ends the process as it is, which costs no more than a crash: numbers
+    /// are reserved before they are used.
+    fn watch(signals: Signals) -> Self {
+        let (done, ended) = channel::<()>();
+        let watch = move || {
+            let goes_on = |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+            if !goes_on(AT_ONCE) {
+                return;
+            }
+            signals.forget_stop();
+            tracing::warn!(
+                "the end waits for packet numbers and counters to be written; does the disk answer? Another SIGINT or \
+                 SIGTERM ends it at once: no packet number is used twice, some are passed over, the last counters are lost"
+            );
+            while goes_on(TICK) {
+                if signals.stop() {
+                    // Nothing is cleaned up: that, too, might wait.
+                    signal_hook::low_level::exit(1);
+                }
+            }
+        };
+        if let Err(e) = thread::Builder::new().name("end".to_owned()).spawn(watch) {
+            tracing::warn!("nothing will cut this end short: {e}");
+        }
+        Ending { _done: done }
+    }
 }
 
 fn unwritten(path: &Path, reason: &io::Error) -> String {
@@ -180,7 +218,7 @@ impl Reports {
                         tracing::error!("{}", unwritten(&to, &e));
                     }
                 };
-                let begun = std::thread::Builder::new().name("counters".to_owned()).spawn(write);
+                let begun = thread::Builder::new().name("counters".to_owned()).spawn(write);
                 begun.inspect_err(|e| tracing::error!("writing counters to {}: {e}", path.display())).ok()
             });
         }

@@ -30,6 +30,11 @@ impl Signals {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Waits for the next SIGTERM or SIGINT.
+    pub(crate) fn forget_stop(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
     /// SIGUSR1 came since the last call.
     pub(crate) fn take_report(&self) -> bool {
         self.report.swap(false, Ordering::Relaxed)

@@ -104,6 +104,39 @@ fn counters_that_cannot_be_written_any_more_hide_no_other_error() {
 }
 
 #[test]
+fn an_end_that_waits_for_a_disk_says_so_and_can_be_cut_short() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    let mut running = dir.start(&["--counters", "counters.json"]);
+    wait_for_frames(&dir, &running, 1000);
+    let mut files = fs::read_dir(dir.path("state")).unwrap().map(|file| file.unwrap().file_name());
+    let numbers = files.find(|name| name.to_string_lossy().ends_with(".pn")).unwrap();
+    let numbers = format!("state/{}", numbers.to_string_lossy());
+    let reserved = fs::read_to_string(dir.path(&numbers)).unwrap();
+    // Who writes to a pipe waits until somebody reads.
+    assert!(dir.command("mkfifo", &[&format!("{numbers}.new")]).status().unwrap().success());
+    let asked = Instant::now();
+    running.signal(Signal::TERM);
+    // One Ctrl-C may be several signals.
+    std::thread::sleep(Duration::from_millis(50));
+    running.signal(Signal::INT);
+    running.wait_for("the end waits for packet numbers and counters to be written");
+    assert!(asked.elapsed() >= Duration::from_secs(1));
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(running.goes_on());
+    running.signal(Signal::INT);
+    running.end().assert(1, &["Another SIGINT or SIGTERM ends it at once"]);
+    assert_eq!(fs::read_to_string(dir.path(&numbers)).unwrap(), reserved);
+    // The next run goes on behind what was reserved.
+    fs::remove_file(dir.path(&format!("{numbers}.new"))).unwrap();
+    let running = dir.start(&["--counters", "counters.json"]);
+    wait_for_frames(&dir, &running, 1000);
+    running.signal(Signal::TERM);
+    running.end().assert(0, &["stopping: 1000 of 1000 frames protected and sent"]);
+    assert!(fs::read_to_string(dir.path(&numbers)).unwrap() > reserved);
+}
+
+#[test]
 fn counters_go_to_what_the_file_is() {
     let dir = Dir::new();
     dir.config(BASE);
