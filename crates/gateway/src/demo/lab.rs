@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::cell::RefCell;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -176,7 +176,11 @@ impl Drop for Lab {
         for namespace in self.namespaces.borrow().iter() {
             let removed = Command::new("ip").args(["netns", "delete", namespace.name()]).status();
             if !removed.is_ok_and(|s| s.success()) {
-                eprintln!("macsec-gw: could not remove it; do so with: ip netns delete {}", namespace.name());
+                let name = namespace.name();
+                let _ = writeln!(
+                    io::stderr(),
+                    "macsec-gw: could not remove it; do so with: ip netns delete {name}"
+                );
             }
         }
     }

@@ -15,6 +15,7 @@ use datapath::pcap::{CaptureReader, Captured};
 use lab::{Capture, Lab, Namespace, Process};
 use serde_json::Value;
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -29,6 +30,11 @@ const PINGS: u32 = 5;
 const CAK_FILE: &str = "demo.key";
 /// How long the two may take to agree on a SAK.
 const AGREE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Tells a line of the story, which ends where nobody can be told any more: `println` would panic.
+macro_rules! say {
+    ($($text:tt)*) => { writeln!(io::stdout(), $($text)*).context("standard output")? };
+}
 
 /// One of the two ends: a host and its gateway.
 struct End {
@@ -67,14 +73,14 @@ pub fn demo(mib: u32) -> Result<()> {
     let outcome = story(&lab, mib);
     drop(lab);
     if outcome.is_ok() {
-        println!("\nEverything is cleaned up again.");
+        say!("\nEverything is cleaned up again.");
     }
     outcome
 }
 
 fn story(lab: &Lab, mib: u32) -> Result<()> {
-    println!("A host, a gateway, a line, a gateway, a host:\n");
-    println!("  [{LEFT_IP}]--plain--[gateway left]==MACsec==[gateway right]--plain--[{RIGHT_IP}]\n");
+    say!("A host, a gateway, a line, a gateway, a host:\n");
+    say!("  [{LEFT_IP}]--plain--[gateway left]==MACsec==[gateway right]--plain--[{RIGHT_IP}]\n");
     let Topology { hosts, gateways } = wire_up(lab)?;
 
     let clear = lab.capture(&gateways[0], LEFT.plain, "icmp")?;
@@ -82,28 +88,28 @@ fn story(lab: &Lab, mib: u32) -> Result<()> {
     let but_bulk = "less 200 or not ether proto 0x88e5";
     let line =
         [lab.capture(&gateways[1], RIGHT.line, but_bulk)?, lab.capture(&gateways[0], LEFT.line, but_bulk)?];
-    println!("1. Starting both gateways with a fresh CAK: MKA agrees on {SUITE} keys");
+    say!("1. Starting both gateways with a fresh CAK: MKA agrees on {SUITE} keys");
     write_key(&lab.path(CAK_FILE))?;
     let running = [start_gateway(lab, &gateways[0], &LEFT)?, start_gateway(lab, &gateways[1], &RIGHT)?];
     let started = Instant::now();
     let server = agree(lab, 1)?;
-    println!(
+    say!(
         "   agreed on a SAK {} ms after both were ready; the {server} is the key server",
         started.elapsed().as_millis()
     );
 
-    println!("\n2. Pinging {RIGHT_IP} from {LEFT_IP}");
+    say!("\n2. Pinging {RIGHT_IP} from {LEFT_IP}");
     let pinged = lab.output(
         &hosts[0],
         "ping",
         &["-c", &PINGS.to_string(), "-i", "0.2", "-W", "2", "-p", "736563726574", RIGHT_IP],
     )?;
     for text in pinged.lines().filter(|l| l.contains("bytes from") || l.contains("packet loss")) {
-        println!("   {text}");
+        say!("   {text}");
     }
     ensure!(pinged.contains(" 0% packet loss"), "pings were lost");
 
-    println!("\n3. Moving {mib} MiB each way by TCP, with a new SAK on the way");
+    say!("\n3. Moving {mib} MiB each way by TCP, with a new SAK on the way");
     for (from, to, end) in [(&hosts[0], &hosts[1], &RIGHT), (&hosts[1], &hosts[0], &LEFT)] {
         let before = agreed(lab)?;
         control::ask::<Vec<String>>(
@@ -111,15 +117,15 @@ fn story(lab: &Lab, mib: u32) -> Result<()> {
             &Ask::Rekey { link: None },
         )?;
         let moved = traffic::transfer(from, to, end.ip, u64::from(mib) << 20, lab.signals())?;
-        println!("   to the {}: {moved}", end.name);
+        say!("   to the {}: {moved}", end.name);
         agree(lab, before.rekeys + 1)?;
     }
     let after = agreed(lab)?;
-    println!("   {} SAKs so far, and not a frame lost to a change: see 5.", after.rekeys);
+    say!("   {} SAKs so far, and not a frame lost to a change: see 5.", after.rekeys);
 
     let [to_right, to_left] = line;
     let [clear, line @ ..] = Capture::finish([clear, to_right, to_left], lab)?;
-    println!("\n4. The first ping, as captured before and after the left gateway");
+    say!("\n4. The first ping, as captured before and after the left gateway");
     show_first_ping(&clear, &line[0])?;
     let (mut protected, mut mkpdus, mut all) = (0, 0, 0);
     for file in &line {
@@ -128,12 +134,12 @@ fn story(lab: &Lab, mib: u32) -> Result<()> {
         all += count(file, |_| true)?;
     }
     let in_clear = all - protected - mkpdus;
-    println!(
+    say!(
         "   On the line, both ways, bulk data left out: {protected} MACsec frames, {mkpdus} of MKA, {in_clear} others."
     );
     ensure!(in_clear == 0, "{in_clear} frames crossed the line in the clear");
 
-    println!("\n5. What the gateways counted");
+    say!("\n5. What the gateways counted");
     let counters = running.into_iter().map(|g| stop_gateway(lab, g)).collect::<Result<Vec<_>>>()?;
     compare(&counters)
 }
@@ -211,7 +217,7 @@ fn start_gateway(lab: &Lab, namespace: &Namespace, end: &'static End) -> Result<
     let args = args.into_iter().chain([path(&file), "--counters".into(), path(&counters)]);
     let mut process = lab.spawn(namespace, &path(&exe), &args.collect::<Vec<_>>(), end.name)?;
     process.wait_for("READY", Duration::from_secs(30), lab.signals())?;
-    println!("   gateway {}: ready", end.name);
+    say!("   gateway {}: ready", end.name);
     Ok(GatewayProcess { end, process })
 }
 
@@ -300,7 +306,7 @@ fn show_first_ping(clear: &Path, line: &Path) -> Result<()> {
         let same_station = f.octets.get(6..12) == ping.octets.get(6..12);
         same_station && f.octets.len() == ping.octets.len() + secy::MAX_OVERHEAD && f.time >= ping.time
     })?;
-    print!("{}", show::side_by_side(&ping.octets, &protected.octets));
+    write!(io::stdout(), "{}", show::side_by_side(&ping.octets, &protected.octets))?;
     Ok(())
 }
 
@@ -310,7 +316,7 @@ fn stop_gateway(lab: &Lab, mut gateway: GatewayProcess) -> Result<(&'static str,
     let file = lab.path(&format!("{}.counters", gateway.end.name));
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let rows = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    println!("   gateway {}: stopped in {} ms", gateway.end.name, started.elapsed().as_millis());
+    say!("   gateway {}: stopped in {} ms", gateway.end.name, started.elapsed().as_millis());
     Ok((gateway.end.name, rows))
 }
 
@@ -326,7 +332,7 @@ fn compare(counters: &[(&'static str, Vec<Value>)]) -> Result<()> {
         let count = |r: &Value, name: &str| r[name].as_u64().unwrap_or(0);
         verify.map(|r| count(r, "rx_frames") - count(r, "eapol_frames")).sum::<u64>()
     };
-    print!("{}", show::counters(counters));
+    write!(io::stdout(), "{}", show::counters(counters))?;
     for (from, to) in [(&counters[0], &counters[1]), (&counters[1], &counters[0])] {
         let sent = value(&from.1, "tx_sc", "OutPktsEncrypted");
         let (arrived, accepted) = (arrived(&to.1), value(&to.1, "rx_sc", "InPktsOK"));
@@ -334,7 +340,7 @@ fn compare(counters: &[(&'static str, Vec<Value>)]) -> Result<()> {
         let lost = sent.saturating_sub(arrived);
         let on_the_way =
             if lost == 0 { String::new() } else { format!("; the machine was too busy for {lost} more") };
-        println!("   from the {}: {accepted} frames arrived, all accepted{on_the_way}", from.0);
+        say!("   from the {}: {accepted} frames arrived, all accepted{on_the_way}", from.0);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `run` from READY to its end.
 
-use crate::support::{BASE, Dir, PROGRAM, Running, counter, rows};
+use crate::support::{BASE, Dir, PROGRAM, Running, counter, is_root, rows, skip};
 use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
@@ -219,4 +219,17 @@ pub(crate) fn wait_for_frames(dir: &Dir, running: &Running, least: u64) -> u64 {
             _ => assert!(Instant::now() < deadline, "{least} frames do not come: {}", running.stderr()),
         }
     }
+}
+
+#[test]
+fn a_demo_that_nobody_watches_ends() {
+    if !is_root() {
+        skip!("the demo takes root");
+    }
+    let dir = Dir::new();
+    let ended = Running::start(dir.command("sh", &["-c", "exec \"$0\" demo >/dev/full", PROGRAM])).end();
+    if ended.stderr.contains("the demo needs") {
+        skip!("{}", ended.stderr);
+    }
+    ended.assert(1, &["standard output: No space left on device"]);
 }
