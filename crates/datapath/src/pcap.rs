@@ -8,7 +8,7 @@ use pcap_file::pcapng::PcapNgReader;
 use pcap_file::{DataLink, PcapError, TsResolution};
 use secy::{Burst, MemFrame};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Chain, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -77,9 +77,12 @@ pub struct CaptureReader {
     format: Format,
 }
 
+/// The file, its first octets already read.
+type Source = BufReader<Chain<Cursor<Vec<u8>>, File>>;
+
 enum Format {
-    Pcap(PcapReader<BufReader<File>>),
-    PcapNg(Box<PcapNgReader<BufReader<File>>>),
+    Pcap(PcapReader<Source>),
+    PcapNg(Box<PcapNgReader<Source>>),
 }
 
 /// What pcapng files begin with, in either byte order.
@@ -105,11 +108,12 @@ impl CaptureReader {
     /// [`CaptureError`].
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
         let io = |reason| CaptureError::Io { path: path.into(), reason };
-        let mut file = File::open(path).map_err(io)?;
-        let mut magic = [0; 4];
-        let is_pcapng = file.read_exact(&mut magic).is_ok() && magic == PCAPNG_MAGIC;
-        file.rewind().map_err(io)?;
-        let file = BufReader::new(file);
+        let file = File::open(path).map_err(io)?;
+        let mut magic = Vec::new();
+        (&file).take(PCAPNG_MAGIC.len() as u64).read_to_end(&mut magic).map_err(io)?;
+        let is_pcapng = magic == PCAPNG_MAGIC;
+        // A pipe has no way back.
+        let file = BufReader::new(Cursor::new(magic).chain(file));
         let format = if is_pcapng {
             Format::PcapNg(Box::new(PcapNgReader::new(file).map_err(|e| format_error(path, e))?))
         } else {
@@ -200,7 +204,7 @@ fn link_type(header: &PcapHeader) -> (DataLink, u32) {
 }
 
 /// Raw packets: the checked ones refuse captures with a snap length of 0 or below a frame's length, which exist.
-fn next_pcap(path: &Path, reader: &mut PcapReader<BufReader<File>>) -> Result<Option<Found>, CaptureError> {
+fn next_pcap(path: &Path, reader: &mut PcapReader<Source>) -> Result<Option<Found>, CaptureError> {
     let header = reader.header();
     let unit = match header.ts_resolution {
         TsResolution::MicroSecond => 1000,

@@ -4,7 +4,7 @@ use crate::association::{Association, CaKeys, Distribution, Icv};
 use crate::capture::params;
 use crate::link::validate_frames;
 use crate::{BadUsage, Row};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use config::{KeysFile, MkaKeys, StaticSas};
 use datapath::pcap::CaptureReader;
 use secy::{
@@ -12,6 +12,7 @@ use secy::{
     SaParams, ValidateFrames, Xpn,
 };
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use wire::{An, CipherSuite, EtherType, Ethernet, L2Header, Mkpdu, Sci, SecTag, Ssci};
@@ -235,6 +236,13 @@ struct Address {
 
 impl MkaVerifier {
     fn new(keys: &MkaKeys, input: &Path) -> Result<Self> {
+        if !fs::metadata(input).with_context(|| input.display().to_string())?.is_file() {
+            let input = input.display();
+            let text = format!(
+                "{input}: under a CAK it is read twice, for MKPDUs first; write it to a file and name that"
+            );
+            return Err(BadUsage(text).into());
+        }
         let ca = CaKeys::new(&keys.cak, &keys.ckn);
         let mut association = Association::default();
         let mut reader = CaptureReader::open(input)?;

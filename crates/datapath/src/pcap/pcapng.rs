@@ -1,14 +1,12 @@
 //! Frames of pcapng files.
 
-use super::{CaptureError, Captured, Found, check_link_type, without_fcs};
+use super::{CaptureError, Captured, Found, Source, check_link_type, without_fcs};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
 };
 use pcap_file::pcapng::blocks::packet::PacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,10 +28,7 @@ struct Recorded {
 const FLAGS_FCS: u32 = 0x1e0;
 
 /// The next frame; `None` at the end.
-pub(super) fn next(
-    path: &Path,
-    reader: &mut PcapNgReader<BufReader<File>>,
-) -> Result<Option<Found>, CaptureError> {
+pub(super) fn next(path: &Path, reader: &mut PcapNgReader<Source>) -> Result<Option<Found>, CaptureError> {
     loop {
         let little = reader.section().endianness.is_little();
         let mut frame = match reader.next_block() {

@@ -1,6 +1,6 @@
 //! `pcap protect` and `pcap verify`.
 
-use crate::support::{Dir, KEYS, Running, SECRETS, counter, edited, frames, pcap, skip};
+use crate::support::{Dir, KEYS, PROGRAM, Running, SECRETS, counter, edited, frames, pcap, skip};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
@@ -241,6 +241,29 @@ fn a_symbolic_link_or_a_pipe_as_output_stays_what_it_is() {
     assert_eq!(reader.join().unwrap(), fs::read(dir.path("old.pcap")).unwrap());
     assert!(fs::symlink_metadata(dir.path("pipe")).unwrap().file_type().is_fifo());
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+}
+
+#[test]
+fn a_pipe_is_read_as_a_file_is() {
+    let dir = Dir::new();
+    dir.key("mka.toml", &format!("cak = \"{}\"\nckn = \"0102\"\n", SECRETS[0]));
+    let pipe = |from: &str, arguments: &str| {
+        let script = format!("cat {from} | \"$0\" {arguments}");
+        Running::start(dir.command("sh", &["-c", &script, PROGRAM])).end()
+    };
+    pipe("in.pcap", "pcap protect --keys keys.toml /dev/stdin protected.pcap").assert(0, &[]);
+    pipe("protected.pcap", "pcap verify --keys keys.toml /dev/stdin plain.pcap").assert(0, &[]);
+    assert_eq!(fs::read(dir.path("plain.pcap")).unwrap(), fs::read(dir.path("in.pcap")).unwrap());
+    let inspected = pipe("protected.pcap", "inspect /dev/stdin");
+    inspected.assert(0, &[]);
+    assert_eq!(inspected.stdout, dir.run(&["inspect", "protected.pcap"]).stdout);
+    let before = dir.list();
+    let says = ["/dev/stdin: under a CAK it is read twice", "write it to a file and name that"];
+    for command in ["pcap verify --keys mka.toml /dev/stdin other.pcap", "inspect --keys mka.toml /dev/stdin"]
+    {
+        pipe("protected.pcap", command).assert(2, &says);
+        assert_eq!(dir.list(), before);
+    }
 }
 
 #[test]
