@@ -164,6 +164,19 @@ fn counters_go_to_what_the_file_is() {
 }
 
 #[test]
+fn a_demo_that_nobody_watches_ends() {
+    if !is_root() {
+        skip!("the demo takes root");
+    }
+    let dir = Dir::new();
+    let ended = Running::start(dir.command("sh", &["-c", "exec \"$0\" demo >/dev/full", PROGRAM])).end();
+    if ended.stderr.contains("the demo needs") {
+        skip!("{}", ended.stderr);
+    }
+    ended.assert(1, &["standard output: No space left on device"]);
+}
+
+#[test]
 fn nobody_reading_its_messages_is_no_reason_to_panic() {
     let dir = Dir::new();
     dir.config(BASE);
@@ -219,17 +232,4 @@ pub(crate) fn wait_for_frames(dir: &Dir, running: &Running, least: u64) -> u64 {
             _ => assert!(Instant::now() < deadline, "{least} frames do not come: {}", running.stderr()),
         }
     }
-}
-
-#[test]
-fn a_demo_that_nobody_watches_ends() {
-    if !is_root() {
-        skip!("the demo takes root");
-    }
-    let dir = Dir::new();
-    let ended = Running::start(dir.command("sh", &["-c", "exec \"$0\" demo >/dev/full", PROGRAM])).end();
-    if ended.stderr.contains("the demo needs") {
-        skip!("{}", ended.stderr);
-    }
-    ended.assert(1, &["standard output: No space left on device"]);
 }
