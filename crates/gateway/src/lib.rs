@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod association;
+mod astray;
 pub mod bench;
 pub mod capture;
 pub mod check;

@@ -1,5 +1,6 @@
 //! A link: two ports, a SecY between them, and what is watched of it.
 
+use crate::astray::Astray;
 use crate::report::Row;
 use crate::{KeyUse, OpenPort, PortReader, Reservation, RxMemory, StateDir, StateError};
 use control::{
@@ -13,7 +14,7 @@ use secy::{
 };
 use std::sync::Arc;
 use std::time::Instant;
-use wire::Sci;
+use wire::{An, Sci};
 
 /// Octets of an Ethernet header. FCS is not counted anywhere here.
 const L2_HEADER: usize = 14;
@@ -161,6 +162,8 @@ struct StaticKeys {
     sas: Associations,
     sending: Option<Sending>,
     memories: Vec<(Arc<RxProgress>, RxMemory)>,
+    /// Of receive SAs under an XPN suite.
+    astray: Vec<(Sci, An, Astray)>,
 }
 
 /// Packet numbers of a static transmit SA.
@@ -364,6 +367,9 @@ fn key_receive(
         sa.resume(memory.next_pn().unwrap_or(1));
         let (counters, progress) = (sa.counters(), sa.progress());
         keys.memories.push((progress.clone(), memory));
+        if link.cipher_suite.is_xpn() {
+            keys.astray.push((key.sci, key.an, Astray::new(progress.clone(), counters.clone())));
+        }
         channel.sas[key.an.index()] = Some(RxSaView { key: None, counters, progress });
     }
     rx.apply(Command::InstallRxSa { sci: key.sci, an: key.an, sa: Box::new(sa) });
@@ -377,6 +383,12 @@ impl StaticKeys {
         for (progress, memory) in &mut self.memories {
             if let Err(e) = memory.maintain(progress, now) {
                 tracing::warn!(link, "{e}; after a restart old frames could be accepted again");
+            }
+        }
+        for (sci, an, astray) in &mut self.astray {
+            if let Some(missed) = astray.maintain(now) {
+                let an = an.as_u8();
+                tracing::warn!(link, %sci, an, missed, "receives again: packet numbers beyond 2^31 had been missed");
             }
         }
         let Some(Sending { gate, reservation, failing }) = &mut self.sending else { return };

@@ -432,6 +432,53 @@ fn numbers_are_reserved_on_while_frames_pass() {
     assert_eq!(count(&rows, "secy", "OutPktsNoPN"), 0);
 }
 
+/// A site that was away while the other sent 2^33 frames and more.
+#[test]
+fn packet_numbers_that_went_on_unheard_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (Lab::default(), Lab::default());
+    let [mut sending, receiving] = [configuration(dir.path(), 1, 2, ""), configuration(dir.path(), 2, 1, "")];
+    let left = Gateway::start(&sending, &mut a).unwrap();
+    a.send("plain", &frames(1));
+    let old = a.receive("line", 1);
+    stop(left);
+    sending.links[0].static_keys.as_mut().unwrap().tx.next_pn = (2 << 32) + 7;
+    let left = Gateway::start(&sending, &mut a).unwrap();
+    let mut right = Gateway::start(&receiving, &mut b).unwrap();
+    let sent = frames(2);
+    b.send("line", &old);
+    assert_eq!(b.receive("plain", 1), sent[..1]);
+
+    let (start, mut failed) = (Instant::now(), 0);
+    let delivered = loop {
+        assert!(start.elapsed() < Duration::from_secs(30), "{failed} frames failed");
+        a.send("plain", &sent[1..]);
+        a.carry("line", 1, &mut b, "line");
+        let frame = loop {
+            right.tick(Instant::now());
+            let mut burst = Burst::new();
+            b.cables.get_mut("plain").unwrap().rx.rx_burst(&mut burst);
+            if !burst.is_empty() || count(&right.rows(), "rx_sc", "InPktsNotValid") > failed {
+                break burst.pop();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        match frame {
+            Some(frame) => break frame.to_vec(),
+            None => failed += 1,
+        }
+    };
+    assert_eq!(delivered, sent[1]);
+    b.send("line", &old);
+    a.send("plain", &sent);
+    a.carry("line", 2, &mut b, "line");
+    assert_eq!(b.receive("plain", 2), sent);
+    let rows = [left, right].map(stop);
+    assert_eq!(count(&rows[1], "rx_sa", "NextPN"), count(&rows[0], "tx_sa", "NextPN"));
+    assert_eq!(count(&rows[1], "rx_sc", "InPktsNotValid"), failed);
+    assert_eq!(count(&rows[1], "rx_sc", "InPktsLate"), 1);
+}
+
 #[test]
 fn a_line_that_is_too_narrow_is_refused() {
     let dir = tempfile::tempdir().unwrap();

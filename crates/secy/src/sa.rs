@@ -177,14 +177,30 @@ impl Replay {
     }
 }
 
-/// How far a receive SA has got, for its controller to remember over a restart.
+/// How far a receive SA has got, for its controller to remember over a restart, and to help where frames were missed.
 #[derive(Debug)]
-pub struct RxProgress(AtomicU64);
+pub struct RxProgress {
+    next_pn: AtomicU64,
+    recover_from: AtomicU64,
+}
 
 impl RxProgress {
+    fn new(next_pn: u64) -> Arc<Self> {
+        Arc::new(RxProgress { next_pn: AtomicU64::new(next_pn), recover_from: AtomicU64::new(0) })
+    }
+
     /// One more than the greatest packet number that was authentic.
     pub fn next_pn(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.next_pn.load(Ordering::Relaxed)
+    }
+
+    /// Has XPNs completed (802.1AE clause 10.6.2) as if the lowest acceptable one were at least `pn`; 0 undoes that.
+    ///
+    /// A guess, for a receiver that may have missed 2^31 frames. It makes nothing acceptable: replay protection stays, and
+    /// the ICV is over the whole number. A right guess is passed with the first authentic frame, and has no effect from then
+    /// on. While it is wrong, frames that need none fail.
+    pub fn recover_from(&self, pn: u64) {
+        self.recover_from.store(pn, Ordering::Relaxed);
     }
 }
 
@@ -208,7 +224,7 @@ impl RxSa {
             counters: Arc::default(),
             xpn: params.suite.is_xpn(),
             next_pn: params.first_pn,
-            progress: Arc::new(RxProgress(AtomicU64::new(params.first_pn))),
+            progress: RxProgress::new(params.first_pn),
             floor: params.first_pn,
         })
     }
@@ -229,7 +245,7 @@ impl RxSa {
 
     #[inline(always)]
     fn publish(&self) {
-        self.progress.0.store(self.next_pn, Ordering::Relaxed);
+        self.progress.next_pn.store(self.next_pn, Ordering::Relaxed);
     }
 
     /// The SA's counters.
@@ -253,7 +269,7 @@ impl RxSa {
     #[inline(always)]
     pub(crate) fn recover_from(&self, replay_protect: bool, window: u64) -> Option<u64> {
         let window = if replay_protect { window } else { window.max(UNPROTECTED_XPN_REACH) };
-        self.xpn.then(|| self.lowest_pn(window))
+        self.xpn.then(|| self.lowest_pn(window).max(self.progress.recover_from.load(Ordering::Relaxed)))
     }
 
     /// The whole PN of a frame that carries `low32`.

@@ -399,6 +399,30 @@ fn a_resumed_sa_knows_what_came_before() {
     }
 }
 
+/// Told where to look, a receiver finds frames of which it missed the 2^31 before, and nothing else.
+#[test]
+fn what_was_missed_is_found_by_a_guess() {
+    let setup = Setup::with_suite(CipherSuite::GcmAesXpn128);
+    let (mut rx, sa) = (setup.rx(), setup.rx_sa());
+    let progress = sa.progress();
+    rx.apply(Command::InstallRxSa { sci: setup.sci, an: setup.an, sa });
+    let from = |tx_pn| protect(&mut Setup { tx_pn, ..setup.clone() }.tx(), &vec![frame(60); 4]);
+    let (old, far, next) = (from(1), from(3 << 32 | 1), from(3 << 32 | 1 << 31 | 1));
+    assert_eq!(verify(&mut rx, &old[..1]).len(), 1);
+    for (guess, delivered) in [(0, 0), (1 << 32, 0), (2 << 32, 0), (4 << 32, 0), (2 << 32 | 1 << 31, 2)] {
+        progress.recover_from(guess);
+        assert_eq!(verify(&mut rx, &far[..2]).len(), delivered, "{guess:x}");
+    }
+    assert_eq!(progress.next_pn(), 3 << 32 | 3);
+    // It goes on by what was received, whether the guess stays or not, and nothing comes a second time.
+    assert_eq!(verify(&mut rx, &far[2..]).len(), 2);
+    assert_eq!(verify(&mut rx, &next[..2]).len(), 2);
+    progress.recover_from(0);
+    assert_eq!(verify(&mut rx, &next[2..]).len(), 2);
+    assert_eq!(progress.next_pn(), 3 << 32 | 1 << 31 | 5);
+    assert_eq!(verify(&mut rx, &[old, far, next].concat()).len(), 0);
+}
+
 #[test]
 fn less_than_an_ethertype_is_no_frame() {
     for sl in [1, 2] {
