@@ -5,7 +5,6 @@ use crate::burst::{Burst, Op, Verdicts};
 use crate::portable::{self, PortableKey, Scratch};
 use std::sync::OnceLock;
 
-#[cfg(target_arch = "x86_64")]
 use crate::x86::{Aesni, AesniAvx, ExpandedKey, Shapes, Vaes256, Vaes512};
 
 /// Names a back end for the whole process: `MACSEC_GW_GCM=portable`.
@@ -17,13 +16,11 @@ pub struct Backend(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    #[cfg(target_arch = "x86_64")]
     X86(X86),
     Portable,
 }
 
 /// Those that share the form of their keys.
-#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum X86 {
     Vaes512(Vaes512),
@@ -58,32 +55,8 @@ pub enum BackendError {
 
 /// A key as its back end wants it.
 pub(crate) enum Expanded {
-    #[cfg(target_arch = "x86_64")]
     X86(X86, Box<ExpandedKey>),
     Portable(PortableKey),
-}
-
-/// The key of an operation that was handed to an x86 back end.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(crate) fn expanded<'a>(op: &Op<'a>) -> &'a ExpandedKey {
-    match &op.key.0 {
-        Expanded::X86(_, key) => key,
-        Expanded::Portable(_) => unreachable!("a key of another back end"),
-    }
-}
-
-/// Whether an operation is of the same kind as one in one piece: so too, with a key of the same back end and length.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(crate) fn like(first: &Op<'_>, op: &Op<'_>) -> bool {
-    // The same key it is nearly always.
-    let same = core::ptr::eq(op.key, first.key)
-        || match (&op.key.0, &first.key.0) {
-            (Expanded::X86(a, k), Expanded::X86(b, l)) => a == b && k.rounds() == l.rounds(),
-            _ => false,
-        };
-    same && !op.is_scattered()
 }
 
 impl Backend {
@@ -93,13 +66,9 @@ impl Backend {
     /// The back ends that this CPU has, best first.
     pub fn available() -> impl Iterator<Item = Backend> {
         let all = [
-            #[cfg(target_arch = "x86_64")]
             Vaes512::detect().map(|cpu| Kind::X86(X86::Vaes512(cpu))),
-            #[cfg(target_arch = "x86_64")]
             Vaes256::detect().map(|cpu| Kind::X86(X86::Vaes256(cpu))),
-            #[cfg(target_arch = "x86_64")]
             AesniAvx::detect().map(|cpu| Kind::X86(X86::AesniAvx(cpu))),
-            #[cfg(target_arch = "x86_64")]
             Aesni::detect().map(|cpu| Kind::X86(X86::Aesni(cpu))),
             Some(Kind::Portable),
         ];
@@ -109,13 +78,9 @@ impl Backend {
     /// The name as [`from_name`](Self::from_name) takes it.
     pub fn name(self) -> &'static str {
         match self.0 {
-            #[cfg(target_arch = "x86_64")]
             Kind::X86(X86::Vaes512(_)) => "vaes512",
-            #[cfg(target_arch = "x86_64")]
             Kind::X86(X86::Vaes256(_)) => "vaes256",
-            #[cfg(target_arch = "x86_64")]
             Kind::X86(X86::AesniAvx(_)) => "aesni-avx",
-            #[cfg(target_arch = "x86_64")]
             Kind::X86(X86::Aesni(_)) => "aesni",
             Kind::Portable => "portable",
         }
@@ -161,14 +126,12 @@ impl Backend {
     /// Expands a key of 16 or 32 octets.
     pub(crate) fn expand(self, octets: &[u8]) -> Result<Expanded, KeyLength> {
         Ok(match self.0 {
-            #[cfg(target_arch = "x86_64")]
             Kind::X86(cpu) => Expanded::X86(cpu, cpu.expand(octets)),
             Kind::Portable => Expanded::Portable(PortableKey::new(octets)?),
         })
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 impl X86 {
     fn expand(self, octets: &[u8]) -> Box<ExpandedKey> {
         match self {
@@ -200,17 +163,12 @@ impl X86 {
 #[derive(Debug)]
 pub(crate) struct Memory {
     scratch: Scratch,
-    #[cfg(target_arch = "x86_64")]
     shapes: Box<Shapes>,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        Memory {
-            scratch: Scratch::new(),
-            #[cfg(target_arch = "x86_64")]
-            shapes: Shapes::new(),
-        }
+        Memory { scratch: Scratch::new(), shapes: Shapes::new() }
     }
 }
 
@@ -230,7 +188,6 @@ fn run<const SEAL: bool>(memory: &mut Memory, burst: &mut Burst<'_>) -> Verdicts
     let mut rest = &mut ops[..];
     while let Some(first) = rest.first() {
         let run = match &first.key.0 {
-            #[cfg(target_arch = "x86_64")]
             Expanded::X86(cpu, key) if !first.is_scattered() => {
                 let (cpu, rounds, whole) = (*cpu, key.rounds(), segments.is_empty());
                 let (run, authentic) = cpu.run::<SEAL>(&mut memory.shapes, rounds, rest, whole);
@@ -252,7 +209,6 @@ fn run<const SEAL: bool>(memory: &mut Memory, burst: &mut Burst<'_>) -> Verdicts
 fn run_one<const SEAL: bool>(memory: &mut Memory, op: &mut Op<'_>, segments: &mut [&mut [u8]]) -> bool {
     let scratch = &mut memory.scratch;
     match &op.key.0 {
-        #[cfg(target_arch = "x86_64")]
         Expanded::X86(cpu, key) => {
             scratch.gather(op, segments);
             let Scratch { aad, payload } = scratch;

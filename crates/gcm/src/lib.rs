@@ -11,10 +11,16 @@
 //! Nothing here knows frames or nonces: that a nonce is never used twice under one key is what `secy` is for.
 
 mod backend;
+// What the back ends alone ask of it.
+#[cfg_attr(not(all(target_arch = "x86_64", not(portable_only))), allow(dead_code))]
 mod burst;
 pub mod limit;
 mod portable;
-#[cfg(target_arch = "x86_64")]
+// A build without them, and without their code, shows what other CPUs get: `--cfg portable_only`.
+#[cfg(all(target_arch = "x86_64", not(portable_only)))]
+mod x86;
+#[cfg(not(all(target_arch = "x86_64", not(portable_only))))]
+#[path = "no_x86.rs"]
 mod x86;
 
 pub use backend::{Backend, BackendError};
@@ -109,17 +115,11 @@ pub fn prefetch<T: ?Sized>(value: &T) {
 /// store waits for the one before. No more than a hint.
 #[inline(always)]
 pub fn prefetch_to_write<T: ?Sized>(value: &T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let start = std::ptr::from_ref(value).cast::<u8>();
-        for at in (0..size_of_val(value)).step_by(CACHE_LINE) {
-            x86::prefetch_to_write(start.wrapping_add(at));
-        }
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    for at in (0..size_of_val(value)).step_by(CACHE_LINE) {
+        x86::prefetch_to_write(start.wrapping_add(at));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
 }
 
 /// Octets of a cache line.
-#[cfg(target_arch = "x86_64")]
 const CACHE_LINE: usize = 64;

@@ -2,11 +2,11 @@
 //! J0.
 
 use super::each;
+use super::expanded;
 use super::ghash::{products, reduce_all};
 use super::key::{ExpandedKey, POWERS};
 use super::shape::{Group, Shape};
 use super::vector::Vector;
-use crate::backend::expanded;
 use crate::burst::Op;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;

@@ -1,10 +1,10 @@
 //! Frames of more blocks than there are powers.
 
+use super::expanded;
 use super::ghash::{close, hash_bulk, products, reduce_all};
 use super::key::{ExpandedKey, POWERS};
 use super::pass::Pass;
 use super::vector::{Vector, octets};
-use crate::backend::expanded;
 use crate::burst::Op;
 use core::arch::x86_64::*;
 

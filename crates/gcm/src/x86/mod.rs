@@ -22,6 +22,7 @@ pub(crate) use key::ExpandedKey;
 pub(crate) use shape::Shapes;
 use shape::{BIG, Shape};
 
+use crate::backend::Expanded;
 use crate::burst::Op;
 use core::arch::asm;
 use core::arch::x86_64::*;
@@ -48,6 +49,27 @@ pub(crate) fn prefetch_block_to_write<const BLOCKS: usize>(at: *const u8) {
             options(nomem, nostack, preserves_flags)
         );
     }
+}
+
+/// The key of an operation that was handed to an x86 back end.
+#[inline(always)]
+fn expanded<'a>(op: &Op<'a>) -> &'a ExpandedKey {
+    match &op.key.0 {
+        Expanded::X86(_, key) => key,
+        Expanded::Portable(_) => unreachable!("a key of another back end"),
+    }
+}
+
+/// Whether an operation is of the same kind as one in one piece: so too, with a key of the same back end and length.
+#[inline(always)]
+fn like(first: &Op<'_>, op: &Op<'_>) -> bool {
+    // The same key it is nearly always.
+    let same = core::ptr::eq(op.key, first.key)
+        || match (&op.key.0, &first.key.0) {
+            (Expanded::X86(a, k), Expanded::X86(b, l)) => a == b && k.rounds() == l.rounds(),
+            _ => false,
+        };
+    same && !op.is_scattered()
 }
 
 /// Does so for each number below a constant that is no more than eight; the number is a constant, too. Unrolled by hand:
