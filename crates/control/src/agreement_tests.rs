@@ -1,9 +1,9 @@
 //! Agreements without a line, told what to do.
 
 use super::*;
-use datapath::ControlInlet;
+use datapath::{ControlInlet, ControlOutlet, FrameRx, Protect, Task};
 use keys::{Cak, Ckn, Sak, Salt};
-use secy::{Event, MemFrame};
+use secy::{Burst, Engine, Event, MemFrame, SciMode, TxConfig, TxSecY};
 use std::sync::Mutex;
 use wire::{CipherSuite, MacAddr, MemberId, Ssci};
 
@@ -37,16 +37,16 @@ fn kay(number: u8, ckn: u8) -> mka::Config {
 }
 
 fn agreement() -> (Agreement, Store) {
-    let (agreement, store, _) = agreement_on_a_line();
+    let (agreement, store, ..) = agreement_on_a_line();
     (agreement, store)
 }
 
-fn agreement_on_a_line() -> (Agreement, Store, ControlInlet) {
+fn agreement_on_a_line() -> (Agreement, Store, ControlInlet, ControlOutlet) {
     let task = TaskAddress { worker: 0, task: 0 };
     let settings = Settings { link: "l".to_owned(), kay: kay(1, 1), protect: task, verify: task };
-    let (port, inlet, _) = datapath::control_port();
+    let (port, inlet, outlet) = datapath::control_port();
     let store = Store::default();
-    (Agreement::new(settings, port, Box::new(Shared(store.clone())), Instant::now()), store, inlet)
+    (Agreement::new(settings, port, Box::new(Shared(store.clone())), Instant::now()), store, inlet, outlet)
 }
 
 /// The first MKPDU of another station.
@@ -62,7 +62,7 @@ fn mkpdu(number: u8, ckn: u8) -> MemFrame {
 /// As many frames as there is room for, ever again, keep nobody from being heard, and do not hold up what else is to be done.
 #[test]
 fn a_flood_of_frames_keeps_no_mkpdu_out() {
-    let (mut agreement, _, mut inlet) = agreement_on_a_line();
+    let (mut agreement, _, mut inlet, _) = agreement_on_a_line();
     let (now, workers) = (Instant::now(), &mut Workers::default());
     let (flood, genuine) = (mkpdu(3, 3), mkpdu(2, 1));
     let mut room = 0;
@@ -91,6 +91,53 @@ fn a_flood_of_frames_keeps_no_mkpdu_out() {
         agreement.poll(now, workers);
     }
     assert_eq!(agreement.port.waiting(), 0);
+}
+
+/// Those of a station that lives are awaited from a quarter of a hello time after the next was due, and while none lives.
+#[test]
+fn mkpdus_that_are_overdue_are_awaited() {
+    let (mut agreement, _, mut inlet, outlet) = agreement_on_a_line();
+    let (start, workers) = (agreement.epoch, &mut Workers::default());
+    // What this side sends comes out of its line.
+    let (_plain, from_plain) = datapath::wire(1);
+    let (to_line, mut line) = datapath::wire(8);
+    let secy = TxSecY::new(TxConfig {
+        sci: sci(1),
+        protect_frames: true,
+        encrypt: true,
+        sci_mode: SciMode::Explicit,
+        clear_vlan_tags: 0,
+        max_frame: 1522,
+    });
+    let mut protect = Protect::new(from_plain, secy, to_line).with_control(outlet);
+    let mut other = Kay::new(kay(2, 1), Box::new(|octets| octets.fill(2)), Duration::ZERO);
+    let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
+    let (step, hello) = (Duration::from_millis(50), mka::Times::default().hello);
+    let (mut time, mut last, mut lived) = (Duration::ZERO, Duration::ZERO, false);
+    assert!(!inlet.is_awaited(), "before anything began");
+    while lived || time < 6 * hello {
+        // Speaks for so long, and once more while it is awaited.
+        if time < 4 * hello || last + hello + hello / 2 == time && time < 6 * hello {
+            if other.poll_timeout().is_some_and(|at| at <= time) {
+                other.handle_timeout(time);
+            }
+            while let Some(len) = other.poll_transmit(time, &mut buffer) {
+                assert!(inlet.put(&MemFrame::new(&buffer[..len])));
+                last = time;
+            }
+        }
+        agreement.poll(start + time, workers);
+        protect.poll(&mut Engine::new());
+        let mut burst = Burst::<MemFrame>::new();
+        line.rx_burst(&mut burst);
+        burst.iter().for_each(|frame| assert_eq!(other.handle_frame(time, &frame.to_vec()), Ok(())));
+        let lives = agreement.status(start + time).peers.iter().any(|peer| peer.live);
+        let overdue = time - last > hello + hello / 4;
+        assert_eq!(inlet.is_awaited(), !lives || overdue, "{time:?}, last heard at {last:?}");
+        lived = lives;
+        time += step;
+    }
+    assert!(last > 4 * hello && time > last + mka::Times::default().life, "{last:?} {time:?}");
 }
 
 /// An XPN key of another station; this one has an SSCI under it.

@@ -4,6 +4,8 @@
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use secy::FrameBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wire::MkpduWriter;
 
 /// Octets of the longest frame that is handed over.
@@ -35,19 +37,25 @@ impl ControlFrame {
 pub struct ControlPort {
     received: Consumer<ControlFrame>,
     to_send: Producer<ControlFrame>,
+    awaited: Arc<AtomicBool>,
 }
 
 /// Where [`Verify`](crate::Verify) puts what was set aside.
-pub struct ControlInlet(Producer<ControlFrame>);
+pub struct ControlInlet {
+    frames: Producer<ControlFrame>,
+    awaited: Arc<AtomicBool>,
+}
 
 /// Where [`Protect`](crate::Protect) finds what is to be sent, before any data.
 pub struct ControlOutlet(Consumer<ControlFrame>);
 
 /// The ends of a link's control path.
 pub fn control_port() -> (ControlPort, ControlInlet, ControlOutlet) {
-    let (inlet, received) = RingBuffer::new(RING_LEN);
+    let (frames, received) = RingBuffer::new(RING_LEN);
     let (to_send, outlet) = RingBuffer::new(RING_LEN);
-    (ControlPort { received, to_send }, ControlInlet(inlet), ControlOutlet(outlet))
+    let awaited = Arc::<AtomicBool>::default();
+    let port = ControlPort { received, to_send, awaited: awaited.clone() };
+    (port, ControlInlet { frames, awaited }, ControlOutlet(outlet))
 }
 
 impl ControlPort {
@@ -61,6 +69,11 @@ impl ControlPort {
         self.received.slots()
     }
 
+    /// Whether frames from the line are overdue: where it brings more than is verified, data then make way for them.
+    pub fn await_frames(&self, overdue: bool) {
+        self.awaited.store(overdue, Ordering::Relaxed);
+    }
+
     /// Sends a frame of up to 1514 octets to the line. Whether there was room for it.
     pub fn send(&mut self, octets: &[u8]) -> bool {
         ControlFrame::new(octets).is_some_and(|frame| self.to_send.push(frame).is_ok())
@@ -68,6 +81,12 @@ impl ControlPort {
 }
 
 impl ControlInlet {
+    /// Whether the control core [awaits](ControlPort::await_frames) frames.
+    #[inline(always)]
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed)
+    }
+
     /// Whether the frame was taken.
     pub fn put(&mut self, frame: &impl FrameBuf) -> bool {
         let head = frame.head();
@@ -75,10 +94,10 @@ impl ControlInlet {
         // take the place of those that are.
         let (at, mka) = PACKET_TYPE;
         let is_mkpdu = head.first().is_some_and(|octet| octet & 1 == 1) && head.get(at) == Some(&mka);
-        if !is_mkpdu || self.0.is_full() || !frame.is_contiguous() {
+        if !is_mkpdu || self.frames.is_full() || !frame.is_contiguous() {
             return false;
         }
-        ControlFrame::new(head).is_some_and(|frame| self.0.push(frame).is_ok())
+        ControlFrame::new(head).is_some_and(|frame| self.frames.push(frame).is_ok())
     }
 }
 

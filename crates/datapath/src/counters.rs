@@ -4,13 +4,15 @@ use secy::Counter;
 
 /// Frames of one direction of a link, at its ends.
 ///
-/// `rx_frames` is the sum of the SecY's counters, and what it passes is
+/// `rx_frames` is the sum of the SecY's counters, which never sees what made way, and what it passes is
 /// `tx_frames + tx_dropped + tx_too_long`.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct PathCounters {
     /// Frames received.
     pub rx_frames: Counter,
+    /// Frames freed unread, for the line brought more than is verified and key agreement waited for MKPDUs.
+    pub rx_made_way: Counter,
     /// Frames transmitted.
     pub tx_frames: Counter,
     /// Frames freed because the transmit queue was full.
@@ -25,9 +27,10 @@ pub struct PathCounters {
 
 impl PathCounters {
     /// Each counter's name and value.
-    pub fn values(&self) -> [(&'static str, u64); 6] {
+    pub fn values(&self) -> [(&'static str, u64); 7] {
         [
             ("rx_frames", self.rx_frames.get()),
+            ("rx_made_way", self.rx_made_way.get()),
             ("tx_frames", self.tx_frames.get()),
             ("tx_dropped", self.tx_dropped.get()),
             ("tx_too_long", self.tx_too_long.get()),

@@ -6,9 +6,9 @@
 //! comes like any other's. A worker that stalls stalls what comes after its burst, and in the end the owner, which then
 //! has nothing to do.
 
-use crate::{FrameRx, Task};
+use crate::Task;
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
-use secy::{Batch, Command, Engine, Event, FrameBuf};
+use secy::{Batch, Burst, Command, Engine, Event, FrameBuf};
 use std::collections::VecDeque;
 
 /// Bursts that one crypto worker has at most: one in its hands, and enough waiting that it does not wait for the owner,
@@ -175,9 +175,9 @@ impl<F: FrameBuf + Send> FanOut<F> {
     /// Receives a burst and begins it, if there is one and somebody has time for it: a crypto worker, or else the owner.
     /// Says how many frames it had.
     #[inline(always)]
-    pub(crate) fn take_in<R: FrameRx<Frame = F>>(
+    pub(crate) fn take_in(
         &mut self,
-        rx: &mut R,
+        receive: impl FnOnce(&mut Burst<F>),
         engine: &mut Engine,
         begin: impl FnOnce(&mut Batch<F>),
     ) -> usize {
@@ -186,7 +186,7 @@ impl<F: FrameBuf + Send> FanOut<F> {
             return 0;
         }
         let Some(mut batch) = self.spare.pop() else { return 0 };
-        rx.rx_burst(batch.frames_mut());
+        receive(batch.frames_mut());
         let received = batch.len();
         if received == 0 {
             self.spare.push(batch);

@@ -6,8 +6,8 @@
 //! share nothing with each other.
 //!
 //! Ports are anything that receives and transmits bursts ([`FrameRx`], [`FrameTx`]): DPDK queues, memory,
-//! capture files. EAPOL frames of the line go past the SecY by a path of their own ([`control_port`]). Configuration, keys and their agreement are elsewhere; commands come in and events go out
-//! over bounded lock-free rings.
+//! capture files. EAPOL frames of the line go past the SecY by a path of their own ([`control_port`]). Configuration,
+//! keys and their agreement are elsewhere; commands come in and events go out over bounded lock-free rings.
 #![forbid(unsafe_code)]
 
 mod control;
@@ -16,6 +16,7 @@ mod counters;
 mod dpdk_io;
 mod fan_out;
 mod io;
+mod make_way;
 mod memory;
 mod path;
 pub mod pcap;

@@ -1,6 +1,7 @@
 //! The two directions of a link.
 
 use crate::fan_out::FanOut;
+use crate::make_way::MakeWay;
 use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters};
 use secy::{Burst, Command, Engine, Event, FrameBuf, Pass, RxSecY, TxSecY};
 use std::sync::Arc;
@@ -121,7 +122,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
     fn poll_fanned_out(&mut self, engine: &mut Engine) -> usize {
         let collected = self.collect();
         let Self { fan_out: Some(fan_out), rx, secy, counters, .. } = self else { return collected };
-        let received = fan_out.take_in(rx, engine, |batch| secy.begin(batch));
+        let received = fan_out.take_in(|frames| rx.rx_burst(frames), engine, |batch| secy.begin(batch));
         counters.rx_frames.add(received as u64);
         collected + received + fan_out.on_their_way()
     }
@@ -222,7 +223,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
 
 /// From the line to the plain port.
 pub struct Verify<R: FrameRx, T> {
-    rx: R,
+    rx: MakeWay<R>,
     tx: T,
     secy: RxSecY,
     frames: Burst<R::Frame>,
@@ -237,7 +238,8 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     /// Joins the line's receive queue, the SecY's receive half and the plain port's transmit queue, which carries
     /// frames of up to `max_frame` octets, FCS not counted.
     pub fn new(rx: R, secy: RxSecY, tx: T, max_frame: usize) -> Self {
-        let counters = Arc::default();
+        let counters = Arc::<PathCounters>::default();
+        let rx = MakeWay::new(rx, counters.clone());
         let (frames, eapol) = (Burst::new(), Burst::new());
         Verify { rx, tx, secy, frames, eapol, fan_out: None, control: None, max_frame, counters }
     }
@@ -267,8 +269,9 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     #[inline(never)]
     fn poll_fanned_out(&mut self, engine: &mut Engine) -> usize {
         let collected = self.collect(engine);
-        let Self { fan_out: Some(fan_out), rx, secy, counters, .. } = self else { return collected };
-        let received = fan_out.take_in(rx, engine, |batch| secy.begin(batch));
+        let Self { fan_out: Some(fan_out), rx, control, secy, counters, .. } = self else { return collected };
+        let receive = |frames: &mut _| rx.rx_burst(control.as_ref(), frames);
+        let received = fan_out.take_in(receive, engine, |batch| secy.begin(batch));
         counters.rx_frames.add(received as u64);
         collected + received + fan_out.on_their_way()
     }
@@ -318,7 +321,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
 
     /// A round as [`poll`](Task::poll) does it, saying when each part is over.
     pub fn poll_marked(&mut self, engine: &mut Engine, mut over: impl FnMut(Part)) -> usize {
-        self.rx.rx_burst(&mut self.frames);
+        self.rx.rx_burst(self.control.as_ref(), &mut self.frames);
         over(Part::Receive);
         let received = self.frames.len();
         self.counters.rx_frames.add(received as u64);
@@ -335,7 +338,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
         if self.fan_out.is_some() {
             return self.poll_fanned_out(engine);
         }
-        self.rx.rx_burst(&mut self.frames);
+        self.rx.rx_burst(self.control.as_ref(), &mut self.frames);
         let received = self.frames.len();
         if received > 0 {
             self.counters.rx_frames.add(received as u64);

@@ -115,6 +115,60 @@ fn a_flood_of_eapol_is_dropped_and_counted() {
     assert_eq!(std::iter::from_fn(|| ends.control.receive(|_| ())).count() as u64, taken);
 }
 
+/// Once the queue gets long while MKPDUs are overdue, data make way for them; at no other time.
+#[test]
+fn data_make_way_for_mkpdus_that_are_overdue() {
+    const IN_A_ROW: usize = 12;
+    let mut ends = link(256);
+    let mut engine = Engine::new();
+    let data = vec![frame(0x0800, 60, 3); secy::MAX_BURST];
+    let mut queue = vec![frame(0x0800, 60, 3); 250];
+    queue[200] = frame(EAPOL, 60, 1);
+    let (mut sent, mut made_way) = (0, 0);
+    let mut poll = |ends: &mut Ends, frames: &[Vec<u8>]| {
+        send(&mut ends.line.0, frames);
+        ends.verify.poll(&mut engine);
+        ends.control.receive(|_| ()).is_some()
+    };
+    for (awaited, before, makes_way) in [
+        (false, IN_A_ROW, false),
+        (true, IN_A_ROW - 1, false),
+        (true, IN_A_ROW, true),
+        // As long as they are awaited: the queue is short because of it.
+        (true, 0, true),
+        (false, 0, false),
+        (true, 0, false),
+    ] {
+        ends.control.await_frames(awaited);
+        for _ in 0..before {
+            assert!(!poll(&mut ends, &data));
+        }
+        if !makes_way {
+            // Not many: whatever came before, it is not in a row.
+            assert!(!poll(&mut ends, &data[..10]));
+            sent += 10;
+        }
+        assert_eq!(poll(&mut ends, &queue), makes_way, "{awaited} {before}");
+        made_way += if makes_way { 249 } else { 0 };
+        // What is left.
+        while ends.verify.poll(&mut Engine::new()) > 0 {}
+        assert_eq!(ends.control.receive(|_| ()).is_some(), !makes_way);
+        sent += (before * data.len() + queue.len()) as u64;
+        let counters = &ends.counters[1];
+        assert_eq!(counters.rx_made_way.get(), made_way, "{awaited} {before}");
+        assert_eq!(counters.rx_frames.get() + made_way, sent);
+    }
+    // No more EAPOL frames than the burst has room for are brought in at a time.
+    ends.control.await_frames(true);
+    for _ in 0..IN_A_ROW {
+        poll(&mut ends, &data);
+    }
+    poll(&mut ends, &vec![frame(EAPOL, 60, 1); 250]);
+    while ends.verify.poll(&mut Engine::new()) > 0 {}
+    assert_eq!(std::iter::from_fn(|| ends.control.receive(|_| ())).count(), 249);
+    assert_eq!(ends.counters[1].rx_made_way.get(), made_way);
+}
+
 #[test]
 fn what_the_control_core_sends_goes_before_data_and_is_not_lost_on_a_full_line() {
     let mut ends = link(4);

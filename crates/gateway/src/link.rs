@@ -481,7 +481,8 @@ impl LinkWatch {
 
     /// Frames sent, received and lost, for a line of text.
     pub(crate) fn summary(&self) -> String {
-        let [out, back] = [&self.protect, &self.verify].map(|c| (c.tx_frames.get(), c.rx_frames.get()));
+        let [out, back] = [&self.protect, &self.verify]
+            .map(|c| (c.tx_frames.get(), c.rx_frames.get() + c.rx_made_way.get()));
         let data = back.1.saturating_sub(self.rx.in_pkts_eapol.get());
         format!(
             "{} of {} frames protected and sent, {} of {data} verified and delivered",
@@ -504,7 +505,8 @@ impl LinkWatch {
             },
         };
         let eapol = self.rx.in_pkts_eapol.get();
-        let [out, back] = [&self.protect, &self.verify].map(|c| (c.rx_frames.get(), c.tx_frames.get()));
+        let [out, back] = [&self.protect, &self.verify]
+            .map(|c| (c.rx_frames.get() + c.rx_made_way.get(), c.tx_frames.get()));
         LinkStatus {
             secured: status.secured && self.protects,
             frames_out: out.1,
