@@ -95,6 +95,11 @@ macro_rules! each {
 }
 use each;
 
+/// Whether a build for Valgrind, which knows no VAES, does without a back end's code.
+const fn left_out<V>() -> bool {
+    cfg!(for_valgrind) && size_of::<V>() > size_of::<__m128i>()
+}
+
 /// A back end: what it is, the registers it works in and how many of a frame in a row, by rounds what code there is, and
 /// what the CPU must have for it. Each in a module of its own: in development the compiler works on several modules at once,
 /// and most of the time that it takes for this crate is theirs.
@@ -151,7 +156,7 @@ macro_rules! back_end {
             impl $name {
                 /// Asks the CPU.
                 pub(crate) fn detect() -> Option<Self> {
-                    let has = true $(&& is_x86_feature_detected!($feature))*;
+                    let has = !left_out::<$vector>() $(&& is_x86_feature_detected!($feature))*;
                     has.then_some($name(()))
                 }
 
@@ -181,6 +186,9 @@ macro_rules! back_end {
                     ) -> (usize, u64) {
                         // SAFETY: the caller has the instructions.
                         unsafe { frames::run::<$name, ROUNDS, SEAL>(shapes, ops, whole) }
+                    }
+                    if const { left_out::<$vector>() } {
+                        unreachable!("not in this build")
                     }
                     // SAFETY: `self` proves that the CPU has these instructions.
                     unsafe {
