@@ -6,7 +6,7 @@ use crate::story::{SILENCE, Story};
 use crate::{Mark, TaskAddress, Workers};
 use datapath::ControlPort;
 use keys::KeyId;
-use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Server, Status};
+use mka::{Action, Ignored, Kay, Key, KeyIdentifier, Server};
 use secy::{Command, Retired, RxProgress, RxSa, RxSaCounters, RxSc, SaParams, TxSa, Xpn};
 use std::collections::VecDeque;
 use std::mem;
@@ -169,9 +169,7 @@ impl Agreement {
             self.kay.handle_timeout(self.time(now));
         }
         self.drain(now, workers);
-        let status = self.kay.status(self.time(now));
-        self.mind_overdue(&status);
-        self.mind_one_way(now, &status);
+        self.mind_one_way(now);
         if !self.heard && !self.silence_told && now.saturating_duration_since(self.epoch) > SILENCE {
             self.silence_told = true;
             self.story.warning(
@@ -213,6 +211,18 @@ impl Agreement {
         let made = self.kay.rekey(self.time(now));
         self.drain(now, workers);
         made
+    }
+
+    /// Whether MKPDUs of a station that lives do not come, for a quarter of a hello time by now.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        let hello = self.settings.kay.times.hello;
+        let status = self.kay.status(self.time(now));
+        status.peers.iter().any(|peer| peer.live && peer.age > hello + hello / 4)
+    }
+
+    /// Whether data of the line make way for MKPDUs: [`ControlPort::make_way`].
+    pub fn make_way(&self, make_way: bool) {
+        self.port.make_way(make_way);
     }
 
     /// The SAs in place.
@@ -283,16 +293,9 @@ impl Agreement {
         }
     }
 
-    /// MKPDUs that do not come may be lost among data: then it is time to let them in first.
-    fn mind_overdue(&self, status: &Status) {
-        let hello = self.settings.kay.times.hello;
-        let live = || status.peers.iter().filter(|peer| peer.live);
-        let nobody = live().next().is_none();
-        self.port.await_frames(nobody || live().any(|peer| peer.age > hello + hello / 4));
-    }
-
     /// Stations that are heard and do not hear this side for long: frames get lost in one direction.
-    fn mind_one_way(&mut self, now: Instant, status: &Status) {
+    fn mind_one_way(&mut self, now: Instant) {
+        let status = self.kay.status(self.time(now));
         let unheard = status.peers.first().filter(|_| status.peers.iter().all(|peer| !peer.live));
         self.unheard = match (unheard, self.unheard) {
             (None, _) => None,

@@ -93,9 +93,9 @@ fn a_flood_of_frames_keeps_no_mkpdu_out() {
     assert_eq!(agreement.port.waiting(), 0);
 }
 
-/// Those of a station that lives are awaited from a quarter of a hello time after the next was due, and while none lives.
+/// Those of a station that lives are overdue from a quarter of a hello time after the next should have come.
 #[test]
-fn mkpdus_that_are_overdue_are_awaited() {
+fn mkpdus_are_overdue_until_they_come_or_the_station_is_given_up() {
     let (mut agreement, _, mut inlet, outlet) = agreement_on_a_line();
     let (start, workers) = (agreement.epoch, &mut Workers::default());
     // What this side sends comes out of its line.
@@ -114,9 +114,8 @@ fn mkpdus_that_are_overdue_are_awaited() {
     let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
     let (step, hello) = (Duration::from_millis(50), mka::Times::default().hello);
     let (mut time, mut last, mut lived) = (Duration::ZERO, Duration::ZERO, false);
-    assert!(!inlet.is_awaited(), "before anything began");
     while lived || time < 6 * hello {
-        // Speaks for so long, and once more while it is awaited.
+        // Speaks for so long, and once more when it is overdue.
         if time < 4 * hello || last + hello + hello / 2 == time && time < 6 * hello {
             if other.poll_timeout().is_some_and(|at| at <= time) {
                 other.handle_timeout(time);
@@ -133,7 +132,8 @@ fn mkpdus_that_are_overdue_are_awaited() {
         burst.iter().for_each(|frame| assert_eq!(other.handle_frame(time, &frame.to_vec()), Ok(())));
         let lives = agreement.status(start + time).peers.iter().any(|peer| peer.live);
         let overdue = time - last > hello + hello / 4;
-        assert_eq!(inlet.is_awaited(), !lives || overdue, "{time:?}, last heard at {last:?}");
+        let is_overdue = agreement.is_overdue(start + time);
+        assert_eq!(is_overdue, lives && overdue, "{time:?}, last heard at {last:?}");
         lived = lives;
         time += step;
     }

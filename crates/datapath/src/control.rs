@@ -3,7 +3,7 @@
 //! Two small rings of their own, so that neither waits behind data nor can fill memory.
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use secy::FrameBuf;
+use secy::{Burst, FrameBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wire::MkpduWriter;
@@ -37,13 +37,13 @@ impl ControlFrame {
 pub struct ControlPort {
     received: Consumer<ControlFrame>,
     to_send: Producer<ControlFrame>,
-    awaited: Arc<AtomicBool>,
+    make_way: Arc<AtomicBool>,
 }
 
 /// Where [`Verify`](crate::Verify) puts what was set aside.
 pub struct ControlInlet {
     frames: Producer<ControlFrame>,
-    awaited: Arc<AtomicBool>,
+    make_way: Arc<AtomicBool>,
 }
 
 /// Where [`Protect`](crate::Protect) finds what is to be sent, before any data.
@@ -53,9 +53,9 @@ pub struct ControlOutlet(Consumer<ControlFrame>);
 pub fn control_port() -> (ControlPort, ControlInlet, ControlOutlet) {
     let (frames, received) = RingBuffer::new(RING_LEN);
     let (to_send, outlet) = RingBuffer::new(RING_LEN);
-    let awaited = Arc::<AtomicBool>::default();
-    let port = ControlPort { received, to_send, awaited: awaited.clone() };
-    (port, ControlInlet { frames, awaited }, ControlOutlet(outlet))
+    let make_way = Arc::<AtomicBool>::default();
+    let port = ControlPort { received, to_send, make_way: make_way.clone() };
+    (port, ControlInlet { frames, make_way }, ControlOutlet(outlet))
 }
 
 impl ControlPort {
@@ -69,9 +69,10 @@ impl ControlPort {
         self.received.slots()
     }
 
-    /// Whether frames from the line are overdue: where it brings more than is verified, data then make way for them.
-    pub fn await_frames(&self, overdue: bool) {
-        self.awaited.store(overdue, Ordering::Relaxed);
+    /// Whether data of the line make way for its EAPOL frames: where full bursts come one after the other, some are dropped
+    /// unread, so that none of these are lost with them before the port's queue.
+    pub fn make_way(&self, make_way: bool) {
+        self.make_way.store(make_way, Ordering::Relaxed);
     }
 
     /// Sends a frame of up to 1514 octets to the line. Whether there was room for it.
@@ -81,10 +82,9 @@ impl ControlPort {
 }
 
 impl ControlInlet {
-    /// Whether the control core [awaits](ControlPort::await_frames) frames.
     #[inline(always)]
-    pub fn is_awaited(&self) -> bool {
-        self.awaited.load(Ordering::Relaxed)
+    pub(crate) fn data_make_way(&self) -> bool {
+        self.make_way.load(Ordering::Relaxed)
     }
 
     /// Whether the frame was taken.
@@ -116,5 +116,60 @@ impl ControlOutlet {
             taken += 1;
         }
         taken
+    }
+}
+
+/// Where a control core gets frames of a line to look at, as they came.
+pub struct SamplePort {
+    frames: Consumer<ControlFrame>,
+    wanted: Arc<AtomicBool>,
+}
+
+/// Where [`Verify`](crate::Verify) puts them.
+pub struct SampleInlet {
+    frames: Producer<ControlFrame>,
+    wanted: Arc<AtomicBool>,
+    /// The next is taken from this place of its burst, or one after it.
+    place: usize,
+}
+
+/// The ends of a way for one frame at a time.
+pub fn sample_port() -> (SamplePort, SampleInlet) {
+    let (inlet, frames) = RingBuffer::new(1);
+    let wanted = Arc::<AtomicBool>::default();
+    (SamplePort { frames, wanted: wanted.clone() }, SampleInlet { frames: inlet, wanted, place: 0 })
+}
+
+impl SamplePort {
+    /// Asks for a frame. Some time later, if the line brings one of up to 1514 octets, it can be [taken](Self::take).
+    pub fn ask(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the frame that has come.
+    pub fn take(&mut self) -> Option<Vec<u8>> {
+        self.frames.pop().ok().map(|frame| frame.octets().to_vec())
+    }
+}
+
+impl SampleInlet {
+    #[inline(always)]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Copies one of the frames, if one will do.
+    #[cold]
+    pub(crate) fn put(&mut self, frames: &Burst<impl FrameBuf>) {
+        let place = self.place.checked_rem(frames.len()).unwrap_or(0);
+        // Frames of one station may always have the same place.
+        let in_turn = frames.iter().cycle().skip(place).take(frames.len());
+        let mut one_piece = in_turn.filter(|frame| frame.is_contiguous());
+        if let Some(frame) = one_piece.find_map(|frame| ControlFrame::new(frame.head())) {
+            self.place = self.place.wrapping_add(1);
+            self.wanted.store(false, Ordering::Relaxed);
+            // Where another waits to be taken, that one does.
+            let _ = self.frames.push(frame);
+        }
     }
 }

@@ -16,13 +16,15 @@ mod counters;
 mod dpdk_io;
 mod fan_out;
 mod io;
-mod make_way;
+mod line_rx;
 mod memory;
 mod path;
 pub mod pcap;
 mod worker;
 
-pub use control::{ControlInlet, ControlOutlet, ControlPort, control_port};
+pub use control::{
+    ControlInlet, ControlOutlet, ControlPort, SampleInlet, SamplePort, control_port, sample_port,
+};
 pub use counters::PathCounters;
 #[cfg(feature = "dpdk")]
 pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx, LocatedDpdkFrame};

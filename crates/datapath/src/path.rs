@@ -1,8 +1,8 @@
 //! The two directions of a link.
 
 use crate::fan_out::FanOut;
-use crate::make_way::MakeWay;
-use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters};
+use crate::line_rx::LineRx;
+use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters, SampleInlet};
 use secy::{Burst, Command, Engine, Event, FrameBuf, Pass, RxSecY, TxSecY};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -223,7 +223,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
 
 /// From the line to the plain port.
 pub struct Verify<R: FrameRx, T> {
-    rx: MakeWay<R>,
+    rx: LineRx<R>,
     tx: T,
     secy: RxSecY,
     frames: Burst<R::Frame>,
@@ -239,9 +239,15 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
     /// frames of up to `max_frame` octets, FCS not counted.
     pub fn new(rx: R, secy: RxSecY, tx: T, max_frame: usize) -> Self {
         let counters = Arc::<PathCounters>::default();
-        let rx = MakeWay::new(rx, counters.clone());
+        let rx = LineRx::new(rx, counters.clone());
         let (frames, eapol) = (Burst::new(), Burst::new());
         Verify { rx, tx, secy, frames, eapol, fan_out: None, control: None, max_frame, counters }
+    }
+
+    /// Hands frames of the line to a control core that asks for some.
+    #[must_use]
+    pub fn with_samples(self, inlet: SampleInlet) -> Self {
+        Verify { rx: self.rx.with_samples(inlet), ..self }
     }
 
     /// Hands EAPOL frames of the line to the control core.

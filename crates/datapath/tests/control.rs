@@ -4,8 +4,8 @@
 
 use ::wire::CipherSuite;
 use datapath::{
-    ControlPort, FrameRx, FrameTx, MemoryRx, MemoryTx, PathCounters, Protect, Task, Verify, control_port,
-    wire,
+    ControlPort, FrameRx, FrameTx, MemoryRx, MemoryTx, PathCounters, Protect, RECEIVED_AT_ONCE, Task, Verify,
+    control_port, sample_port, wire,
 };
 use secy::{Burst, Engine, MemFrame, RxConfig, RxSecY, SciMode, TxConfig, TxSecY, ValidateFrames};
 use std::sync::Arc;
@@ -32,16 +32,19 @@ fn unprotected() -> TxSecY {
     })
 }
 
-/// A link without keys that sends data in the clear, and whose line takes `line` frames.
-fn link(line: usize) -> Ends {
-    let tx = unprotected();
-    let rx = RxSecY::new(RxConfig {
+fn without_keys() -> RxSecY {
+    RxSecY::new(RxConfig {
         suite: CipherSuite::GcmAesXpn256,
         validate_frames: ValidateFrames::Strict,
         replay_protect: true,
         replay_window: 0,
         clear_vlan_tags: 0,
-    });
+    })
+}
+
+/// A link without keys that sends data in the clear, and whose line takes `line` frames.
+fn link(line: usize) -> Ends {
+    let (tx, rx) = (unprotected(), without_keys());
     let (to_plain, from_plain) = wire(256);
     let (line_out, line_far) = wire(line);
     let (line_near, line_in) = wire(256);
@@ -115,10 +118,10 @@ fn a_flood_of_eapol_is_dropped_and_counted() {
     assert_eq!(std::iter::from_fn(|| ends.control.receive(|_| ())).count() as u64, taken);
 }
 
-/// Once the queue gets long while MKPDUs are overdue, data make way for them; at no other time.
+/// Where more comes than is verified, and the control core says so: of every few full bursts some are verified, and the rest
+/// of the queue is looked through.
 #[test]
-fn data_make_way_for_mkpdus_that_are_overdue() {
-    const IN_A_ROW: usize = 12;
+fn data_make_way_for_eapol() {
     let mut ends = link(256);
     let mut engine = Engine::new();
     let data = vec![frame(0x0800, 60, 3); secy::MAX_BURST];
@@ -130,43 +133,74 @@ fn data_make_way_for_mkpdus_that_are_overdue() {
         ends.verify.poll(&mut engine);
         ends.control.receive(|_| ()).is_some()
     };
-    for (awaited, before, makes_way) in [
-        (false, IN_A_ROW, false),
-        (true, IN_A_ROW - 1, false),
-        (true, IN_A_ROW, true),
-        // As long as they are awaited: the queue is short because of it.
-        (true, 0, true),
-        (false, 0, false),
-        (true, 0, false),
-    ] {
-        ends.control.await_frames(awaited);
-        for _ in 0..before {
+    for (told, full, makes_way) in
+        [(false, 10, false), (true, 3, false), (true, 4, true), (true, 4, true), (false, 4, false)]
+    {
+        ends.control.make_way(told);
+        // However long it is that bursts are nearly full: the queue is empty behind them.
+        for _ in 0..100 {
+            assert!(!poll(&mut ends, &data[..RECEIVED_AT_ONCE - 1]));
+        }
+        for _ in 0..full {
             assert!(!poll(&mut ends, &data));
         }
-        if !makes_way {
-            // Not many: whatever came before, it is not in a row.
-            assert!(!poll(&mut ends, &data[..10]));
-            sent += 10;
-        }
-        assert_eq!(poll(&mut ends, &queue), makes_way, "{awaited} {before}");
+        assert_eq!(poll(&mut ends, &queue), makes_way, "{told} {full}");
         made_way += if makes_way { 249 } else { 0 };
-        // What is left.
+        // What is left, if anything.
+        ends.control.make_way(false);
+        assert_eq!(ends.verify.poll(&mut Engine::new()) == 0, makes_way);
         while ends.verify.poll(&mut Engine::new()) > 0 {}
         assert_eq!(ends.control.receive(|_| ()).is_some(), !makes_way);
-        sent += (before * data.len() + queue.len()) as u64;
+        sent += (100 * (RECEIVED_AT_ONCE - 1) + full * data.len() + queue.len()) as u64;
         let counters = &ends.counters[1];
-        assert_eq!(counters.rx_made_way.get(), made_way, "{awaited} {before}");
+        assert_eq!(counters.rx_made_way.get(), made_way, "{told} {full}");
         assert_eq!(counters.rx_frames.get() + made_way, sent);
     }
-    // No more EAPOL frames than the burst has room for are brought in at a time.
-    ends.control.await_frames(true);
-    for _ in 0..IN_A_ROW {
+    // As many EAPOL frames as there are, a burst at a time.
+    ends.control.make_way(true);
+    for _ in 0..4 {
         poll(&mut ends, &data);
     }
     poll(&mut ends, &vec![frame(EAPOL, 60, 1); 250]);
     while ends.verify.poll(&mut Engine::new()) > 0 {}
     assert_eq!(std::iter::from_fn(|| ends.control.receive(|_| ())).count(), 249);
     assert_eq!(ends.counters[1].rx_made_way.get(), made_way);
+}
+
+/// A control core that asks gets one frame of those that come, as it came, and each time another one.
+#[test]
+fn frames_come_to_be_looked_at() {
+    let (to_line, from_line) = wire(256);
+    let (plain_out, _plain) = wire(256);
+    let (mut samples, inlet) = sample_port();
+    let mut verify = Verify::new(from_line, without_keys(), plain_out, 1518).with_samples(inlet);
+    let (mut to_line, mut engine) = (to_line, Engine::new());
+    let frames: Vec<_> = (0..3).map(|i| frame(0x88e5, 1514, i)).collect();
+    let mut poll = |frames: &[Vec<u8>]| {
+        send(&mut to_line, frames);
+        verify.poll(&mut engine);
+    };
+    poll(&frames);
+    assert_eq!(samples.take(), None, "nobody asked");
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        samples.ask();
+        // Nothing comes, and then what is too long.
+        poll(&[]);
+        poll(&[frame(0x88e5, 1515, 9)]);
+        assert_eq!(samples.take(), None);
+        poll(&frames);
+        poll(&frames);
+        seen.extend(samples.take());
+        assert_eq!(samples.take(), None, "one was asked for");
+    }
+    assert_eq!(seen, frames);
+    // One that nobody took stays.
+    samples.ask();
+    poll(&frames[..1]);
+    samples.ask();
+    poll(&frames[1..2]);
+    assert_eq!((samples.take().as_ref(), samples.take()), (frames.first(), None));
 }
 
 #[test]

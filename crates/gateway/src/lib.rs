@@ -10,6 +10,7 @@ pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod cli;
+mod crowd;
 #[cfg(feature = "dpdk")]
 pub mod demo;
 #[cfg(feature = "dpdk")]

@@ -1,12 +1,15 @@
 //! A link: two ports, a SecY between them, and what is watched of it.
 
-use crate::astray::Astray;
+use crate::astray::{Astray, Found};
+use crate::crowd::Crowd;
 use crate::report::Row;
 use crate::{KeyUse, OpenPort, PortReader, Reservation, RxMemory, StateDir, StateError};
 use control::{
     Agreement, Associations, LinkStatus, RxSaView, RxScView, Settings, TaskAddress, TxSaView, Workers,
 };
-use datapath::{ControlPort, FrameRx, FrameTx, PathCounters, Protect, Task, Verify, control_port};
+use datapath::{
+    ControlPort, FrameRx, FrameTx, PathCounters, Protect, Task, Verify, control_port, sample_port,
+};
 use secy::{
     Command, Event, PnGate, RxConfig, RxProgress, RxSa, RxSaCounters, RxSc, RxSecY, RxSecYCounters, SaError,
     SaParams, SciMode, TxConfig, TxSa, TxSaCounters, TxScCounters, TxSecY, TxSecYCounters, ValidateFrames,
@@ -14,7 +17,7 @@ use secy::{
 };
 use std::sync::Arc;
 use std::time::Instant;
-use wire::{An, Sci};
+use wire::Sci;
 
 /// Octets of an Ethernet header. FCS is not counted anywhere here.
 const L2_HEADER: usize = 14;
@@ -105,7 +108,7 @@ pub(crate) fn xpn(params: Option<config::XpnParams>) -> Option<Xpn> {
 }
 
 /// The receive half that a link's configuration describes.
-fn rx_config(link: &config::Link) -> RxConfig {
+pub(crate) fn rx_config(link: &config::Link) -> RxConfig {
     RxConfig {
         suite: link.cipher_suite,
         validate_frames: validate_frames(link.validate_frames),
@@ -154,6 +157,7 @@ pub(crate) struct LinkWatch {
     rx: Arc<RxSecYCounters>,
     keys: StaticKeys,
     ports: [(String, PortReader); 2],
+    crowd: Crowd,
 }
 
 /// The SAs of static keys, and what a restart must know of them.
@@ -162,8 +166,8 @@ struct StaticKeys {
     sas: Associations,
     sending: Option<Sending>,
     memories: Vec<(Arc<RxProgress>, RxMemory)>,
-    /// Of receive SAs under an XPN suite.
-    astray: Vec<(Sci, An, Astray)>,
+    /// Under an XPN suite.
+    astray: Option<Astray>,
 }
 
 /// Packet numbers of a static transmit SA.
@@ -262,7 +266,12 @@ where
     });
     let mut rx = RxSecY::new(rx_config(link));
     let mut keys = StaticKeys::default();
+    let mut inlet = None;
     if let Some(static_keys) = &link.static_keys {
+        if link.cipher_suite.is_xpn() {
+            let (samples, far) = sample_port();
+            (keys.astray, inlet) = (Some(Astray::new(samples)), Some(far));
+        }
         for key in &static_keys.rx {
             key_receive(link, key, &mut rx, &mut keys, state)?;
         }
@@ -276,6 +285,9 @@ where
         Protect::new(plain.rx, tx, line.tx).with_crypto_workers(link.protect_crypto_cores.len());
     let (mut verify, verify_tasks) = Verify::new(line.rx, rx, plain.tx, max_plain_frame)
         .with_crypto_workers(link.verify_crypto_cores.len());
+    if let Some(inlet) = inlet {
+        verify = verify.with_samples(inlet);
+    }
     let crypto_cores = link.protect_crypto_cores.iter().chain(&link.verify_crypto_cores).copied();
     let crypto = crypto_cores.zip(protect_tasks.into_iter().chain(verify_tasks)).collect();
     let mut control = None;
@@ -297,6 +309,7 @@ where
         rx: rx_counters,
         keys,
         ports: [(plain_port.name.clone(), plain.counters), (line_port.name.clone(), line.counters)],
+        crowd: Crowd::default(),
     };
     Ok(Assembled { protect: Box::new(protect), verify: Box::new(verify), crypto, watch, control })
 }
@@ -367,8 +380,8 @@ fn key_receive(
         sa.resume(memory.next_pn().unwrap_or(1));
         let (counters, progress) = (sa.counters(), sa.progress());
         keys.memories.push((progress.clone(), memory));
-        if link.cipher_suite.is_xpn() {
-            keys.astray.push((key.sci, key.an, Astray::new(progress.clone(), counters.clone())));
+        if let Some(astray) = &mut keys.astray {
+            astray.watch(link, key, progress.clone(), counters.clone());
         }
         channel.sas[key.an.index()] = Some(RxSaView { key: None, counters, progress });
     }
@@ -385,11 +398,10 @@ impl StaticKeys {
                 tracing::warn!(link, "{e}; after a restart old frames could be accepted again");
             }
         }
-        for (sci, an, astray) in &mut self.astray {
-            if let Some(missed) = astray.maintain(now) {
-                let an = an.as_u8();
-                tracing::warn!(link, %sci, an, missed, "receives again: packet numbers beyond 2^31 had been missed");
-            }
+        if let Some(Found { sci, an, missed }) = self.astray.as_mut().and_then(|astray| astray.maintain(now))
+        {
+            let an = an.as_u8();
+            tracing::warn!(link, %sci, an, missed, "receives again: 2^31 packet numbers and more had been missed");
         }
         let Some(Sending { gate, reservation, failing }) = &mut self.sending else { return };
         match reservation.maintain(gate, now) {
@@ -443,7 +455,13 @@ impl LinkWatch {
     /// What is to be done every few milliseconds.
     pub(crate) fn maintain(&mut self, now: Instant, workers: &mut Workers) {
         match &mut self.agreement {
-            Some(agreement) => agreement.poll(now, workers),
+            Some(agreement) => {
+                agreement.poll(now, workers);
+                let [_, (_, line)] = &self.ports;
+                if let Some(make_way) = self.crowd.make_way(now, agreement.is_overdue(now), line) {
+                    agreement.make_way(make_way);
+                }
+            }
             None => self.keys.maintain(&self.name, now),
         }
     }

@@ -177,7 +177,8 @@ impl Replay {
     }
 }
 
-/// How far a receive SA has got, for its controller to remember over a restart, and to help where frames were missed.
+/// How far a receive SA has got, for its controller to remember over a restart, and to correct where too many frames were
+/// missed.
 #[derive(Debug)]
 pub struct RxProgress {
     next_pn: AtomicU64,
@@ -196,9 +197,8 @@ impl RxProgress {
 
     /// Has XPNs completed (802.1AE clause 10.6.2) as if the lowest acceptable one were at least `pn`; 0 undoes that.
     ///
-    /// A guess, for a receiver that may have missed 2^31 frames. It makes nothing acceptable: replay protection stays, and
-    /// the ICV is over the whole number. A right guess is passed with the first authentic frame, and has no effect from then
-    /// on. While it is wrong, frames that need none fail.
+    /// For a receiver that missed 2^31 frames and learnt by other means of one that is authentic: its number. It has no effect
+    /// once that is passed. Where it is wrong, frames that need none are not authentic any more.
     pub fn recover_from(&self, pn: u64) {
         self.recover_from.store(pn, Ordering::Relaxed);
     }

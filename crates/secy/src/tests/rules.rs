@@ -401,7 +401,7 @@ fn a_resumed_sa_knows_what_came_before() {
 
 /// Told where to look, a receiver finds frames of which it missed the 2^31 before, and nothing else.
 #[test]
-fn what_was_missed_is_found_by_a_guess() {
+fn what_was_missed_is_found_by_a_hint() {
     let setup = Setup::with_suite(CipherSuite::GcmAesXpn128);
     let (mut rx, sa) = (setup.rx(), setup.rx_sa());
     let progress = sa.progress();

@@ -1,0 +1,75 @@
+//! A line's receive queue, and what the control core may want of it beside its frames.
+//!
+//! Where the line brings more than is verified, the port's receive queue is full, and it loses MKPDUs as it does data. With
+//! enough of them lost the stations give each other up, and nothing passes at all. So when that is about to happen the queue
+//! is kept short: what would be lost at its end is dropped at its beginning, and EAPOL frames come in.
+
+use crate::{ControlInlet, FrameRx, PathCounters, RECEIVED_AT_ONCE, SampleInlet};
+use secy::{Burst, FrameBuf};
+use std::sync::Arc;
+use wire::{EtherType, Ethernet};
+
+/// Full bursts that are verified before the queue is looked through. A queue of 1024 frames then does not overflow where
+/// five times as much comes as is verified.
+const BURSTS: u32 = 4;
+/// Bursts that are looked through at a time, at most.
+const LOOKS: usize = 64;
+
+pub(crate) struct LineRx<R> {
+    rx: R,
+    samples: Option<SampleInlet>,
+    /// Full bursts in a row, while data make way.
+    full: u32,
+    counters: Arc<PathCounters>,
+}
+
+impl<R: FrameRx> LineRx<R> {
+    pub(crate) fn new(rx: R, counters: Arc<PathCounters>) -> Self {
+        LineRx { rx, samples: None, full: 0, counters }
+    }
+
+    pub(crate) fn with_samples(self, samples: SampleInlet) -> Self {
+        LineRx { samples: Some(samples), ..self }
+    }
+
+    /// Receives as [`FrameRx`] does, but less than there is where that is to be.
+    #[inline(always)]
+    pub(crate) fn rx_burst(&mut self, control: Option<&ControlInlet>, frames: &mut Burst<R::Frame>) {
+        self.rx.rx_burst(frames);
+        if control.is_some_and(ControlInlet::data_make_way) {
+            self.make_way(frames);
+        }
+        if let Some(samples) = &mut self.samples
+            && samples.is_wanted()
+        {
+            samples.put(frames);
+        }
+    }
+
+    #[cold]
+    fn make_way(&mut self, frames: &mut Burst<R::Frame>) {
+        self.full = if frames.len() < RECEIVED_AT_ONCE { 0 } else { self.full + 1 };
+        if self.full <= BURSTS {
+            return;
+        }
+        self.full = 0;
+        for _ in 0..LOOKS {
+            let before = frames.len();
+            frames.retain(|frame| is_eapol(frame));
+            self.counters.rx_made_way.add((before - frames.len()) as u64);
+            if frames.remaining_capacity() < RECEIVED_AT_ONCE {
+                return;
+            }
+            let kept = frames.len();
+            self.rx.rx_burst(frames);
+            if frames.len() - kept < RECEIVED_AT_ONCE {
+                return;
+            }
+        }
+    }
+}
+
+/// As the SecY has it.
+fn is_eapol(frame: &impl FrameBuf) -> bool {
+    Ethernet::new_checked(frame.head()).is_some_and(|frame| frame.ethertype() == EtherType::EAPOL)
+}

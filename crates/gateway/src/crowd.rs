@@ -1,0 +1,71 @@
+//! A line that brings more than is verified, while key agreement waits for MKPDUs.
+//!
+//! A port whose receive queue is full loses MKPDUs as it does data, and of stations that miss three in a row one gives the
+//! other up. That some are overdue says little, as does that frames are lost: both together say that data had better make way.
+
+use crate::PortReader;
+use std::time::{Duration, Instant};
+
+/// Between two looks at what the port has lost.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Watches a link's line.
+#[derive(Default)]
+pub(crate) struct Crowd {
+    /// Frames that the port had lost when MKPDUs began to be overdue.
+    missed: Option<u64>,
+    next_look: Option<Instant>,
+}
+
+impl Crowd {
+    /// Whether data are to make way from now on, until MKPDUs are not overdue any more. `None`: as before.
+    pub(crate) fn make_way(&mut self, now: Instant, overdue: bool, line: &PortReader) -> Option<bool> {
+        if !overdue {
+            *self = Crowd::default();
+            return Some(false);
+        }
+        if self.next_look.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.next_look = Some(now + PAUSE);
+        let missed = line().into_iter().find_map(|(name, n)| (name == "rx_missed").then_some(n))?;
+        (missed > *self.missed.get_or_insert(missed)).then_some(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[test]
+    fn data_make_way_where_frames_are_lost_while_mkpdus_are_overdue() {
+        let missed = Rc::new(Cell::new(7));
+        let read = missed.clone();
+        let line: PortReader = Box::new(move || vec![("rx_frames", 100), ("rx_missed", read.get())]);
+        let (mut crowd, mut now) = (Crowd::default(), Instant::now());
+        let mut look = |overdue, lost| {
+            missed.set(missed.get() + lost);
+            now += PAUSE;
+            crowd.make_way(now, overdue, &line)
+        };
+        assert_eq!(look(false, 100), Some(false), "as long as MKPDUs come, whatever is lost");
+        assert_eq!(look(true, 100), None, "what was lost before");
+        assert_eq!(look(true, 0), None);
+        assert_eq!(look(true, 1), Some(true));
+        assert_eq!(look(false, 0), Some(false));
+        assert_eq!((look(true, 0), look(true, 0)), (None, None), "nothing is lost this time");
+        // Looked at now and then.
+        missed.set(1000);
+        assert_eq!(crowd.make_way(now + PAUSE / 2, true, &line), None);
+        assert_eq!(crowd.make_way(now + PAUSE, true, &line), Some(true));
+    }
+
+    #[test]
+    fn a_port_that_does_not_count_them_changes_nothing() {
+        let line: PortReader = Box::new(Vec::new);
+        let (mut crowd, now) = (Crowd::default(), Instant::now());
+        assert!((0..10).all(|n| crowd.make_way(now + n * PAUSE, true, &line).is_none()));
+    }
+}
