@@ -119,36 +119,49 @@ impl ControlOutlet {
     }
 }
 
-/// Where a control core gets frames of a line to look at, as they came.
+/// Where a control core gets frames of a line to look at, as they came: one at a time, in memory of its own.
 pub struct SamplePort {
-    frames: Consumer<ControlFrame>,
+    empty: Producer<Vec<u8>>,
+    filled: Consumer<Vec<u8>>,
     wanted: Arc<AtomicBool>,
 }
 
 /// Where [`Verify`](crate::Verify) puts them.
 pub struct SampleInlet {
-    frames: Producer<ControlFrame>,
+    empty: Consumer<Vec<u8>>,
+    filled: Producer<Vec<u8>>,
     wanted: Arc<AtomicBool>,
     /// The next is taken from this place of its burst, or one after it.
     place: usize,
 }
 
-/// The ends of a way for one frame at a time.
-pub fn sample_port() -> (SamplePort, SampleInlet) {
-    let (inlet, frames) = RingBuffer::new(1);
+/// The ends of a way for frames of up to so many octets.
+pub fn sample_port(max_frame: usize) -> (SamplePort, SampleInlet) {
+    let (mut empty, to_fill) = RingBuffer::new(1);
+    let (inlet, filled) = RingBuffer::new(1);
+    // There is room for one.
+    let _ = empty.push(Vec::with_capacity(max_frame));
     let wanted = Arc::<AtomicBool>::default();
-    (SamplePort { frames, wanted: wanted.clone() }, SampleInlet { frames: inlet, wanted, place: 0 })
+    let port = SamplePort { empty, filled, wanted: wanted.clone() };
+    (port, SampleInlet { empty: to_fill, filled: inlet, wanted, place: 0 })
 }
 
 impl SamplePort {
-    /// Asks for a frame. Some time later, if the line brings one of up to 1514 octets, it can be [taken](Self::take).
-    pub fn ask(&self) {
-        self.wanted.store(true, Ordering::Relaxed);
+    /// Whether a frame is wanted: one that comes, once and some time later, can then be [read](Self::read).
+    pub fn want(&mut self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
+        if !wanted {
+            self.read(|_| ());
+        }
     }
 
-    /// Takes the frame that has come.
-    pub fn take(&mut self) -> Option<Vec<u8>> {
-        self.frames.pop().ok().map(|frame| frame.octets().to_vec())
+    /// Hands the frame that has come to `read`.
+    pub fn read<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let octets = self.filled.pop().ok()?;
+        let what = read(&octets);
+        // It came from there.
+        let _ = self.empty.push(octets);
+        Some(what)
     }
 }
 
@@ -160,16 +173,21 @@ impl SampleInlet {
 
     /// Copies one of the frames, if one will do.
     #[cold]
-    pub(crate) fn put(&mut self, frames: &Burst<impl FrameBuf>) {
-        let place = self.place.checked_rem(frames.len()).unwrap_or(0);
+    pub(crate) fn put(&mut self, frames: &mut Burst<impl FrameBuf>) {
+        let Ok(room) = self.empty.peek().map(Vec::capacity) else { return };
         // Frames of one station may always have the same place.
-        let in_turn = frames.iter().cycle().skip(place).take(frames.len());
-        let mut one_piece = in_turn.filter(|frame| frame.is_contiguous());
-        if let Some(frame) = one_piece.find_map(|frame| ControlFrame::new(frame.head())) {
+        let start = self.place.checked_rem(frames.len()).unwrap_or(0);
+        let (before, after) = frames.split_at_mut(start);
+        let frame = after.iter_mut().chain(before).find(|frame| frame.len() <= room);
+        if let Some(frame) = frame
+            && let Ok(mut octets) = self.empty.pop()
+        {
+            octets.clear();
+            frame.segments_mut().for_each(|segment| octets.extend_from_slice(segment));
             self.place = self.place.wrapping_add(1);
             self.wanted.store(false, Ordering::Relaxed);
-            // Where another waits to be taken, that one does.
-            let _ = self.frames.push(frame);
+            // There is one, and so room for it.
+            let _ = self.filled.push(octets);
         }
     }
 }

@@ -9,23 +9,25 @@ use secy::{Burst, FrameBuf};
 use std::sync::Arc;
 use wire::{EtherType, Ethernet};
 
-/// Full bursts that are verified before the queue is looked through. A queue of 1024 frames then does not overflow where
-/// five times as much comes as is verified.
-const BURSTS: u32 = 4;
+/// Frames of a burst behind which there may be others: drivers hand out fewer than they are asked for.
+const SEVERAL: usize = 16;
+/// Frames of such bursts in a row that are verified before the queue is looked through. A queue of 1024 frames then does not
+/// overflow where five times as much comes as is verified.
+const VERIFIED: usize = 192;
 /// Bursts that are looked through at a time, at most.
 const LOOKS: usize = 64;
 
 pub(crate) struct LineRx<R> {
     rx: R,
     samples: Option<SampleInlet>,
-    /// Full bursts in a row, while data make way.
-    full: u32,
+    /// Frames in such bursts in a row, while data make way.
+    in_a_row: usize,
     counters: Arc<PathCounters>,
 }
 
 impl<R: FrameRx> LineRx<R> {
     pub(crate) fn new(rx: R, counters: Arc<PathCounters>) -> Self {
-        LineRx { rx, samples: None, full: 0, counters }
+        LineRx { rx, samples: None, in_a_row: 0, counters }
     }
 
     pub(crate) fn with_samples(self, samples: SampleInlet) -> Self {
@@ -48,11 +50,11 @@ impl<R: FrameRx> LineRx<R> {
 
     #[cold]
     fn make_way(&mut self, frames: &mut Burst<R::Frame>) {
-        self.full = if frames.len() < RECEIVED_AT_ONCE { 0 } else { self.full + 1 };
-        if self.full <= BURSTS {
+        self.in_a_row = if frames.len() < SEVERAL { 0 } else { self.in_a_row + frames.len() };
+        if self.in_a_row <= VERIFIED {
             return;
         }
-        self.full = 0;
+        self.in_a_row = 0;
         for _ in 0..LOOKS {
             let before = frames.len();
             frames.retain(|frame| is_eapol(frame));
@@ -62,7 +64,7 @@ impl<R: FrameRx> LineRx<R> {
             }
             let kept = frames.len();
             self.rx.rx_burst(frames);
-            if frames.len() - kept < RECEIVED_AT_ONCE {
+            if frames.len() - kept < SEVERAL {
                 return;
             }
         }

@@ -5,7 +5,10 @@ use crate::{Gateway, OpenPort, Ports, Row};
 use control::LinkStatus;
 use datapath::{FrameRx, FrameTx, MemoryRx, MemoryTx, ThreadSetup, wire as memory_wire};
 use secy::{Burst, MemFrame};
+use std::cell::RefCell;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use wire::MacAddr;
 
@@ -26,6 +29,8 @@ struct Site {
     number: u8,
     plain: Option<Ends>,
     line: Option<Ends>,
+    /// Frames that the line has lost.
+    lost: Arc<AtomicU64>,
 }
 
 impl Ports for Site {
@@ -37,10 +42,14 @@ impl Ports for Site {
         port: &config::Port,
         mtu: Option<u16>,
     ) -> anyhow::Result<OpenPort<MemoryRx, MemoryTx>> {
-        let ends = if port.name == "plain" { self.plain.take() } else { self.line.take() };
+        let is_line = port.name == "line";
+        let ends = if is_line { self.line.take() } else { self.plain.take() };
         let (rx, tx) = ends.unwrap();
         let mtu = mtu.or(Some(1500));
-        Ok(OpenPort { rx, tx, mac: MacAddr([2, 0, 0, 0, 0, self.number]), mtu, counters: Box::new(Vec::new) })
+        let lost = self.lost.clone();
+        let lost = move || if is_line { lost.load(Ordering::Relaxed) } else { 0 };
+        let counters = Box::new(move || vec![("rx_missed", lost())]);
+        Ok(OpenPort { rx, tx, mac: MacAddr([2, 0, 0, 0, 0, self.number]), mtu, counters })
     }
 
     fn thread_setup(&self) -> Option<ThreadSetup> {
@@ -69,11 +78,21 @@ struct Pair {
 impl Pair {
     fn start(configs: [&config::Config; 2], times: mka::Times) -> Self {
         let (left_line, right_line) = cable();
+        Self::start_on(configs, times, [left_line, right_line], Arc::default())
+    }
+
+    /// On lines that somebody else joins, and that have lost so much.
+    fn start_on(
+        configs: [&config::Config; 2],
+        times: mka::Times,
+        [left_line, right_line]: [Ends; 2],
+        lost: Arc<AtomicU64>,
+    ) -> Self {
         let (left_plain, left_host) = cable();
         let (right_plain, right_host) = cable();
         let mut sites = [
-            Site { number: 1, plain: Some(left_plain), line: Some(left_line) },
-            Site { number: 2, plain: Some(right_plain), line: Some(right_line) },
+            Site { number: 1, plain: Some(left_plain), line: Some(left_line), lost: lost.clone() },
+            Site { number: 2, plain: Some(right_plain), line: Some(right_line), lost },
         ];
         let gateways = [0, 1].map(|i| Some(Gateway::start_with(configs[i], &mut sites[i], times).unwrap()));
         Pair { gateways, hosts: [left_host, right_host] }
@@ -280,6 +299,54 @@ fn a_saturated_link_keeps_its_key() {
     for rows in pair.stop() {
         assert!(count(&rows, "path", "tx_dropped") > 0, "nobody takes what is delivered");
     }
+}
+
+/// A line that brings more than is verified loses MKPDUs, too: then data make way, and at no other time.
+#[test]
+fn data_make_way_where_a_line_loses_mkpdus() {
+    let dir = tempfile::tempdir().unwrap();
+    let configs = [1, 2].map(|n| configuration(dir.path(), n, CAK, "", ""));
+    let millis = mka::Time::from_millis;
+    let times = mka::Times { hello: millis(1000), life: millis(3000), ..mka::Times::default() };
+    let (left_line, left) = cable();
+    let (right_line, right) = cable();
+    let lost = Arc::<AtomicU64>::default();
+    let mut pair = Pair::start_on([&configs[0], &configs[1]], times, [left_line, right_line], lost.clone());
+    let far = RefCell::new([left, right]);
+    // Carries what they say, one way or both, and beside it more to the right than is received at once.
+    let carry = |mkpdus: bool, data: bool| {
+        let [left, right] = &mut *far.borrow_mut();
+        left.1.tx_burst(&mut receive(&mut right.0));
+        let mut said = receive(&mut left.0);
+        if mkpdus {
+            right.1.tx_burst(&mut said);
+        }
+        for _ in 0..if data { WIRE / secy::MAX_BURST } else { 0 } {
+            let frame = MemFrame::new(&frame(1));
+            right.1.tx_burst(&mut std::iter::repeat_n(frame, secy::MAX_BURST).collect());
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let made_way = |pair: &Pair| count(&pair.gateways[1].as_ref().unwrap().rows(), "path", "rx_made_way") > 0;
+    let agree = |pair: &Pair| {
+        carry(true, false);
+        pair.are_secured()
+    };
+    pair.until(Duration::from_secs(20), agree).expect("they agree");
+    let in_vain = pair.until(Duration::from_millis(1500), |pair| {
+        carry(true, true);
+        made_way(pair)
+    });
+    assert_eq!(in_vain, None, "MKPDUs come");
+    let made_way = pair.until(Duration::from_secs(20), |pair| {
+        carry(false, true);
+        made_way(pair) || !pair.status(1).secured
+    });
+    assert!(made_way.is_some() && pair.status(1).secured);
+    pair.until(Duration::from_secs(20), agree).expect("they stay together");
+    let status = pair.status(1);
+    assert!(status.rekeys == 1 && status.last_error.is_none(), "{status:?}");
+    pair.stop();
 }
 
 fn rekey_frames() -> u64 {

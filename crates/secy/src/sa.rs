@@ -195,12 +195,14 @@ impl RxProgress {
         self.next_pn.load(Ordering::Relaxed)
     }
 
-    /// Has XPNs completed (802.1AE clause 10.6.2) as if the lowest acceptable one were at least `pn`; 0 undoes that.
+    /// Has XPNs completed (802.1AE clause 10.6.2) as if the lowest acceptable one were at least `pn`. A lower number than
+    /// before has no effect.
     ///
     /// For a receiver that missed 2^31 frames and learnt by other means of one that is authentic: its number. It has no effect
-    /// once that is passed. Where it is wrong, frames that need none are not authentic any more.
+    /// any more once frames are received whose window is beyond it. Where it is wrong, frames are not authentic that were
+    /// without it.
     pub fn recover_from(&self, pn: u64) {
-        self.recover_from.store(pn, Ordering::Relaxed);
+        self.recover_from.fetch_max(pn, Ordering::Relaxed);
     }
 }
 
