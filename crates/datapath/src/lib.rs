@@ -20,11 +20,10 @@ mod line_rx;
 mod memory;
 mod path;
 pub mod pcap;
+mod sample;
 mod worker;
 
-pub use control::{
-    ControlInlet, ControlOutlet, ControlPort, SampleInlet, SamplePort, control_port, sample_port,
-};
+pub use control::{ControlInlet, ControlOutlet, ControlPort, control_port};
 pub use counters::PathCounters;
 #[cfg(feature = "dpdk")]
 pub use dpdk_io::{DpdkFrame, DpdkRx, DpdkTx, LocatedDpdkFrame};
@@ -32,6 +31,7 @@ pub use fan_out::{MAX_CRYPTO_WORKERS, bursts_on_their_way};
 pub use io::{FrameRx, FrameTx, RECEIVED_AT_ONCE};
 pub use memory::{MemoryRx, MemoryTx, wire, wire_of};
 pub use path::{Part, Protect, Task, Verify};
+pub use sample::{SampleInlet, SamplePort, sample_port};
 pub use worker::{
     IdlePolicy, StartError, TaskCommand, TaskEvent, TaskId, ThreadSetup, Worker, WorkerHandle, WorkerSetup,
 };
