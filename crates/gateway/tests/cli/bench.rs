@@ -2,16 +2,6 @@
 
 use crate::support::{Dir, PROGRAM, Running};
 
-impl Dir {
-    /// Installs a file here as a program. Another process writes it: were it this one, a test that starts something
-    /// at that moment would hold it open, and it could not be run.
-    fn install(&self, file: &str, name: &str) -> String {
-        let status = self.command("install", &["-m", "755", file, name]).status().unwrap();
-        assert!(status.success());
-        self.path(name).to_str().unwrap().to_owned()
-    }
-}
-
 #[test]
 fn without_the_other_program_it_says_where_to_get_it() {
     let dir = Dir::new();

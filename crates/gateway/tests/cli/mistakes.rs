@@ -184,10 +184,10 @@ fn a_key_file_that_may_not_be_read_is_to_be_given_to_who_runs_this() {
     let dir = Dir::new();
     dir.mode("", 0o755);
     // Where it was built others may not get to.
-    std::fs::copy(crate::support::PROGRAM, dir.path("program")).unwrap();
+    let program = dir.install(crate::support::PROGRAM, "program");
     let run = |config: &str| {
         dir.config(config);
-        let mut command = dir.command(dir.path("program"), &["check", "gateway.toml"]);
+        let mut command = dir.command(&program, &["check", "gateway.toml"]);
         std::os::unix::process::CommandExt::uid(&mut command, 65534);
         crate::support::Running::start(command).end()
     };

@@ -72,14 +72,12 @@ fn as_nobody(dir: &Dir) -> Command {
     if !is_root() {
         return dir.program(&["run", "gateway.toml"]);
     }
-    let program = dir.path("program");
-    fs::copy(PROGRAM, &program).unwrap();
-    dir.mode("program", 0o755);
+    let program = dir.install(PROGRAM, "program");
     for name in dir.list() {
         std::os::unix::fs::chown(dir.path(&name), Some(65534), Some(65534)).unwrap();
     }
     std::os::unix::fs::chown(dir.path("."), Some(65534), Some(65534)).unwrap();
-    let user = ["--reuid=65534", "--regid=65534", "--clear-groups", program.to_str().unwrap()];
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups", &program];
     dir.command("setpriv", &[&user[..], &["run", "gateway.toml"]].concat())
 }
 

@@ -148,6 +148,14 @@ impl Dir {
         std::iter::from_fn(|| reader.next_frame().ok().flatten()).collect()
     }
 
+    /// Installs a file here as a program. Another process writes it: were it this one, a test that starts something
+    /// at that moment would hold it open, and it could not be run.
+    pub(crate) fn install(&self, file: &str, name: &str) -> String {
+        let status = self.command("install", &["-m", "755", file, name]).status().unwrap();
+        assert!(status.success());
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
     /// Writes `gateway.toml`; `DIR` in it stands for this directory.
     pub(crate) fn config(&self, text: &str) {
         self.write("gateway.toml", text.replace("DIR", self.0.path().to_str().unwrap()));
