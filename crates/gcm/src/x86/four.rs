@@ -172,6 +172,7 @@ impl<V: Vector, const ALIKE: bool, const ONE_KEY: bool> Four<'_, V, ALIKE, ONE_K
 }
 
 /// Of four frames all that there is to reduce, and E(J0).
+#[derive(Clone, Copy)]
 pub(super) struct Ends<V> {
     pub(super) sums: [[V; 4]; 3],
     pub(super) masks: [__m128i; 4],
@@ -260,7 +261,7 @@ pub(super) unsafe fn accumulate_four<V: Vector, const ALIKE: bool>(
     }
 }
 
-/// Up to four frames with less in common than [`quad`] and [`pair`] ask for, between their two halves. What is missing of
+/// Up to four frames with less in common than [`side`](super::side) asks for, between their two halves. What is missing of
 /// four has nothing to do.
 pub(super) struct Loose<V> {
     pub(super) shapes: [*const Shape; 4],

@@ -2,9 +2,9 @@
 //!
 //! - AES wants eight registers in flight, and GHASH runs on other ports of the core: where a frame has more than eight
 //!   registers, the eight before (on open: the same ones) are hashed while the next are encrypted.
-//! - Frames that are alike, of one shape and key, are [worked on together](Worker::fours): where they are short [four](quad)
-//!   or [two](pair) of them side by side, by the blocks that a register has, else [in a row](row); what is left of some is
-//!   done while the next are encrypted.
+//! - Frames that are alike, of one shape and key, are [worked on together](Worker::fours): where they are short as
+//!   many of them [side by side](side) as a register has blocks, else [in a row](row); what is left of some is done while
+//!   the next are encrypted.
 //! - The counter blocks of a frame are packed from J0 on where the last register has a block to spare: the mask of
 //!   the tag costs nothing then, and the last block of AAD is hashed in the place that J0 leaves.
 //! - GHASH multiplies each block by its own power of H, so that a frame is one sum without a reduction inside.
@@ -19,15 +19,15 @@
 //! points of the back ends, and into what is [apart](BackEnd) from these. Closures that a library function calls are not
 //! inlined for certain, and without that lack the instructions: there are none with vectors in them.
 
+use super::bare::bare;
 use super::four::{Loose, lead_block};
 use super::ghash::{hash_bulk, products};
 use super::key::{ExpandedKey, POWERS};
 use super::long::Long;
-use super::pair::pairs;
 use super::pass::Pass;
-use super::quad::Quad;
 use super::row::row;
 use super::shape::{BIG, BIG_SHARED, Group, IN_TURN, Known, Shape, Shapes};
+use super::side::side_by_side;
 use super::vector::{Vector, WIDTH, unforeseen};
 use super::{expanded, like};
 use crate::Key;
@@ -351,6 +351,12 @@ impl<B: BackEnd> Worker<B> {
     }
 }
 
+/// Registers of each of some frames that are worked on side by side, at most. To open frames of three in a row is faster by
+/// a tenth: they are hashed without waiting for anything.
+const fn short<V: Vector>(seal: bool) -> usize {
+    if V::BLOCKS == 4 && !seal { V::SHORT - 1 } else { V::SHORT }
+}
+
 /// So many times four operations that are alike, of so many registers each, of which the places are given. A bit each
 /// says which are authentic.
 #[inline(always)]
@@ -363,43 +369,19 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
     if const { REGISTERS > B::Register::SHORT && (if REGISTERS < BIG { REGISTERS } else { BIG }) > B::ROW } {
         unreachable!("not frames for fours");
     }
-    // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs. What is read was
-    // written in the turn before.
+    // SAFETY: the caller has the instructions, and vouches for the places; the shape is theirs.
     unsafe {
         let (shape, key, lengths) = (&*worker.shape, &*worker.expanded, worker.lengths);
-        if const { REGISTERS > B::Register::SHORT } || const { REGISTERS > 2 } && !shape.beside {
-            return row::<B::Register, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, 4 * fours);
+        let count = 4 * fours;
+        if const { REGISTERS > short::<B::Register>(SEAL) } || const { REGISTERS > 2 } && !shape.beside {
+            return row::<B::Register, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, count);
         }
-        if const { REGISTERS > 0 && B::Register::BLOCKS == 2 } {
-            return pairs::<B::Register, ROUNDS, SEAL, REGISTERS>(
-                shape,
-                key,
-                lengths,
-                all,
-                places,
-                4 * fours,
-            );
+        if const { REGISTERS == 0 } {
+            return bare::<B::Register, ROUNDS, SEAL>(shape, key, lengths, all, places, count);
         }
-        let mut authentic = 0;
-        let mut last = Quad::<B::Register, SEAL, REGISTERS>::none();
-        for turn in 0..fours + 1 {
-            let (shape, key) = (&*unforeseen(worker.shape), &*unforeseen(worker.expanded));
-            let ops = |turn: usize| {
-                let op = |i: usize| all.add((*places.add(4 * turn + i)).into());
-                [op(0), op(1), op(2), op(3)]
-            };
-            let mut next = last;
-            if turn < fours {
-                next = Quad::begin::<ROUNDS>(shape, key, worker.lengths, ops(turn));
-            }
-            // When the next are under way, there is nothing to wait for in these.
-            if turn > 0 {
-                let before = ops(turn - 1).map(|op| op.cast_const());
-                let ends = last.end::<ROUNDS>(shape, key, worker.lengths, before);
-                authentic |= ends.close::<SEAL>(&Group::of(places.add(4 * turn - 4), 4), all);
-            }
-            last = next;
+        match B::Register::BLOCKS {
+            2 => side_by_side::<_, 2, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, count),
+            _ => side_by_side::<_, 4, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, count),
         }
-        authentic
     }
 }

@@ -3,16 +3,16 @@
 //! One way to go over [frames], in registers of one, two or four blocks. A back end is a token that proves that the CPU
 //! has its instructions, and the functions that are compiled for them.
 
+mod bare;
 mod four;
 mod frames;
 mod ghash;
 mod key;
 mod long;
-mod pair;
 mod pass;
-mod quad;
 mod row;
 mod shape;
+mod side;
 mod vector;
 
 use four::Loose;

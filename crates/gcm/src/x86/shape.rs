@@ -60,8 +60,7 @@ pub(crate) struct Shape {
     pub(crate) shares: bool,
     /// Fours of one key are worked on together: [side by side](Self::beside), or in a row.
     pub(crate) fours: bool,
-    /// There are few registers; and if there are any, AAD does not fill others, and is a block at least where a register
-    /// has two.
+    /// There are few registers; and if there are any, AAD is a block at least, and no more than a few.
     pub(crate) beside: bool,
     /// Octets of the other AAD: blocks of it that fill registers, and those that do not.
     pub(crate) aad_octets: usize,
@@ -119,13 +118,13 @@ impl Shape {
         let head = aad_blocks - in_lead;
         let registers = (blocks + lead).div_ceil(register);
         // Where it is little, none of it goes by registers.
-        let left = if head < 4 { head } else { head % register };
+        let left = if head < 6 { head } else { head % register };
         let step = 16 * register;
         let (first, last) = (
             u64::MAX << (16 * lead),
             octets((payload + 16 * lead).saturating_sub(step * registers.saturating_sub(1))),
         );
-        let beside = registers <= side && (registers == 0 || head == left && (register != 2 || aad >= 16));
+        let beside = registers <= side && (registers == 0 || head == left && aad >= 16);
         Shape {
             lengths_are,
             registers,

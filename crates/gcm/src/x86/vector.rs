@@ -71,6 +71,8 @@ pub(crate) trait Vector: Copy {
         // SAFETY: as the caller.
         unsafe { self.keep(u64::MAX << 16).xor(first.keep(0xffff)) }
     }
+    /// Whether no bit is set.
+    unsafe fn is_zero(self) -> bool;
     /// The first block.
     unsafe fn low(self) -> __m128i;
     /// Zero in place of the octets that `mask` does not name.
@@ -90,8 +92,14 @@ pub(crate) trait Vector: Copy {
     }
     /// Each block with its halves swapped.
     unsafe fn swap(self) -> Self;
+    /// Each block's octets in another order, which may leave some out, as the instruction has it.
+    unsafe fn shuffle(self, order: Self) -> Self;
     /// Each block's octets in reverse.
-    unsafe fn reverse(self) -> Self;
+    #[inline(always)]
+    unsafe fn reverse(self) -> Self {
+        // SAFETY: the caller has the instructions; the order has sixteen octets.
+        unsafe { self.shuffle(Self::repeat(REVERSED.as_ptr())) }
+    }
     /// Each block's low half where its high half was, and zero.
     unsafe fn raise(self) -> Self;
     /// Each block's high half where its low half was, and zero.
@@ -283,7 +291,7 @@ const REVERSED: [u8; 16] = [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0
 macro_rules! common {
     (
         $vector:ty: $zero:ident $load:ident $store:ident $xor:ident $round:ident $last:ident $multiply:ident
-        $swap:ident $reverse:ident $raise:ident $lower:ident
+        $swap:ident $shuffle:ident $raise:ident $lower:ident
     ) => {
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -326,9 +334,9 @@ macro_rules! common {
             unsafe { $swap::<0x4e>(self) }
         }
         #[inline(always)]
-        unsafe fn reverse(self) -> Self {
-            // SAFETY: the caller has the instructions; the order has sixteen octets.
-            unsafe { $reverse(self, Self::repeat(REVERSED.as_ptr())) }
+        unsafe fn shuffle(self, order: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe { $shuffle(self, order) }
         }
         #[inline(always)]
         unsafe fn raise(self) -> Self {
@@ -345,7 +353,7 @@ macro_rules! common {
 
 impl Vector for __m512i {
     const BLOCKS: usize = 4;
-    const SHORT: usize = 2;
+    const SHORT: usize = 3;
 
     common!(
         __m512i: _mm512_setzero_si512 _mm512_loadu_si512 _mm512_storeu_si512 _mm512_xor_si512 _mm512_aesenc_epi128
@@ -372,6 +380,16 @@ impl Vector for __m512i {
     unsafe fn store_part(self, at: *mut u8, mask: u64) {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
         unsafe { _mm512_mask_storeu_epi8(at.cast(), mask, self) }
+    }
+    #[inline(always)]
+    unsafe fn with_first(self, first: Self) -> Self {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm512_mask_mov_epi64(self, 0b11, first) }
+    }
+    #[inline(always)]
+    unsafe fn is_zero(self) -> bool {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm512_test_epi64_mask(self, self) == 0 }
     }
     #[inline(always)]
     unsafe fn low(self) -> __m128i {
@@ -609,6 +627,11 @@ impl Vector for __m256i {
         unsafe { _mm256_blend_epi32::<0x0f>(self, first) }
     }
     #[inline(always)]
+    unsafe fn is_zero(self) -> bool {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm256_testz_si256(self, self) != 0 }
+    }
+    #[inline(always)]
     unsafe fn low(self) -> __m128i {
         // SAFETY: the caller has the instructions.
         unsafe { _mm256_castsi256_si128(self) }
@@ -756,6 +779,11 @@ impl Vector for __m128i {
             let before = _mm_loadu_si128(at.wrapping_sub(16).cast());
             store_block_end(before, self, at, mask.trailing_ones().min(16) as usize);
         }
+    }
+    #[inline(always)]
+    unsafe fn is_zero(self) -> bool {
+        // SAFETY: the caller has the instructions.
+        unsafe { _mm_testz_si128(self, self) != 0 }
     }
     #[inline(always)]
     unsafe fn low(self) -> __m128i {
