@@ -125,7 +125,7 @@ impl Lab {
         unless_stopped(&self.signals)
     }
 
-    /// Starts a program in a namespace, in the demo's directory.
+    /// Starts a program in a namespace, in the demo's directory. It ends with the demo, however that ends.
     pub(super) fn spawn(
         &self,
         namespace: &Namespace,
@@ -134,8 +134,9 @@ impl Lab {
         name: &'static str,
     ) -> Result<Process> {
         self.unless_stopped()?;
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace.name(), program]).args(args).current_dir(self.dir.path());
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "ip", "netns", "exec", namespace.name(), program]);
+        command.args(args).current_dir(self.dir.path());
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

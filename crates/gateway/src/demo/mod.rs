@@ -67,6 +67,7 @@ pub fn demo(mib: u32) -> Result<()> {
         ("ping", "iputils-ping"),
         ("ethtool", "ethtool"),
         ("tcpdump", "tcpdump"),
+        ("setpriv", "util-linux"),
     ])?;
     let signals = Signals::listen().context("listening to signals")?;
     let lab = Lab::new(signals)?;

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What an end may take.
@@ -174,6 +174,45 @@ fn a_demo_that_nobody_watches_ends() {
         skip!("{}", ended.stderr);
     }
     ended.assert(1, &["standard output: No space left on device"]);
+}
+
+#[test]
+fn what_a_demo_started_ends_with_it_even_when_it_is_killed() {
+    if !is_root() {
+        skip!("the demo takes root");
+    }
+    let dir = Dir::new();
+    let mut demo = Running::start(dir.program(&["demo"]));
+    let own = format!("macsec-gw-demo-{}-", demo.id());
+    let namespaces = || -> Vec<String> {
+        let names = fs::read_dir("/run/netns").into_iter().flatten().flatten();
+        names.filter_map(|e| e.file_name().into_string().ok()).filter(|name| name.starts_with(&own)).collect()
+    };
+    let ip = |words: &[&str]| Command::new("ip").args(words).output().unwrap().stdout;
+    let running = || {
+        let pids: Vec<_> = namespaces().iter().flat_map(|name| ip(&["netns", "pids", name])).collect();
+        let commands = String::from_utf8(pids).unwrap();
+        let command = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        commands.split_whitespace().filter(|pid| command(pid).contains("\0run\0")).count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while running() < 2 {
+        if !demo.goes_on() {
+            let ended = demo.end();
+            assert!(ended.stderr.contains("the demo needs"), "{ended:#?}");
+            skip!("{}", ended.stderr);
+        }
+        assert!(Instant::now() < deadline, "no gateways: {}", demo.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    demo.signal(Signal::KILL);
+    while running() > 0 {
+        assert!(Instant::now() < deadline, "a gateway goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for name in namespaces() {
+        ip(&["netns", "delete", &name]);
+    }
 }
 
 #[test]

@@ -250,6 +250,11 @@ impl Running {
         Running { child, outputs: files.map(tempfile::NamedTempFile::into_file) }
     }
 
+    #[cfg_attr(not(feature = "dpdk"), allow(dead_code))]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stderr(&self) -> String {
         text(&self.outputs[1])
     }
