@@ -51,7 +51,8 @@ unsafe fn ends<V: Vector, const ROUNDS: usize>(
     // SAFETY: as for `bare`.
     unsafe {
         let step = 16 * V::BLOCKS;
-        let mut sums = lengths.map(|lengths| [lengths; 4]);
+        let [low, middle, high] = lengths;
+        let mut sums = [[low; 4], [middle; 4], [high; 4]];
         for number in 0..shape.bulk / V::BLOCKS {
             let mut blocks = [V::zero(); 4];
             // Not a whole register, where that is the end.

@@ -2,9 +2,9 @@
 //!
 //! - AES wants eight registers in flight, and GHASH runs on other ports of the core: where a frame has more than eight
 //!   registers, the eight before (on open: the same ones) are hashed while the next are encrypted.
-//! - Frames that are alike, of one shape and key, are [worked on together](Worker::fours): where they are short as
-//!   many of them [side by side](side) as a register has blocks, else [in a row](row); what is left of some is done while
-//!   the next are encrypted.
+//! - Frames that are alike, of one shape and key, are [worked on together](Worker::fours): [four](bare) where they have
+//!   no payload, short ones as many [side by side](side) as a register has blocks, else [in a row](row); what is left of
+//!   some is done while the next are encrypted.
 //! - The counter blocks of a frame are packed from J0 on where the last register has a block to spare: the mask of
 //!   the tag costs nothing then, and the last block of AAD is hashed in the place that J0 leaves.
 //! - GHASH multiplies each block by its own power of H, so that a frame is one sum without a reduction inside.

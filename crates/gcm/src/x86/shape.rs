@@ -435,7 +435,7 @@ mod tests {
             let ops: Vec<_> =
                 pieces.map(|(payload, tag)| Op::new(&key, [0; 12], &[], payload, tag).unwrap()).collect();
             for first in [0, count / 2, count - 1, count] {
-                known.prepare(4, 2, 8);
+                known.prepare(4, 3, 9);
                 plan.make(&mut known, &ops, first);
                 let (mut places, mut alike) = (Vec::new(), true);
                 loop {

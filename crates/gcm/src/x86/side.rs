@@ -252,7 +252,7 @@ impl<
     #[inline(always)]
     unsafe fn finish(shape: &Shape, op: *mut Op<'_>, register: usize, state: &mut V, last_key: V) {
         // SAFETY: as for `turn`. Masks keep loads and stores within the payload; the last register of several has the
-        // payload's octets before it, and the last block of AAD others of AAD or is a whole one.
+        // payload's octets before it.
         unsafe {
             let begins = register == 0 && PACKED;
             let ends = register + 1 == REGISTERS && !WHOLE;
@@ -397,7 +397,7 @@ pub(super) unsafe fn side_by_side<
     if const { V::BLOCKS != N || REGISTERS > V::SHORT } {
         unreachable!("not frames to be side by side");
     }
-    // Of two registers are most short frames, of more not worth the compiler's time.
+    // Most short frames have two registers of two blocks, or one or two of four; of more it is not worth the compiler's time.
     let whole = (REGISTERS == 2 || N == 4 && REGISTERS == 1) && shape.last >> (16 * V::BLOCKS - 1) & 1 == 1;
     macro_rules! run {
         ($packed:literal, $whole:literal) => {{

@@ -14,7 +14,7 @@ pub(crate) const WIDTH: usize = 8;
 pub(crate) trait Vector: Copy {
     /// Blocks.
     const BLOCKS: usize;
-    /// Registers of each of some frames that are worked on side by side, at most.
+    /// Registers of each of some frames that are worked on side by side, at most; to open them it may be fewer.
     const SHORT: usize;
     /// There are 32 of them, with room for products that are added up two at a time and for payload before it is needed.
     const MANY: bool = Self::BLOCKS == 4;
