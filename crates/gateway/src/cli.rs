@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use wire::CipherSuite;
 
 /// MACsec (IEEE 802.1AE) gateway: plain Ethernet on one port, MACsec on the other.
@@ -153,10 +153,10 @@ struct DemoArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     keep_keys_out_of_cores();
-    let outcome = prepare_log(cli.log).and_then(|log| {
-        let outcome = execute(cli.command);
+    let outcome = prepare_log(cli.log).and_then(|(log, guard)| {
+        let outcome = execute(cli.command, log);
         // Before the last words come those that are still on their way.
-        drop(log);
+        drop(guard);
         outcome
     });
     match outcome {
@@ -179,8 +179,9 @@ fn keep_keys_out_of_cores() {
 }
 
 /// The log goes out by a thread of its own: whoever reads it, or the disk that it is on, may keep that waiting, and never
-/// the control core, whose stations do not wait. What is handed out sees to the end of it.
-fn prepare_log(option: Option<String>) -> Result<WorkerGuard> {
+/// the control core, whose stations do not wait. What is handed out is for words that come behind those of the log, and sees
+/// to the end of it.
+fn prepare_log(option: Option<String>) -> Result<(NonBlocking, WorkerGuard)> {
     let (said_by, level) = match (option, std::env::var_os("MACSEC_GW_LOG")) {
         (Some(level), _) => ("--log ", level),
         // One that is empty is how many a script leaves it out.
@@ -202,19 +203,19 @@ fn prepare_log(option: Option<String>) -> Result<WorkerGuard> {
     let (writer, guard) = tracing_appender::non_blocking(io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(writer)
+        .with_writer(writer.clone())
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .log_internal_errors(false)
         .init();
-    Ok(guard)
+    Ok((writer, guard))
 }
 
-fn execute(command: CliCommand) -> Result<()> {
+fn execute(command: CliCommand, log: NonBlocking) -> Result<()> {
     let backend = gcm::Backend::from_environment().map_err(|e| BadUsage(format!("MACSEC_GW_GCM: {e}")))?;
     tracing::debug!("AES-GCM back end: {}", backend.name());
     match command {
-        CliCommand::Run(args) => run(args),
+        CliCommand::Run(args) => run(args, log),
         CliCommand::Check { config } => print(&check::check(&config)?),
         CliCommand::Status(StatusArgs { json, watch, socket }) => status::status(&socket.socket, json, watch),
         CliCommand::Rekey { link, socket } => status::rekey(&socket.socket, link),
@@ -255,8 +256,8 @@ fn convert(direction: Direction, args: &PcapArgs) -> Result<()> {
 }
 
 #[cfg(feature = "dpdk")]
-fn run(args: RunArgs) -> Result<()> {
-    crate::run::run(&args.config, args.counters)
+fn run(args: RunArgs, log: NonBlocking) -> Result<()> {
+    crate::run::run(&args.config, args.counters, log)
 }
 
 #[cfg(feature = "dpdk")]
@@ -265,7 +266,7 @@ fn demo(args: &DemoArgs) -> Result<()> {
 }
 
 #[cfg(not(feature = "dpdk"))]
-fn run(args: RunArgs) -> Result<()> {
+fn run(args: RunArgs, _: NonBlocking) -> Result<()> {
     let RunArgs { config, counters: _ } = args;
     check::check(&config)?;
     Err(without_dpdk())

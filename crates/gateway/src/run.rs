@@ -19,11 +19,11 @@ const TICK: Duration = Duration::from_millis(5);
 /// How long an end may take before it is said that it waits. One Ctrl-C may come as several signals; they are within this.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Runs a gateway until SIGTERM or SIGINT.
+/// Runs a gateway until SIGTERM or SIGINT. That it is ready it says to `log`, behind what was logged before.
 ///
 /// # Errors
 /// [`BadUsage`] for what the configuration has wrong, anything else for what happened.
-pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
+pub fn run(file: &Path, counters: Option<PathBuf>, mut log: impl Write) -> Result<()> {
     let signals = Signals::listen().context("listening to signals")?;
     let config = config::Config::load(file).map_err(|e| BadUsage(e.to_string()))?;
     // Hours of counters are not to be lost to a name that was wrong all the time.
@@ -53,12 +53,9 @@ pub fn run(file: &Path, counters: Option<PathBuf>) -> Result<()> {
         }
         other => anyhow::Error::new(other),
     })?;
-    // Not eprintln, here and elsewhere: when nobody reads standard error any more, it panics.
-    let _ = writeln!(
-        io::stderr(),
-        "READY {}",
-        config.links.iter().map(|l| &l.name[..]).collect::<Vec<_>>().join(" ")
-    );
+    let names: Vec<_> = config.links.iter().map(|l| &l.name[..]).collect();
+    // At once, since others write there, too. When nobody reads it any more, there is nobody to tell.
+    let _ = log.write_all(format!("READY {}\n", names.join(" ")).as_bytes());
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 

@@ -1,6 +1,6 @@
 //! `run` from READY to its end.
 
-use crate::support::{BASE, Dir, PROGRAM, Running, counter, is_root, rows, skip};
+use crate::support::{BASE, Dir, PROGRAM, Running, counter, edited, is_root, rows, skip};
 use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
@@ -161,6 +161,20 @@ fn counters_go_to_what_the_file_is() {
     let running = dir.start(&["--counters", "pipe"]);
     running.signal(Signal::TERM);
     running.end().assert(1, &["writing counters to pipe: nobody reads this pipe"]);
+}
+
+#[test]
+fn ready_comes_behind_what_the_start_has_to_say() {
+    let dir = Dir::new();
+    let suite = "cipher_suite = \"gcm-aes-128\"";
+    dir.config(&edited(BASE, suite, &format!("policy = \"should-secure\"\nprotect_frames = false\n{suite}")));
+    let running = dir.start(&[]);
+    let said = running.stderr();
+    let line = |word: &str| said.lines().position(|line| line.contains(word)).unwrap_or(usize::MAX);
+    let ready = line("READY trial");
+    assert!(line("should-secure") < ready && line("protect_frames is off") < ready, "{said}");
+    running.signal(Signal::TERM);
+    running.end().assert(0, &[]);
 }
 
 #[test]
