@@ -426,7 +426,7 @@ mod tests {
             (format!("[link]\nsak = \"{secret}\""), "unknown key `link`"),
             (format!("sak = \"{secret}\"\nsak = \"{secret}\""), ":2: not valid TOML"),
             (format!("sak = \"x{}\"", &secret[1..]), "not hex"),
-            (format!("sak = \"{secret}\"\nsalt = \"00\""), "`salt`: 1 octets"),
+            (format!("sak = \"{secret}\"\nsalt = \"00\""), "`salt`: 1 octet (2 hex digits)"),
         ] {
             let f = file(&text, 0o600);
             let error = read_sak_file(f.path()).unwrap_err();

@@ -12,7 +12,7 @@ pub enum HexError {
     #[error("not hex: only the digits 0-9 and a-f may stand here")]
     NotHex,
     /// Hex, but of the wrong length.
-    #[error("{found} octets ({} hex digits) where {expected} are needed", found * 2)]
+    #[error("{found} octet{} ({} hex digits) where {expected} are needed", if *found == 1 { "" } else { "s" }, found * 2)]
     Length {
         /// Octets found; an odd digit counts as one more.
         found: usize,

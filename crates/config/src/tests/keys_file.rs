@@ -192,7 +192,7 @@ const WRONG: &[Wrong] = &[
         "salt = \"00\"",
         "salt",
         "sa[0].salt",
-        &["1 octets", "write salt ="],
+        &["1 octet ", "write salt ="],
     ),
     wrong(SAK, "sak = \"c0ffee110badf00d\"", "sak", "sa[0].sak", &["8 octets", "write sak ="]),
     wrong(SAK, "sak = c0ffee110badf00d5eedbeefca7a5afe", "sak", "sak", &["not valid TOML", "quotes"]),
