@@ -103,6 +103,7 @@ missing_to_demonstrate() {
     has ping || echo iputils-ping
     has ethtool || echo ethtool
     has tcpdump || echo tcpdump
+    has setpriv || echo util-linux
 }
 
 # Drivers that libdpdk-dev did not bring. Their packages are named after DPDK's ABI.

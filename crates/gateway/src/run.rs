@@ -54,7 +54,7 @@ pub fn run(file: &Path, counters: Option<PathBuf>, mut log: impl Write) -> Resul
         other => anyhow::Error::new(other),
     })?;
     let names: Vec<_> = config.links.iter().map(|l| &l.name[..]).collect();
-    // At once, since others write there, too. When nobody reads it any more, there is nobody to tell.
+    // In one piece, since others write there, too. When nobody reads it any more, there is nobody to tell.
     let _ = log.write_all(format!("READY {}\n", names.join(" ")).as_bytes());
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -474,7 +474,7 @@ fn nothing_outside_the_message_is_touched() {
                     let Message { mut aad, mut payload, .. } = plain.clone();
                     let mut tag = [0; 16];
                     let mut others = vec![(payload.clone(), tag); count - 1];
-                    let place = payload_len % count;
+                    let place = (aad_len + payload_len) % count;
                     let len = [aad_len, payload_len, 16][which];
                     let at = if at_end { ROOM - len } else { 0 };
                     let edge = &mut room[at..at + len];

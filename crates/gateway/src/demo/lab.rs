@@ -59,8 +59,9 @@ pub(super) struct Lab {
 impl Lab {
     pub(super) fn new(signals: Signals) -> Result<Self> {
         remove_leftovers();
+        let prefix = format!("{PREFIX}{}-", std::process::id());
         let dir =
-            tempfile::Builder::new().prefix(PREFIX).tempdir().context("making a temporary directory")?;
+            tempfile::Builder::new().prefix(&prefix).tempdir().context("making a temporary directory")?;
         Ok(Lab { dir, signals, namespaces: RefCell::default() })
     }
 
@@ -125,7 +126,7 @@ impl Lab {
         unless_stopped(&self.signals)
     }
 
-    /// Starts a program in a namespace, in the demo's directory. It ends with the demo, however that ends.
+    /// Starts a program in a namespace, in the demo's directory.
     pub(super) fn spawn(
         &self,
         namespace: &Namespace,
@@ -134,6 +135,7 @@ impl Lab {
         name: &'static str,
     ) -> Result<Process> {
         self.unless_stopped()?;
+        // Ends with the demo even where that is killed: strictly with the thread that starts it, which is the main one.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "ip", "netns", "exec", namespace.name(), program]);
         command.args(args).current_dir(self.dir.path());
@@ -187,16 +189,32 @@ impl Drop for Lab {
     }
 }
 
-/// Namespaces of demos that were killed before they could clean up.
+/// Removes what demos that were killed could not clean up. Best effort: it is in nobody's way.
 fn remove_leftovers() {
-    let Ok(entries) = fs::read_dir(NAMESPACES) else { return };
-    for name in entries.flatten().filter_map(|e| e.file_name().into_string().ok()) {
-        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Best effort: it is in nobody's way.
-            let _ = Command::new("ip").args(["netns", "delete", &name]).status();
+    for name in leftovers(Path::new(NAMESPACES)) {
+        // Where another rule than its parent's applies to a program, it may have outlived that.
+        let pids = Command::new("ip").args(["netns", "pids", &name]).output();
+        let pids = pids.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
+        for pid in pids.split_whitespace() {
+            let _ = Command::new("kill").args(["-KILL", pid]).status();
         }
+        let _ = Command::new("ip").args(["netns", "delete", &name]).status();
     }
+    let dir = std::env::temp_dir();
+    for name in leftovers(&dir) {
+        let _ = fs::remove_dir_all(dir.join(name));
+    }
+}
+
+/// Names there of what demos made that are not there any more.
+fn leftovers(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = names.filter_map(|e| e.file_name().into_string().ok());
+    let is_left = |name: &String| {
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid);
+        pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
+    };
+    names.filter(is_left).collect()
 }
 
 pub(super) fn unless_stopped(signals: &Signals) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `macsec-gw demo`: two gateways back to back on this machine, and traffic across.
 //!
-//! Each host and each gateway has a network namespace of its own. All of it is gone when the demo ends, however it
-//! ends.
+//! Each host and each gateway has a network namespace of its own. All of it is gone when the demo ends; what
+//! one that was killed leaves, the next one removes.
 
 mod lab;
 mod show;

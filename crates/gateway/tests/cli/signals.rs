@@ -3,7 +3,7 @@
 use crate::support::{BASE, Dir, PROGRAM, Running, counter, edited, is_root, rows, skip};
 use rustix::process::Signal;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -170,11 +170,28 @@ fn ready_comes_behind_what_the_start_has_to_say() {
     dir.config(&edited(BASE, suite, &format!("policy = \"should-secure\"\nprotect_frames = false\n{suite}")));
     let running = dir.start(&[]);
     let said = running.stderr();
-    let line = |word: &str| said.lines().position(|line| line.contains(word)).unwrap_or(usize::MAX);
-    let ready = line("READY trial");
-    assert!(line("should-secure") < ready && line("protect_frames is off") < ready, "{said}");
+    let line = |word: &str| said.lines().position(|line| line.contains(word));
+    let ready = line("READY trial").unwrap();
+    for warning in ["should-secure", "protect_frames is off"] {
+        assert!(line(warning).is_some_and(|warning| warning < ready), "{said}");
+    }
     running.signal(Signal::TERM);
     running.end().assert(0, &[]);
+}
+
+#[test]
+fn a_start_whose_words_nobody_takes_is_one_all_the_same() {
+    use rustix::fs::{OFlags, fcntl_setfl};
+    let dir = Dir::new();
+    dir.config(BASE);
+    let (_nobody_reads, mut full) = std::io::pipe().unwrap();
+    fcntl_setfl(&full, OFlags::NONBLOCK).unwrap();
+    while full.write_all(b".").is_ok() {}
+    fcntl_setfl(&full, OFlags::empty()).unwrap();
+    let mut running = dir.program(&["run", "gateway.toml"]).stderr(full).spawn().unwrap();
+    wait_for_status(&dir);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&running), Signal::TERM).unwrap();
+    wait_for_end(&mut running);
 }
 
 #[test]
@@ -191,26 +208,50 @@ fn a_demo_that_nobody_watches_ends() {
 }
 
 #[test]
-fn what_a_demo_started_ends_with_it_even_when_it_is_killed() {
+fn gateways_of_a_demo_end_with_it_even_when_it_is_killed() {
+    /// What it has made, which the next demo would remove.
+    struct Made(String);
+
+    impl Made {
+        fn namespaces(&self) -> Vec<String> {
+            let names = fs::read_dir("/run/netns").into_iter().flatten().flatten();
+            let names = names.filter_map(|e| e.file_name().into_string().ok());
+            names.filter(|name| name.starts_with(&self.0)).collect()
+        }
+
+        fn pids(&self) -> Vec<String> {
+            let said: Vec<u8> =
+                self.namespaces().iter().flat_map(|name| ip(&["netns", "pids", name])).collect();
+            String::from_utf8(said).unwrap().split_whitespace().map(str::to_owned).collect()
+        }
+
+        fn gateways(&self) -> usize {
+            let words = |pid: &String| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            self.pids().iter().filter(|pid| words(pid).contains("\0run\0")).count()
+        }
+    }
+
+    impl Drop for Made {
+        fn drop(&mut self) {
+            for pid in self.pids() {
+                drop(Command::new("kill").args(["-KILL", &pid]).status());
+            }
+            self.namespaces().iter().for_each(|name| drop(ip(&["netns", "delete", name])));
+        }
+    }
+
+    fn ip(words: &[&str]) -> Vec<u8> {
+        Command::new("ip").args(words).output().unwrap().stdout
+    }
+
     if !is_root() {
         skip!("the demo takes root");
     }
     let dir = Dir::new();
     let mut demo = Running::start(dir.program(&["demo"]));
-    let own = format!("macsec-gw-demo-{}-", demo.id());
-    let namespaces = || -> Vec<String> {
-        let names = fs::read_dir("/run/netns").into_iter().flatten().flatten();
-        names.filter_map(|e| e.file_name().into_string().ok()).filter(|name| name.starts_with(&own)).collect()
-    };
-    let ip = |words: &[&str]| Command::new("ip").args(words).output().unwrap().stdout;
-    let running = || {
-        let pids: Vec<_> = namespaces().iter().flat_map(|name| ip(&["netns", "pids", name])).collect();
-        let commands = String::from_utf8(pids).unwrap();
-        let command = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        commands.split_whitespace().filter(|pid| command(pid).contains("\0run\0")).count()
-    };
+    let made = Made(format!("macsec-gw-demo-{}-", demo.id()));
     let deadline = Instant::now() + Duration::from_secs(60);
-    while running() < 2 {
+    while made.gateways() < 2 {
         if !demo.goes_on() {
             let ended = demo.end();
             assert!(ended.stderr.contains("the demo needs"), "{ended:#?}");
@@ -220,12 +261,10 @@ fn what_a_demo_started_ends_with_it_even_when_it_is_killed() {
         std::thread::sleep(Duration::from_millis(20));
     }
     demo.signal(Signal::KILL);
-    while running() > 0 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while made.gateways() > 0 {
         assert!(Instant::now() < deadline, "a gateway goes on");
         std::thread::sleep(Duration::from_millis(20));
-    }
-    for name in namespaces() {
-        ip(&["netns", "delete", &name]);
     }
 }
 
@@ -248,29 +287,44 @@ fn a_log_that_nobody_takes_keeps_nothing_waiting() {
     let dir = Dir::new();
     dir.config(BASE);
     let mut running = dir.program(&["run", "gateway.toml"]).stderr(Stdio::piped()).spawn().unwrap();
-    let asked =
-        || Running::start(dir.command("timeout", &["9", PROGRAM, "status", "--socket", "socket"])).end();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while asked().status.code() != Some(0) {
-        assert!(Instant::now() < deadline, "{:#?}", asked());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_for_status(&dir);
     // More lines than a pipe has room for.
     let id = rustix::process::Pid::from_child(&running);
     for _ in 0..1000 {
         rustix::process::kill_process(id, Signal::USR1).unwrap();
         std::thread::sleep(Duration::from_millis(6));
     }
-    asked().assert(0, &[]);
+    asked(&dir).assert(0, &[]);
     rustix::process::kill_process(id, Signal::TERM).unwrap();
+    wait_for_end(&mut running);
+    let mut said = String::new();
+    running.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.len() > 65_000, "a pipe takes more than {} octets", said.len());
+}
+
+fn asked(dir: &Dir) -> crate::support::Ended {
+    Running::start(dir.command("timeout", &["9", PROGRAM, "status", "--socket", "socket"])).end()
+}
+
+/// Waits until a gateway answers.
+fn wait_for_status(dir: &Dir) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let ended = asked(dir);
+        if ended.status.code() == Some(0) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{ended:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn wait_for_end(running: &mut std::process::Child) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while running.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "it does not end");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let mut said = String::new();
-    running.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.len() > 65_000, "a pipe takes more than {} octets", said.len());
 }
 
 /// Asks for counters until at least `least` frames were sent, and says how many.

@@ -379,9 +379,10 @@ pub(super) unsafe fn fours<B: BackEnd, const ROUNDS: usize, const SEAL: bool, co
         if const { REGISTERS == 0 } {
             return bare::<B::Register, ROUNDS, SEAL>(shape, key, lengths, all, places, count);
         }
-        match B::Register::BLOCKS {
-            2 => side_by_side::<_, 2, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, count),
-            _ => side_by_side::<_, 4, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, count),
+        if const { B::Register::BLOCKS == 2 } {
+            side_by_side::<_, 2, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, count)
+        } else {
+            side_by_side::<_, 4, ROUNDS, SEAL, REGISTERS>(shape, key, lengths, all, places, count)
         }
     }
 }
