@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What an end may take.
@@ -188,10 +188,10 @@ fn a_start_whose_words_nobody_takes_is_one_all_the_same() {
     fcntl_setfl(&full, OFlags::NONBLOCK).unwrap();
     while full.write_all(b".").is_ok() {}
     fcntl_setfl(&full, OFlags::empty()).unwrap();
-    let mut running = dir.program(&["run", "gateway.toml"]).stderr(full).spawn().unwrap();
+    let mut running = Mortal(dir.program(&["run", "gateway.toml"]).stderr(full).spawn().unwrap());
     wait_for_status(&dir);
-    rustix::process::kill_process(rustix::process::Pid::from_child(&running), Signal::TERM).unwrap();
-    wait_for_end(&mut running);
+    running.signal(Signal::TERM);
+    running.wait_for_end();
 }
 
 #[test]
@@ -286,19 +286,18 @@ fn nobody_reading_its_messages_is_no_reason_to_panic() {
 fn a_log_that_nobody_takes_keeps_nothing_waiting() {
     let dir = Dir::new();
     dir.config(BASE);
-    let mut running = dir.program(&["run", "gateway.toml"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut running = Mortal(dir.program(&["run", "gateway.toml"]).stderr(Stdio::piped()).spawn().unwrap());
     wait_for_status(&dir);
     // More lines than a pipe has room for.
-    let id = rustix::process::Pid::from_child(&running);
     for _ in 0..1000 {
-        rustix::process::kill_process(id, Signal::USR1).unwrap();
+        running.signal(Signal::USR1);
         std::thread::sleep(Duration::from_millis(6));
     }
     asked(&dir).assert(0, &[]);
-    rustix::process::kill_process(id, Signal::TERM).unwrap();
-    wait_for_end(&mut running);
+    running.signal(Signal::TERM);
+    running.wait_for_end();
     let mut said = String::new();
-    running.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    running.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.len() > 65_000, "a pipe takes more than {} octets", said.len());
 }
 
@@ -319,11 +318,27 @@ fn wait_for_status(dir: &Dir) {
     }
 }
 
-fn wait_for_end(running: &mut std::process::Child) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while running.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "it does not end");
-        std::thread::sleep(Duration::from_millis(20));
+/// A gateway whose standard error is a pipe. Killed when dropped.
+struct Mortal(Child);
+
+impl Mortal {
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    fn wait_for_end(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.0.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
