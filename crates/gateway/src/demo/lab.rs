@@ -195,8 +195,8 @@ fn remove_leftovers() {
         // Where another rule than its parent's applies to a program, it may have outlived that.
         let pids = Command::new("ip").args(["netns", "pids", &name]).output();
         let pids = pids.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
-        for pid in pids.split_whitespace() {
-            let _ = Command::new("kill").args(["-KILL", pid]).status();
+        for pid in pids.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
         }
         let _ = Command::new("ip").args(["netns", "delete", &name]).status();
     }

@@ -1,7 +1,7 @@
 //! `run` from READY to its end.
 
 use crate::support::{BASE, Dir, PROGRAM, Running, counter, edited, is_root, rows, skip};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -233,8 +233,8 @@ fn gateways_of_a_demo_end_with_it_even_when_it_is_killed() {
 
     impl Drop for Made {
         fn drop(&mut self) {
-            for pid in self.pids() {
-                drop(Command::new("kill").args(["-KILL", &pid]).status());
+            for pid in self.pids().iter().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                let _ = kill_process(pid, Signal::KILL);
             }
             self.namespaces().iter().for_each(|name| drop(ip(&["netns", "delete", name])));
         }
@@ -323,7 +323,7 @@ struct Mortal(Child);
 
 impl Mortal {
     fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
     fn wait_for_end(&mut self) {
