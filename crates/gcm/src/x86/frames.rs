@@ -351,8 +351,8 @@ impl<B: BackEnd> Worker<B> {
     }
 }
 
-/// Registers of each of some frames that are worked on side by side, at most. To open frames of three in a row is faster by
-/// a tenth: they are hashed without waiting for anything.
+/// Registers of each of some frames that are worked on side by side, at most. Frames of three are opened a tenth faster in
+/// a row, where they are hashed without waiting for anything.
 const fn short<V: Vector>(seal: bool) -> usize {
     if V::BLOCKS == 4 && !seal { V::SHORT - 1 } else { V::SHORT }
 }
