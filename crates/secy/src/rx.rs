@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 use gcm::Engine;
 use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use wire::{
     An, CipherSuite, EtherType, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci, SecTag, ShortLength,
@@ -91,8 +92,8 @@ pub struct RxSecY {
     /// Places in `scs`. Both have room for all channels from the start, so that a worker never allocates.
     places: HashMap<Sci, u16, FxBuildHasher>,
     counters: Arc<RxSecYCounters>,
-    /// Where ICVs that lie across segments are brought together. Away only while a burst is verified.
-    rooms: Option<Box<[IcvRoom; MAX_BURST]>>,
+    /// Away only while a burst is verified.
+    scratch: Option<Box<Scratch>>,
     /// What frames were like lately, for who opens them to read them, too.
     habits: Habits,
 }
@@ -126,11 +127,17 @@ impl Form {
 }
 
 /// Frames whose operations were gathered. Numbers of one kind lie side by side, to be looked at several at once.
-#[derive(Default)]
 struct Pending {
-    pns: ArrayVec<u64, MAX_BURST>,
+    len: usize,
+    pns: [u64; MAX_BURST],
     /// Octets of user data.
-    user_data: ArrayVec<u32, MAX_BURST>,
+    user_data: [u32; MAX_BURST],
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Pending { len: 0, pns: [0; MAX_BURST], user_data: [0; MAX_BURST] }
+    }
 }
 
 /// Some of them.
@@ -143,25 +150,26 @@ struct Part<'a> {
 impl Pending {
     #[inline(always)]
     fn len(&self) -> usize {
-        self.pns.len()
+        self.len
     }
 
     #[inline(always)]
     fn push(&mut self, pn: u64, user_data: usize) {
-        self.pns.push(pn);
-        self.user_data.push(user_data as u32);
+        self.pns[self.len] = pn;
+        self.user_data[self.len] = user_data as u32;
+        self.len += 1;
     }
 
     fn clear(&mut self) {
-        self.pns.clear();
-        self.user_data.clear();
+        self.len = 0;
     }
 
     /// So many from `first` on.
     #[inline(always)]
     fn get(&self, first: usize, count: usize) -> Option<Part<'_>> {
         let all = first..first + count;
-        Some(Part { pns: self.pns.get(all.clone())?, user_data: self.user_data.get(all)? })
+        let (pns, user_data) = (self.pns.get(..self.len)?, self.user_data.get(..self.len)?);
+        Some(Part { pns: pns.get(all.clone())?, user_data: user_data.get(all)? })
     }
 }
 
@@ -249,6 +257,25 @@ pub(crate) struct Found {
     pending: Pending,
     runs: ArrayVec<Run, MAX_BURST>,
     clear_vlans: ArrayVec<ClearVlan, MAX_BURST>,
+}
+
+/// What a burst needs on its way through the passes. Kept, since it is too large to be made anew for each.
+struct Scratch {
+    /// Where ICVs that lie across segments are brought together.
+    rooms: [IcvRoom; MAX_BURST],
+    found: Found,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch { rooms: [[0; ICV_LEN]; MAX_BURST], found: Found::default() }
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
 }
 
 impl Found {
@@ -363,7 +390,7 @@ impl RxSecY {
             // Twice, so that removals leave the table room without growing.
             places: HashMap::with_capacity_and_hasher(2 * MAX_RECEIVE_SCS, FxBuildHasher),
             counters: Arc::default(),
-            rooms: Some(Box::new([[0; ICV_LEN]; MAX_BURST])),
+            scratch: Some(Box::default()),
             habits: Habits::default(),
         }
     }
@@ -466,18 +493,20 @@ impl RxSecY {
         frames: &mut [F],
         over: &mut impl FnMut(Pass),
     ) -> Fates {
-        let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
-        let mut found = Found::default();
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        let Scratch { rooms, found } = &mut *scratch;
+        found.clear();
         let verdicts = {
             let mut now = Now(gcm::Burst::new());
-            self.first_pass(frames, &mut now, &mut rooms, &mut found);
+            self.first_pass(frames, &mut now, rooms, found);
             over(Pass::First);
             engine.open(&mut now.0)
         };
         over(Pass::Crypto);
-        self.rooms = Some(rooms);
-        self.third_pass(frames, &mut found, verdicts);
-        found.fates
+        self.third_pass(frames, found, verdicts);
+        let fates = found.fates;
+        self.scratch = Some(scratch);
+        fates
     }
 
     /// The first pass alone: whoever has the batch then carries its operations out ([`Batch::crypt`]), and brings it
@@ -491,9 +520,9 @@ impl RxSecY {
         if self.leave_unread(frames, work) {
             return;
         }
-        let mut rooms = self.rooms.take().unwrap_or_else(|| Box::new([[0; ICV_LEN]; MAX_BURST]));
-        self.first_pass(frames, &mut &mut work.plan, &mut rooms, &mut work.received);
-        self.rooms = Some(rooms);
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        self.first_pass(frames, &mut &mut work.plan, &mut scratch.rooms, &mut work.received);
+        self.scratch = Some(scratch);
         self.habits.learn(&work.received, frames.len());
         work.plan.take(frames);
     }

@@ -65,11 +65,11 @@ impl RxSecY {
         if run.usual && all_authentic && (late == 0 || !replay_protect) {
             // As it should be, and worth code of its own.
             deliver = u64::MAX >> (MAX_BURST - count);
-            for (frame, user_data) in frames.iter_mut().zip(pending.user_data) {
-                let octets = cut_usual(frame, *user_data as usize);
-                if !moved {
-                    move_addresses(octets);
-                }
+            let frames = frames.iter_mut().zip(pending.user_data);
+            if moved {
+                frames.for_each(|(frame, user_data)| _ = cut_usual(frame, *user_data as usize));
+            } else {
+                frames.for_each(|(frame, user_data)| move_addresses(cut_usual(frame, *user_data as usize)));
             }
             sa.counters.in_pkts_ok.add(count as u64 - late);
             sa.counters.in_pkts_delayed.add(late);
