@@ -172,24 +172,25 @@ impl PnSource {
 ///
 /// `SCI || PN` and `(SSCI || PN64) xor Salt` (802.1AE clauses 14.5 and 14.7) are both this base with the
 /// 64-bit PN xored into its last eight octets, 32-bit numbers having zeroes above.
+///
+/// Kept as it lies in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NonceBase {
-    high: u32,
-    low: u64,
+    /// The first eight octets, the first in the lowest place.
+    start: u64,
+    /// The others.
+    end: u32,
 }
 
 impl NonceBase {
     pub(crate) fn from_sci(sci: Sci) -> Self {
-        let sci = sci.as_u64();
-        NonceBase { high: (sci >> 32) as u32, low: sci << 32 }
+        NonceBase { start: u64::from_le_bytes(sci.to_bytes()), end: 0 }
     }
 
     pub(crate) fn from_ssci(ssci: Ssci, salt: Salt) -> Self {
-        let s = salt.0;
-        NonceBase {
-            high: ssci.0 ^ u32::from_be_bytes([s[0], s[1], s[2], s[3]]),
-            low: u64::from_be_bytes([s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11]]),
-        }
+        let [s0, s1, s2, s3, s4, s5, s6, s7, end @ ..] = salt.0;
+        let start = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+        NonceBase { start: start ^ u64::from(ssci.0.swap_bytes()), end: u32::from_le_bytes(end) }
     }
 
     /// The nonce for sealing, which uses the number up.
@@ -207,9 +208,10 @@ impl NonceBase {
 
     #[inline(always)]
     fn with(&self, pn: u64) -> [u8; gcm::NONCE_LEN] {
-        let all = (u128::from(self.high) << 64 | u128::from(self.low ^ pn)) << 32;
+        let pn = pn.swap_bytes();
         let mut nonce = [0; gcm::NONCE_LEN];
-        nonce.copy_from_slice(&all.to_be_bytes()[..gcm::NONCE_LEN]);
+        nonce[..8].copy_from_slice(&(self.start ^ pn << 32).to_le_bytes());
+        nonce[8..].copy_from_slice(&(self.end ^ (pn >> 32) as u32).to_le_bytes());
         nonce
     }
 }

@@ -334,6 +334,9 @@ enum Parsed {
 struct Likeness {
     /// Ethertype, TCI and AN.
     kind: u32,
+    /// The same and a short length of 0, as they lie in a frame.
+    start: u32,
+    /// As it lies in a frame.
     sci: u64,
     nonce: NonceBase,
     /// Octets in the clear beyond the SecTAG.
@@ -353,24 +356,43 @@ impl Likeness {
         let least = u64::from(!suite.is_xpn());
         let lowest = if replay_protect { sa.lowest_pn(replay_window).max(least) } else { least };
         let recover_from = sa.recover_from(replay_protect, replay_window);
-        Likeness { kind, sci, nonce: sa.nonce, most_clear: sa.most_clear(encrypted), lowest, recover_from }
+        let (start, sci) = ((kind << 8).to_be(), sci.to_be());
+        let most_clear = sa.most_clear(encrypted);
+        Likeness { kind, start, sci, nonce: sa.nonce, most_clear, lowest, recover_from }
     }
 
     /// Octets of user data and packet number of a frame that is like it. `None` where it is not, or is not to be
     /// opened.
     #[inline(always)]
     fn parse(&self, octets: &[u8]) -> Option<(usize, u64)> {
-        let (kind, short_length, low32, sci) = fields(octets.first_chunk()?);
-        if kind != self.kind || sci != self.sci {
+        let tag: &[u8; WITH_SCI] = octets.first_chunk()?;
+        let [.., s0, s1, s2, s3, p0, p1, p2, p3, c0, c1, c2, c3, c4, c5, c6, c7] = *tag;
+        let unlike = u32::from_ne_bytes([s0, s1, s2, s3]) ^ self.start;
+        if u64::from_ne_bytes([c0, c1, c2, c3, c4, c5, c6, c7]) != self.sci {
             return None;
         }
         let after_tag = octets.len() - WITH_SCI;
-        let user_data = ShortLength::from_octet(short_length).ok()?.user_data_len(after_tag).ok()?;
+        let user_data = if unlike == 0 {
+            ShortLength::for_user_data(usize::MAX).user_data_len(after_tag).ok()?
+        } else {
+            short_user_data(unlike, after_tag)?
+        };
+        let low32 = u32::from_be_bytes([p0, p1, p2, p3]);
         let pn = match self.recover_from {
             Some(lowest) => recover_xpn(lowest, low32),
             None => low32.into(),
         };
         (pn >= self.lowest && user_data >= LEAST_USER_DATA).then_some((user_data, pn))
+    }
+}
+
+/// Octets of user data of a frame whose SecTAG begins differently from what others have that are not short. `None` where
+/// more than the short length makes the difference.
+#[cold]
+fn short_user_data(unlike: u32, after_tag: usize) -> Option<usize> {
+    match unlike.to_ne_bytes() {
+        [0, 0, 0, short_length] => ShortLength::from_octet(short_length).ok()?.user_data_len(after_tag).ok(),
+        _ => None,
     }
 }
 
@@ -576,7 +598,8 @@ impl RxSecY {
         let mut known: Option<Known<'f>> = None;
         loop {
             match &known {
-                Some(known) if known.like.most_clear == 0 => {
+                // What most links do is worth code of its own.
+                Some(known @ Known { like: Likeness { most_clear: 0, recover_from: None, .. }, .. }) => {
                     self.go_on::<F, _, true>(known, all, &mut frames, gather, found);
                 }
                 Some(known) => self.go_on::<F, _, false>(known, all, &mut frames, gather, found),
@@ -589,10 +612,10 @@ impl RxSecY {
         }
     }
 
-    /// The first pass over frames as long as they are like the one before, whose run is the last. `ALL` of them are
-    /// encrypted from the SecTAG to the end, or none.
+    /// The first pass over frames as long as they are like the one before, whose run is the last. `PLAIN` says that
+    /// nothing is in the clear beyond the SecTAG and that packet numbers have 32 bits.
     #[inline(always)]
-    fn go_on<'f, F: FrameBuf, G: Gather<'f, F>, const ALL: bool>(
+    fn go_on<'f, F: FrameBuf, G: Gather<'f, F>, const PLAIN: bool>(
         &self,
         known: &Known<'f>,
         all: usize,
@@ -600,7 +623,10 @@ impl RxSecY {
         gather: &mut G,
         found: &mut Found,
     ) {
-        let Known { like, sa } = known;
+        let Known { mut like, sa } = *known;
+        if PLAIN {
+            (like.most_clear, like.recover_from) = (0, None);
+        }
         let Some(key) = gather.key(&sa.key) else { return };
         let (base, before) = (like.nonce, found.pending.len());
         while let Some(frame) = frames.as_slice().first()
@@ -613,7 +639,7 @@ impl RxSecY {
             if let Some(later) = frames.as_slice().get(ahead) {
                 gcm::prefetch(later.head());
             }
-            let clear = if ALL { 0 } else { like.most_clear.min(user_data) };
+            let clear = like.most_clear.min(user_data);
             let len = WITH_SCI + user_data + ICV_LEN;
             if !gather.whole(number, frame, len, WITH_SCI + clear, key, base.open(pn)) {
                 // Which ends the run.
@@ -664,8 +690,8 @@ impl RxSecY {
         let aad = ADDRESSES + usize::from(form.tag_len) + clear;
         let place = Place { skip: vlan_len, aad, payload: user_data - clear };
         let usual = form == Form::USUAL && frame.is_contiguous();
-        let (kind, _, _, sci) =
-            frame.head().first_chunk().filter(|_| usual).map_or_else(Default::default, fields);
+        let (kind, sci) =
+            frame.head().first_chunk().filter(|_| usual).map_or_else(Default::default, kind_and_sci);
         let known = usual.then(|| Known { like: Likeness::new(&self.config, sa, kind, sci, encrypted), sa });
         let key = gather.key(&sa.key);
         let gathered = key
@@ -826,9 +852,9 @@ fn parse_tag<'a>(
 /// Less than an ethertype cannot have been a frame, and would not be one when delivered.
 const LEAST_USER_DATA: usize = 2;
 
-/// Of a SecTAG with SCI behind the addresses: ethertype, TCI and AN; short length; PN; SCI.
+/// Of a SecTAG with SCI behind the addresses: ethertype, TCI and AN; SCI.
 #[inline(always)]
-fn fields(start: &[u8; WITH_SCI]) -> (u32, u8, u32, u64) {
+fn kind_and_sci(start: &[u8; WITH_SCI]) -> (u32, u64) {
     let tag = start.last_chunk().map_or(0, |tag| u128::from_be_bytes(*tag));
-    ((tag >> 104) as u32, (tag >> 96) as u8, (tag >> 64) as u32, tag as u64)
+    ((tag >> 104) as u32, tag as u64)
 }
