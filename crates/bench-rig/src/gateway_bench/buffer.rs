@@ -179,10 +179,11 @@ impl FrameBuf for Buffer {
 
     #[inline(always)]
     fn grow(&mut self, front: usize, back: usize) -> &mut [u8] {
-        assert!(self.has_room(front, back));
-        self.0.meta.start -= front as u32;
-        self.0.meta.len += (front + back) as u32;
-        self.head_mut()
+        let Inner { meta: Meta { start, len, .. }, octets } = &mut *self.0;
+        let (first, count) = (*start as usize, *len as usize);
+        assert!(front <= first && first + count + back <= octets.len());
+        (*start, *len) = ((first - front) as u32, (front + count + back) as u32);
+        &mut octets[first - front..first + count + back]
     }
 
     #[inline(always)]
