@@ -179,10 +179,11 @@ impl Part<'_> {
     #[inline(always)]
     fn ascend(&self) -> bool {
         // Without branches, and by signs: what any CPU can do with several at once.
-        let all = self.pns.iter().fold(0, |all, pn| all | pn);
-        let differences = self.pns.iter().zip(self.pns.iter().skip(1));
-        let falls = differences.fold(0, |falls, (one, next)| falls | next.wrapping_sub(*one).wrapping_sub(1));
-        (all | falls) >> 63 == 0
+        let pairs = self.pns.iter().zip(self.pns.iter().skip(1));
+        let first = self.pns.first().copied().unwrap_or_default();
+        let signs =
+            pairs.fold(first, |signs, (one, next)| signs | next | next.wrapping_sub(*one).wrapping_sub(1));
+        signs >> 63 == 0
     }
 }
 

@@ -58,23 +58,25 @@ impl RxSecY {
                 replay.advance(pn);
             }
         }
-        let mut octets: u64 = pending.user_data.iter().map(|octets| u64::from(*octets)).sum();
-        let longest = pending.user_data.iter().fold(0, |longest, octets| longest.max(*octets));
-        let mut deliver = 0u64;
+        let (mut octets, mut longest, mut deliver) = (0, 0, 0u64);
         let all_authentic = verdicts.are_authentic(first..first + count);
         if run.usual && all_authentic && (late == 0 || !replay_protect) {
             // As it should be, and worth code of its own.
             deliver = u64::MAX >> (MAX_BURST - count);
-            let frames = frames.iter_mut().zip(pending.user_data);
+            let frames = frames.iter_mut().zip(pending.user_data).map(|(frame, user_data)| {
+                octets += u64::from(*user_data);
+                longest = longest.max(*user_data);
+                cut_usual(frame, *user_data as usize)
+            });
             if moved {
-                frames.for_each(|(frame, user_data)| _ = cut_usual(frame, *user_data as usize));
+                frames.for_each(drop);
             } else {
-                frames.for_each(|(frame, user_data)| move_addresses(cut_usual(frame, *user_data as usize)));
+                frames.for_each(move_addresses);
             }
             sa.counters.in_pkts_ok.add(count as u64 - late);
             sa.counters.in_pkts_delayed.add(late);
         } else {
-            (replay, octets) = (sa.replay(replay_window), 0);
+            replay = sa.replay(replay_window);
             let frames = frames.iter_mut().zip(pending.pns.iter().zip(pending.user_data));
             for (i, (frame, (&pn, &user_data))) in frames.enumerate() {
                 let is_late = pn < replay.lowest_pn();
@@ -83,6 +85,7 @@ impl RxSecY {
                     continue;
                 }
                 octets += u64::from(user_data);
+                longest = longest.max(user_data);
                 if verdicts.is_authentic(first + i) {
                     sa.counters.in_pkts_ok.add(u64::from(!is_late));
                     sa.counters.in_pkts_delayed.add(u64::from(is_late));
