@@ -21,8 +21,8 @@ mod third;
 mod unread;
 
 use third::{move_addresses, strip};
-use unread::Habits;
 pub(crate) use unread::Unread;
+use unread::{Habits, Usual};
 
 /// Receive SCs that one half has at most.
 pub const MAX_RECEIVE_SCS: usize = 1024;
@@ -525,6 +525,7 @@ impl RxSecY {
             over(Pass::First);
             engine.open(&mut now.0)
         };
+        self.habits.note(found);
         over(Pass::Crypto);
         self.third_pass(frames, found, verdicts);
         let fates = found.fates;
@@ -546,6 +547,7 @@ impl RxSecY {
         let mut scratch = self.scratch.take().unwrap_or_default();
         self.first_pass(frames, &mut &mut work.plan, &mut scratch.rooms, &mut work.received);
         self.scratch = Some(scratch);
+        self.habits.note(&work.received);
         self.habits.learn(&work.received, frames.len());
         work.plan.take(frames);
     }
@@ -596,7 +598,7 @@ impl RxSecY {
         }
         let mut frames = frames.iter_mut();
         let mut rooms = rooms.iter_mut();
-        let mut known: Option<Known<'f>> = None;
+        let mut known = self.as_before(found);
         loop {
             match &known {
                 // What most links do is worth code of its own.
@@ -611,6 +613,26 @@ impl RxSecY {
             let (Some(frame), Some(room)) = (frames.next(), rooms.nth(skipped)) else { break };
             known = self.first_of_its_kind(number, frame, gather, room, found);
         }
+    }
+
+    /// What frames have in common that are like the last ones of the burst before, whose run begins.
+    #[inline(always)]
+    fn as_before(&self, found: &mut Found) -> Option<Known<'_>> {
+        let Usual { place, kind, an, encrypted } = self.habits.last?;
+        let sc = self.scs.get(place)?;
+        let sa = sc.sa(an)?;
+        found.runs.push(Run {
+            place,
+            an,
+            encrypted,
+            form: Form::USUAL,
+            usual: true,
+            kind,
+            first: 0,
+            count: 0,
+        });
+        let sci = u64::from_be_bytes(sc.sci.to_bytes());
+        Some(Known { like: Likeness::new(&self.config, sa, kind, sci, encrypted), sa })
     }
 
     /// The first pass over frames as long as they are like the one before, whose run is the last. `PLAIN` says that
@@ -651,6 +673,10 @@ impl RxSecY {
         }
         if let Some(run) = found.runs.last_mut() {
             run.count += found.pending.len() - before;
+            if run.count == 0 {
+                // The burst begins with others.
+                found.runs.pop();
+            }
         }
     }
 

@@ -23,18 +23,20 @@ const READS: [u32; 2] = [64, 1 << 16];
 
 /// Frames in one piece with a SecTAG with SCI right behind their addresses, and of one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Usual {
+pub(super) struct Usual {
     /// The channel.
-    place: usize,
+    pub(super) place: usize,
     /// Ethertype, TCI and AN.
-    kind: u32,
-    an: An,
-    encrypted: bool,
+    pub(super) kind: u32,
+    pub(super) an: An,
+    pub(super) encrypted: bool,
 }
 
 /// What frames were like lately. It begins anew with each command, so that channels and SAs are those that there were.
 #[derive(Debug)]
 pub(super) struct Habits {
+    /// What the last frames were that the owner read, if they were of such a kind.
+    pub(super) last: Option<Usual>,
     /// Kinds of frames, the newest last.
     usual: ArrayVec<Usual, KINDS>,
     /// Bursts that the owner still reads itself.
@@ -45,21 +47,34 @@ pub(super) struct Habits {
 
 impl Default for Habits {
     fn default() -> Self {
-        Habits { usual: ArrayVec::new(), reads: 0, next_reads: READS[0] }
+        Habits { last: None, usual: ArrayVec::new(), reads: 0, next_reads: READS[0] }
+    }
+}
+
+impl From<&Run> for Usual {
+    #[inline(always)]
+    fn from(run: &Run) -> Self {
+        let Run { place, an, kind, encrypted, .. } = *run;
+        Usual { place, kind, an, encrypted }
     }
 }
 
 impl Habits {
+    /// The owner read a burst.
+    #[inline(always)]
+    pub(super) fn note(&mut self, found: &Found) {
+        self.last = found.runs.last().filter(|run| run.usual).map(Usual::from);
+    }
+
     /// The owner read so many frames.
     #[inline(always)]
     pub(super) fn learn(&mut self, found: &Found, frames: usize) {
         let mut alike = 0;
         for run in found.runs.iter().filter(|run| run.usual) {
-            let Run { place, an, kind, encrypted, count, .. } = *run;
-            alike += count;
-            let usual = Usual { place, kind, an, encrypted };
+            alike += run.count;
+            let usual = Usual::from(run);
             // A change of AN is no other kind.
-            let known = |known: &Usual| (known.place, known.encrypted) == (place, encrypted);
+            let known = |known: &Usual| (known.place, known.encrypted) == (usual.place, usual.encrypted);
             match self.usual.iter().position(known) {
                 Some(known) => self.usual[known] = usual,
                 None => {

@@ -476,6 +476,42 @@ fn stations_that_take_turns_are_all_as_usual() {
     }
 }
 
+/// A burst begins like the last frame of the one before, or does not: of a full one, of another station, under the next SA,
+/// of a channel that is gone, and of one that came in its place.
+#[test]
+fn a_burst_may_begin_unlike_the_end_of_the_one_before() {
+    for suite in [CipherSuite::GcmAes128, CipherSuite::GcmAesXpn128] {
+        let mut group = Group::new(&Setup::with_suite(suite), 3, 1);
+        let mut rx = group.receiver();
+        let burst = |group: &mut Group, rx: &mut RxSecY, stations: &[usize], gone: Option<usize>| {
+            let plain: Vec<_> = (0..MAX_BURST).map(|i| frame(60 + i)).collect();
+            let of = |i: usize| stations[i % stations.len()];
+            let line: Vec<_> =
+                plain.iter().enumerate().map(|(i, plain)| group.send(of(i), plain.clone())).collect();
+            let left: Vec<_> = (0..MAX_BURST).filter(|i| Some(of(*i)) != gone).collect();
+            assert_eq!(
+                super::verify(rx, &line),
+                left.into_iter().map(|i| plain[i].clone()).collect::<Vec<_>>()
+            );
+        };
+        for stations in [&[0, 1][..], &[0, 1], &[1, 0], &[1, 0, 2], &[1], &[2], &[2, 1]] {
+            burst(&mut group, &mut rx, stations, None);
+        }
+        assert_eq!(moved(&rx), [("InPktsOK", 7 * MAX_BURST as u64)]);
+        group.change(1);
+        burst(&mut group, &mut rx, &[1, 2], None);
+        burst(&mut group, &mut rx, &[2], None);
+        group.change(2);
+        burst(&mut group, &mut rx, &[2], None);
+        rx.apply(Command::RemoveRxSc(group.stations[2].0.sci));
+        burst(&mut group, &mut rx, &[2, 1], Some(2));
+        // The last channel takes the place of the first.
+        burst(&mut group, &mut rx, &[0], None);
+        rx.apply(Command::RemoveRxSc(group.stations[0].0.sci));
+        burst(&mut group, &mut rx, &[0, 1], Some(0));
+    }
+}
+
 /// Bursts that were on their way when one was not as expected are no further surprise.
 #[test]
 fn a_surprise_is_one_for_all_bursts_on_their_way() {
