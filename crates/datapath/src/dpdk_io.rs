@@ -123,12 +123,15 @@ impl FrameBuf for DpdkFrame {
 }
 
 /// A DPDK receive queue.
-pub struct DpdkRx(RxQueue);
+pub struct DpdkRx {
+    queue: RxQueue,
+    limit: usize,
+}
 
 impl DpdkRx {
     /// Takes the queue over.
     pub fn new(queue: RxQueue) -> Self {
-        DpdkRx(queue)
+        DpdkRx { queue, limit: RECEIVED_AT_ONCE }
     }
 }
 
@@ -161,8 +164,13 @@ impl FrameRx for DpdkRx {
     #[inline(always)]
     fn rx_burst(&mut self, frames: &mut Burst<DpdkFrame>) {
         let before = frames.len();
-        self.0.rx_burst_up_to(RECEIVED_AT_ONCE, frames);
+        self.queue.rx_burst_up_to(self.limit, frames);
         frames[before..].iter_mut().for_each(restore_vlan);
+    }
+
+    #[inline(always)]
+    fn limit(&mut self, frames: usize) {
+        self.limit = frames;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The two directions of a link.
 
 use crate::fan_out::FanOut;
+use crate::io::at_once;
 use crate::line_rx::LineRx;
 use crate::{ControlInlet, ControlOutlet, FrameRx, FrameTx, PathCounters, SampleInlet};
 use secy::{Burst, Command, Engine, Event, FrameBuf, Pass, RxSecY, TxSecY};
@@ -176,6 +177,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
         over(Part::Receive);
         let received = self.frames.len();
         self.counters.rx_frames.add(received as u64);
+        self.rx.limit(at_once(&self.frames));
         self.secy.protect_marked(engine, &mut self.frames, |pass| over(Part::Pass(pass)));
         transmit(&mut self.tx, &mut self.frames, &self.counters);
         over(Part::Transmit);
@@ -197,6 +199,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Protect<R, T> {
         let received = self.frames.len();
         if received > 0 {
             self.counters.rx_frames.add(received as u64);
+            self.rx.limit(at_once(&self.frames));
             self.secy.protect(engine, &mut self.frames);
             transmit(&mut self.tx, &mut self.frames, &self.counters);
         }
@@ -331,6 +334,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         over(Part::Receive);
         let received = self.frames.len();
         self.counters.rx_frames.add(received as u64);
+        self.rx.limit(at_once(&self.frames));
         let Verify { secy, frames, eapol, .. } = self;
         let longest = secy.verify_marked(engine, frames, eapol, |pass| over(Part::Pass(pass)));
         self.deliver(longest);
@@ -348,6 +352,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
         let received = self.frames.len();
         if received > 0 {
             self.counters.rx_frames.add(received as u64);
+            self.rx.limit(at_once(&self.frames));
             let longest = self.secy.verify(engine, &mut self.frames, &mut self.eapol);
             self.deliver(longest);
         }

@@ -2,8 +2,8 @@
 #![cfg(feature = "dpdk")]
 #![allow(clippy::unwrap_used)]
 
-use datapath::DpdkFrame;
-use dpdk::{Eal, EalOptions, Mbuf, Pool};
+use datapath::{DpdkFrame, DpdkRx, DpdkTx, Protect, Task};
+use dpdk::{Eal, EalOptions, Mbuf, Pool, Port, PortConfig};
 use keys::Sak;
 use secy::{
     Batch, Burst, Command, Engine, FrameBuf, RxConfig, RxSa, RxSc, RxSecY, SaParams, SciMode, TxConfig, TxSa,
@@ -247,5 +247,34 @@ fn a_frame_in_too_many_segments_is_counted_and_freed() {
     rx.verify(&mut Engine::new(), &mut burst, &mut Burst::new());
     assert!(burst.is_empty());
     assert_eq!(rx.counters().in_pkts_overrun.get(), 1);
+    assert_eq!(pool.in_use(), 0);
+}
+
+/// A core that does everything receives fewer middling frames at once, and one that leaves the crypto to others does not.
+#[test]
+fn bursts_from_a_port_are_shorter_where_frames_are_middling() {
+    let pool = pool("bursts", 2176);
+    for (number, (octets, bursts)) in
+        [(60, [48, 48, 48]), (508, [48, 16, 16]), (1514, [48, 48, 48])].into_iter().enumerate()
+    {
+        for workers in [0, 1] {
+            let device = format!("net_null{number}{workers},size={octets}");
+            let port = Port::open(eal(), &PortConfig::new(&*device), &pool).unwrap();
+            let rx = DpdkRx::new(port.take_rx_queue(0).unwrap());
+            let out = DpdkTx::new(port.take_tx_queue(0).unwrap(), pool.clone());
+            let (mut protect, _crypto) = Protect::new(rx, tx(true), out).with_crypto_workers(workers);
+            let (counters, mut engine) = (protect.counters(), Engine::new());
+            let received = [(); 3].map(|()| {
+                let before = counters.rx_frames.get();
+                protect.poll(&mut engine);
+                counters.rx_frames.get() - before
+            });
+            assert_eq!(
+                received,
+                if workers == 0 { bursts } else { [48; 3] },
+                "{octets} octets, {workers} workers"
+            );
+        }
+    }
     assert_eq!(pool.in_use(), 0);
 }
