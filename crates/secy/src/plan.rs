@@ -103,10 +103,17 @@ pub(crate) struct Now<'f>(pub(crate) gcm::Burst<'f>);
 impl<'f> Now<'f> {
     #[inline(always)]
     fn push(&mut self, octets: &'f mut [u8], aad: usize, key: &'f Key, nonce: Nonce) -> bool {
-        let Some((front, icv)) = octets.split_last_chunk_mut() else { return false };
-        let Some((aad, payload)) = front.split_at_mut_checked(aad) else { return false };
-        self.0.push(key, nonce, aad, payload, icv).is_ok()
+        split(octets, aad)
+            .is_some_and(|(aad, payload, icv)| self.0.push(key, nonce, aad, payload, icv).is_ok())
     }
+}
+
+/// AAD of so many octets, payload and ICV, of which all octets consist.
+#[inline(always)]
+fn split(octets: &mut [u8], aad: usize) -> Option<(&mut [u8], &mut [u8], &mut IcvRoom)> {
+    let (front, icv) = octets.split_last_chunk_mut()?;
+    let (aad, payload) = front.split_at_mut_checked(aad)?;
+    Some((aad, payload, icv))
 }
 
 impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
@@ -129,8 +136,8 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
         key: &'f Key,
         nonce: Nonce,
     ) -> bool {
-        let octets = frame.grow(TAG, ICV_LEN);
-        tag.write::<TAG>(octets) && self.push(octets, aad, key, nonce)
+        let Some((aad, payload, icv)) = split(frame.grow(TAG, ICV_LEN), aad) else { return false };
+        tag.write::<TAG>(aad) && self.0.push(key, nonce, aad, payload, icv).is_ok()
     }
 
     #[inline(always)]

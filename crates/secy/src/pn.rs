@@ -21,6 +21,9 @@ pub const fn last_pn(xpn: bool) -> u64 {
     if xpn { u64::MAX - 1 } else { u32::MAX as u64 }
 }
 
+/// The first number that has more than 32 bits.
+const SHORT_END: u64 = 1 << 32;
+
 /// Shared between a transmit SA and its controller: how far the numbers are used, and how far they may be.
 ///
 /// The controller raises the limit only after it made sure that no number below it is used after a restart.
@@ -86,10 +89,28 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
+    /// Whether each has 32 bits at most.
+    #[inline(always)]
+    pub(crate) fn are_short(&self) -> bool {
+        self.end <= SHORT_END
+    }
+
     /// The next number; `None` when none is left or allowed.
     #[inline(always)]
     pub(crate) fn allocate(&mut self) -> Option<FreshPn> {
-        if self.next < self.end {
+        self.allocate_below(self.end)
+    }
+
+    /// The same of [short](Self::are_short) ones: what else there is it does not hand out. The compiler then knows of the upper
+    /// half.
+    #[inline(always)]
+    pub(crate) fn allocate_short(&mut self) -> Option<FreshPn> {
+        self.allocate_below(self.end.min(SHORT_END))
+    }
+
+    #[inline(always)]
+    fn allocate_below(&mut self, end: u64) -> Option<FreshPn> {
+        if self.next < end {
             let pn = FreshPn(self.next);
             self.next += 1;
             Some(pn)

@@ -11,8 +11,8 @@ use gcm::Engine;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use wire::{
-    An, ConfidentialityOffset, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, Sci, SecTagRepr, ShortLength, Tci,
-    VLAN_TAG_LEN,
+    An, ConfidentialityOffset, Ethernet, ICV_LEN, L2Header, MAX_VLAN_TAGS, SHORT_LIMIT, Sci, SecTagRepr,
+    ShortLength, Tci, VLAN_TAG_LEN,
 };
 
 mod unwritten;
@@ -259,8 +259,8 @@ impl TxSecY {
         let numbers = pn.begin_burst(frames.len());
         let pass = FirstPass { config, counters, an, key, nonce: *nonce, offset: *offset };
         // What most links do is worth code of its own.
-        let encrypt_all = config.encrypt && *offset == ConfidentialityOffset::None;
-        let rest = match (config.clear_vlan_tags, config.sci_mode, encrypt_all) {
+        let plain = config.encrypt && *offset == ConfidentialityOffset::None && numbers.are_short();
+        let rest = match (config.clear_vlan_tags, config.sci_mode, plain) {
             (0, SciMode::Explicit, true) => pass.all::<F, _, 16, true>(frames, numbers, gather, found),
             (0, SciMode::Explicit, false) => pass.all::<F, _, 16, false>(frames, numbers, gather, found),
             (0, SciMode::Implicit, true) => pass.all::<F, _, 8, true>(frames, numbers, gather, found),
@@ -367,8 +367,14 @@ impl Usual {
     #[inline(always)]
     fn tag(&self, user_data: usize, pn: &FreshPn) -> UsualTag {
         let short_length = ShortLength::for_user_data(user_data).as_u8();
-        let start = self.tag.start | u64::from(short_length) << 32 | u64::from(pn.low32());
+        let start = self.long_tag(pn).start | u64::from(short_length) << 32;
         UsualTag { start, ..self.tag }
+    }
+
+    /// That of frames that are not short.
+    #[inline(always)]
+    fn long_tag(&self, pn: &FreshPn) -> UsualTag {
+        UsualTag { start: self.tag.start | u64::from(pn.low32()), ..self.tag }
     }
 }
 
@@ -393,10 +399,10 @@ struct FirstPass<'p, K> {
 const ANY: usize = 0;
 
 impl<K: Copy> FirstPass<'_, K> {
-    /// All frames. Those that are like most get a SecTAG of `TAG` octets right behind their addresses, and are encrypted
-    /// from there to the end where `ALL` says so. Hands back what numbers are left.
+    /// All frames. Those that are like most get a SecTAG of `TAG` octets right behind their addresses. `PLAIN` says that
+    /// these are encrypted from there to the end, and that packet numbers have 32 bits. Hands back what numbers are left.
     #[inline(always)]
-    fn all<'f, F: FrameBuf, G: Gather<'f, F, Key = K>, const TAG: usize, const ALL: bool>(
+    fn all<'f, F: FrameBuf, G: Gather<'f, F, Key = K>, const TAG: usize, const PLAIN: bool>(
         &self,
         frames: &'f mut [F],
         mut numbers: Numbers,
@@ -405,7 +411,8 @@ impl<K: Copy> FirstPass<'_, K> {
     ) -> Numbers {
         let FirstPass { config, key, nonce, .. } = *self;
         let usual = Usual::new(config, self.an, self.offset);
-        let lengths = usual_lengths(config, TAG);
+        // Short ones are few, and have a field more.
+        let lengths = ADDRESSES + SHORT_LIMIT..=*usual_lengths(config, TAG).end();
         let all = frames.len();
         let (mut refused, mut sum) = (0u64, 0);
         let mut frames = frames.iter_mut();
@@ -430,12 +437,12 @@ impl<K: Copy> FirstPass<'_, K> {
                 continue;
             }
             let mut refusal = Refusal::NoPn;
-            if let Some(pn) = numbers.allocate() {
+            if let Some(pn) = if PLAIN { numbers.allocate_short() } else { numbers.allocate() } {
                 refusal = Refusal::Malformed;
                 let user_data = len - ADDRESSES;
-                let aad = ADDRESSES + TAG + if ALL { 0 } else { usual.most_clear.min(user_data) };
+                let aad = ADDRESSES + TAG + if PLAIN { 0 } else { usual.most_clear.min(user_data) };
                 let number = (all - frames.len() - 1) as u8;
-                let tag = usual.tag(user_data, &pn);
+                let tag = usual.long_tag(&pn);
                 let taken = match TAG {
                     8 => gather.tagged::<8>(number, frame, tag, aad, key, nonce.seal(pn)),
                     _ => gather.tagged::<16>(number, frame, tag, aad, key, nonce.seal(pn)),

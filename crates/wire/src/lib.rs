@@ -28,7 +28,7 @@ pub use mkpdu::{
     Full, InvalidCkn, InvalidWrappedKey, KeyUse, MemberId, Mkpdu, MkpduError, MkpduWriter, ParameterSet,
     PeerList, SakUse, SetError, Sets, SuiteOffer, SuiteOffers, Tlv, WrappedKey, XpnRepr,
 };
-pub use sectag::{Malformed, SecTag, SecTagRepr, ShortLength, Tci};
+pub use sectag::{Malformed, SHORT_LIMIT, SecTag, SecTagRepr, ShortLength, Tci};
 pub use suite::{CipherSuite, ConfidentialityOffset, UnknownOffset, UnknownSuite};
 
 /// Octets of the integrity check value that every GCM-AES suite appends (802.1AE clause 14).

@@ -18,7 +18,7 @@ const FIXED_LEN: usize = 8;
 /// The same and the SCI.
 const LEN_WITH_SCI: usize = 16;
 /// User data of this many octets and more is announced as SL = 0 (802.1AE clause 9.7).
-const SHORT_LIMIT: usize = 48;
+pub const SHORT_LIMIT: usize = 48;
 
 /// TAG Control Information: the flags in the high six bits of the third octet (802.1AE clause 9.5).
 #[derive(Clone, Copy, PartialEq, Eq)]
