@@ -98,25 +98,19 @@ impl Numbers {
     /// The next number; `None` when none is left or allowed.
     #[inline(always)]
     pub(crate) fn allocate(&mut self) -> Option<FreshPn> {
-        self.allocate_below(self.end)
+        let pn = self.next;
+        (pn < self.end).then(|| {
+            self.next += 1;
+            FreshPn(pn)
+        })
     }
 
-    /// The same of [short](Self::are_short) ones: what else there is it does not hand out. The compiler then knows of the upper
-    /// half.
+    /// The same of [short](Self::are_short) ones: what else there is it does not hand out. The compiler then knows that there
+    /// is no upper half.
     #[inline(always)]
     pub(crate) fn allocate_short(&mut self) -> Option<FreshPn> {
-        self.allocate_below(self.end.min(SHORT_END))
-    }
-
-    #[inline(always)]
-    fn allocate_below(&mut self, end: u64) -> Option<FreshPn> {
-        if self.next < end {
-            let pn = FreshPn(self.next);
-            self.next += 1;
-            Some(pn)
-        } else {
-            None
-        }
+        let short = u32::try_from(self.next).ok()?;
+        self.allocate().map(|_| FreshPn(short.into()))
     }
 }
 
