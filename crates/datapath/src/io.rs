@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 pub const RECEIVED_AT_ONCE: usize = 48;
 const _: () = assert!(RECEIVED_AT_ONCE <= MAX_BURST);
 
-/// The same of frames that are alike and neither short nor long: what a port that copies wrote is then still in the
-/// first-level cache when it is worked on, which is worth more than the rounds that it takes.
+/// The same where frames are neither short nor long: what a port that copies wrote is then still in the first-level cache
+/// when it is worked on, which is worth more than the rounds that it takes.
 pub(crate) const FEW_AT_ONCE: usize = 16;
 /// Octets of such frames.
 const MIDDLING: RangeInclusive<usize> = 250..=1100;
@@ -18,9 +18,9 @@ const MIDDLING: RangeInclusive<usize> = 250..=1100;
 #[inline(always)]
 pub(crate) fn at_once(last: &[impl FrameBuf]) -> usize {
     let is_middling = |frame: &_| MIDDLING.contains(&FrameBuf::len(frame));
-    // Of a mix the one or the other is mostly of another kind.
-    let alike = last.first().is_some_and(is_middling) && last.last().is_some_and(is_middling);
-    if alike { FEW_AT_ONCE } else { RECEIVED_AT_ONCE }
+    // Of a mix, which is better off in long bursts, the one or the other is mostly no such frame.
+    let middling = last.first().is_some_and(is_middling) && last.last().is_some_and(is_middling);
+    if middling { FEW_AT_ONCE } else { RECEIVED_AT_ONCE }
 }
 
 /// A receive queue.
@@ -53,7 +53,7 @@ mod tests {
     use secy::MemFrame;
 
     #[test]
-    fn few_frames_are_received_at_once_where_all_are_middling() {
+    fn few_frames_are_received_at_once_after_middling_ones_at_both_ends() {
         let of = |octets: &[usize]| {
             let frames: Vec<_> = octets.iter().map(|octets| MemFrame::new(&vec![0; *octets])).collect();
             at_once(&frames)

@@ -4,7 +4,6 @@
 //! enough of them lost the stations give each other up, and nothing passes at all. So when that is about to happen the queue
 //! is kept short: what would be lost at its end is dropped at its beginning, and EAPOL frames come in.
 
-use crate::io::FEW_AT_ONCE;
 use crate::{ControlInlet, FrameRx, PathCounters, RECEIVED_AT_ONCE, SampleInlet};
 use secy::{Burst, FrameBuf};
 use std::sync::Arc;
@@ -12,7 +11,6 @@ use wire::{EtherType, Ethernet};
 
 /// Frames of a burst behind which there may be others: drivers hand out fewer than they are asked for.
 const SEVERAL: usize = 16;
-const _: () = assert!(SEVERAL <= FEW_AT_ONCE);
 /// Frames of such bursts in a row that are verified before the queue is looked through. A queue of 1024 frames then does not
 /// overflow where five times as much comes as is verified.
 const VERIFIED: usize = 192;
@@ -50,10 +48,12 @@ impl<R: FrameRx> LineRx<R> {
         }
     }
 
-    /// As [`FrameRx`] has it.
+    /// As [`FrameRx`] has it, unless data make way: the queue is looked through as fast as may be then, and a small burst
+    /// would say that it is empty behind it.
     #[inline(always)]
-    pub(crate) fn limit(&mut self, frames: usize) {
-        self.rx.limit(frames);
+    pub(crate) fn limit(&mut self, control: Option<&ControlInlet>, frames: usize) {
+        let data_make_way = control.is_some_and(ControlInlet::data_make_way);
+        self.rx.limit(if data_make_way { RECEIVED_AT_ONCE } else { frames });
     }
 
     #[cold]

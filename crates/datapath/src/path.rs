@@ -177,7 +177,9 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
         over(Part::Receive);
         let received = self.frames.len();
         self.counters.rx_frames.add(received as u64);
-        self.rx.limit(at_once(&self.frames));
+        if received > 0 {
+            self.rx.limit(at_once(&self.frames));
+        }
         self.secy.protect_marked(engine, &mut self.frames, |pass| over(Part::Pass(pass)));
         transmit(&mut self.tx, &mut self.frames, &self.counters);
         over(Part::Transmit);
@@ -334,7 +336,9 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         over(Part::Receive);
         let received = self.frames.len();
         self.counters.rx_frames.add(received as u64);
-        self.rx.limit(at_once(&self.frames));
+        if received > 0 {
+            self.rx.limit(self.control.as_ref(), at_once(&self.frames));
+        }
         let Verify { secy, frames, eapol, .. } = self;
         let longest = secy.verify_marked(engine, frames, eapol, |pass| over(Part::Pass(pass)));
         self.deliver(longest);
@@ -352,7 +356,7 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Task for Verify<R, T> {
         let received = self.frames.len();
         if received > 0 {
             self.counters.rx_frames.add(received as u64);
-            self.rx.limit(at_once(&self.frames));
+            self.rx.limit(self.control.as_ref(), at_once(&self.frames));
             let longest = self.secy.verify(engine, &mut self.frames, &mut self.eapol);
             self.deliver(longest);
         }

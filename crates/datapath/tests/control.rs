@@ -4,11 +4,12 @@
 
 use ::wire::CipherSuite;
 use datapath::{
-    ControlPort, FrameRx, FrameTx, MemoryRx, MemoryTx, PathCounters, Protect, SamplePort, Task, Verify,
-    control_port, sample_port, wire,
+    ControlPort, FrameRx, FrameTx, MemoryRx, MemoryTx, PathCounters, Protect, RECEIVED_AT_ONCE, SamplePort,
+    Task, Verify, control_port, sample_port, wire,
 };
 use secy::{Burst, Engine, MemFrame, RxConfig, RxSecY, SciMode, TxConfig, TxSecY, ValidateFrames};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 struct Ends {
@@ -166,6 +167,47 @@ fn data_make_way_for_eapol() {
     while ends.verify.poll(&mut Engine::new()) > 0 {}
     assert_eq!(std::iter::from_fn(|| ends.control.receive(|_| ())).count(), 249);
     assert_eq!(ends.counters[1].rx_made_way.get(), made_way);
+}
+
+/// A line of middling frames, of which there are always more, and which can be told how many are wanted.
+struct Endless(Arc<AtomicUsize>);
+
+impl FrameRx for Endless {
+    type Frame = MemFrame;
+
+    fn rx_burst(&mut self, frames: &mut Burst<MemFrame>) {
+        let count = self.0.load(Relaxed).min(frames.remaining_capacity());
+        frames.extend((0..count).map(|_| MemFrame::new(&frame(0x0800, 508, 7))));
+    }
+
+    fn limit(&mut self, frames: usize) {
+        self.0.store(frames, Relaxed);
+    }
+}
+
+/// Bursts of middling frames are short, but not while data make way: the queue is looked through in long ones.
+#[test]
+fn bursts_are_long_where_data_make_way() {
+    let limit = Arc::new(AtomicUsize::new(RECEIVED_AT_ONCE));
+    let (plain_out, _plain) = wire(256);
+    let (control, inlet, _outlet) = control_port();
+    let mut verify = Verify::new(Endless(limit.clone()), without_keys(), plain_out, 1518).with_control(inlet);
+    let (counters, mut engine) = (verify.counters(), Engine::new());
+    let mut poll = || {
+        verify.poll(&mut engine);
+        limit.load(Relaxed)
+    };
+    let few = poll();
+    assert!(few < RECEIVED_AT_ONCE && poll() == few);
+    control.make_way(true);
+    for _ in 0..20 {
+        assert_eq!(poll(), RECEIVED_AT_ONCE);
+    }
+    // Whenever four of them were verified, 64 more were looked through.
+    assert!(counters.rx_made_way.get() >= 3 * 64 * RECEIVED_AT_ONCE as u64, "{}", counters.rx_made_way.get());
+    control.make_way(false);
+    poll();
+    assert_eq!(poll(), few);
 }
 
 /// A control core that wants one gets a frame of those that come, as it came, and each time another one.

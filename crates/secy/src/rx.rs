@@ -302,6 +302,17 @@ impl Found {
         }
     }
 
+    /// So many more frames belong to the last run. One without any is none.
+    #[inline(always)]
+    fn lengthen_run(&mut self, frames: usize) {
+        if let Some(run) = self.runs.last_mut() {
+            run.count += frames;
+            if run.count == 0 {
+                self.runs.pop();
+            }
+        }
+    }
+
     /// Of a frame of so many octets.
     #[inline(always)]
     fn decide(&mut self, frame: usize, fate: Fate, len: usize) {
@@ -650,7 +661,7 @@ impl RxSecY {
         if PLAIN {
             (like.most_clear, like.recover_from) = (0, None);
         }
-        let Some(key) = gather.key(&sa.key) else { return };
+        let Some(key) = gather.key(&sa.key) else { return found.lengthen_run(0) };
         let (base, before) = (like.nonce, found.pending.len());
         while let Some(frame) = frames.as_slice().first()
             && frame.is_contiguous()
@@ -671,13 +682,7 @@ impl RxSecY {
             }
             found.pending.push(pn, user_data);
         }
-        if let Some(run) = found.runs.last_mut() {
-            run.count += found.pending.len() - before;
-            if run.count == 0 {
-                // The burst begins with others.
-                found.runs.pop();
-            }
-        }
+        found.lengthen_run(found.pending.len() - before);
     }
 
     /// The first pass over any frame. Says what frames like it have in common, where they may be told by it.

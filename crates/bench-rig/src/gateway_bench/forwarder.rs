@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "dpdk-testpmd";
-/// Frames of a burst, as the gateway has them.
+/// Frames of a burst, as the gateway has them at most.
 const BURST: usize = datapath::RECEIVED_AT_ONCE;
 /// Buffers of its pool.
 const BUFFERS: u32 = 8192;

@@ -505,8 +505,8 @@ fn a_burst_may_begin_unlike_the_end_of_the_one_before() {
         burst(&mut group, &mut rx, &[2], None);
         rx.apply(Command::RemoveRxSc(group.stations[2].0.sci));
         burst(&mut group, &mut rx, &[2, 1], Some(2));
-        // The last channel takes the place of the first.
         burst(&mut group, &mut rx, &[0], None);
+        // The last channel takes its place.
         rx.apply(Command::RemoveRxSc(group.stations[0].0.sci));
         burst(&mut group, &mut rx, &[0, 1], Some(0));
     }

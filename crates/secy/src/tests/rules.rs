@@ -256,6 +256,21 @@ fn the_last_packet_number_is_the_last_frame() {
     assert!(tx.poll_event().is_none(), "each is told once");
 }
 
+/// In one burst, of which some numbers have 32 bits and others more.
+#[test]
+fn a_burst_crosses_the_end_of_32_bits() {
+    for before in [0, 1, 7, 63, 64] {
+        let first = (1 << 32) - before;
+        let suite = CipherSuite::GcmAesXpn256;
+        let setup = Setup { tx_pn: first, rx_pn: first, ..Setup::with_suite(suite) };
+        let plain: Vec<_> = (0..MAX_BURST).map(|i| frame(58 + i)).collect();
+        let sent = protect(&mut setup.tx(), &plain);
+        assert_eq!(sent.len(), MAX_BURST, "{before}");
+        // The receiver takes the upper half from the number that it expects, and the nonce is made of all of it.
+        assert_eq!(verify(&mut setup.rx(), &sent), plain, "{before}");
+    }
+}
+
 #[test]
 fn the_soft_limit_is_told_once_and_frames_go_on() {
     let mut tx = Setup { tx_pn: SOFT_LIMIT_32 - 2, ..Setup::default() }.tx();
