@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 pub const RECEIVED_AT_ONCE: usize = 48;
 const _: () = assert!(RECEIVED_AT_ONCE <= MAX_BURST);
 
-/// The same where frames are neither short nor long: what a port that copies wrote is then still in the first-level cache
-/// when it is worked on, which is worth more than the rounds that it takes.
+/// The same from a port that copies, where frames are neither short nor long: what it wrote is then still in the first-level
+/// cache when it is worked on, which is worth more than the rounds that it takes.
 pub(crate) const FEW_AT_ONCE: usize = 16;
 /// Octets of such frames.
 const MIDDLING: RangeInclusive<usize> = 250..=1100;
@@ -31,7 +31,7 @@ pub trait FrameRx: Send {
     /// Appends received frames to `frames`, as many as are there and find room.
     fn rx_burst(&mut self, frames: &mut Burst<Self::Frame>);
 
-    /// Has it append no more than so many frames at once from now on, where that can be said. No more than a hint.
+    /// Has it append no more than so many frames at once from now on, where that is of use. No more than a hint.
     fn limit(&mut self, _frames: usize) {}
 }
 
