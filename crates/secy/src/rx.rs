@@ -642,7 +642,7 @@ impl RxSecY {
             first: 0,
             count: 0,
         });
-        let sci = u64::from_be_bytes(sc.sci.to_bytes());
+        let sci = sc.sci.as_u64();
         Some(Known { like: Likeness::new(&self.config, sa, kind, sci, encrypted), sa })
     }
 

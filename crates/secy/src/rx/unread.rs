@@ -147,7 +147,7 @@ impl RxSecY {
         unread.likely.extend(sas.map(|(usual, an, sc, sa)| {
             let Usual { place, encrypted, .. } = *usual;
             let kind = usual.kind - usual.an.index() as u32 + an.index() as u32;
-            let sci = u64::from_be_bytes(sc.sci.to_bytes());
+            let sci = sc.sci.as_u64();
             Likely { place, an, encrypted, like: Likeness::new(&self.config, sa, kind, sci, encrypted) }
         }));
         let left = !unread.is_empty() && plan.take_whole(frames);
