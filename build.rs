@@ -8,7 +8,9 @@ fn main() {
         Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
     };
     let revision = git(&["rev-parse", "--short=10", "HEAD"]);
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+    // Which otherwise writes the index anew, and with that asks for another build.
+    let status = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]);
+    let changed = status.is_some_and(|s| !s.is_empty());
     let version = env!("CARGO_PKG_VERSION");
     let stamp = match revision {
         Some(r) => format!("{version} ({r}{})", if changed { ", changed" } else { "" }),
