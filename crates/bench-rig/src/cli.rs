@@ -73,9 +73,10 @@ enum CliCommand {
     /// be the next one, or the run fails.
     ///
     /// On path verify frames are decrypted where they lie, so that once all have been given the owner writes them again,
-    /// which does not count. Path both does without: frames are protected by one owner and its crypto workers, and
-    /// verified, at replay window 0, by another owner and as many crypto workers, each on a core of its own. Its rate is
-    /// that of the slower half, and each frame comes out of another core's cache.
+    /// which does not count, and leaves them in the last-level cache, as a NIC does, if the CPU can be asked for that. Path
+    /// both does without: frames are protected by one owner and its crypto workers, and verified, at replay window 0, by
+    /// another owner and as many crypto workers, each on a core of its own. Its rate is that of the slower half, and each
+    /// frame comes out of another core's cache.
     ///
     /// All numbers of crypto workers alternate in slices of ten milliseconds, and the median slice counts. `speed-up` is
     /// against no crypto worker, `per worker` is that by crypto workers, and `efficiency` is what each core, owners' among

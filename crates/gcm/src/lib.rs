@@ -121,5 +121,16 @@ pub fn prefetch_to_write<T: ?Sized>(value: &T) {
     }
 }
 
+/// Asks the CPU to move all of this out of the caches that are this core's alone, to where all cores have the same way to it.
+/// No more than a hint, which not all CPUs take.
+pub fn leave_to_all<T: ?Sized>(value: &T) {
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    // From the beginning of its first line, or its last one could be left out.
+    let before = start.addr() % CACHE_LINE;
+    for at in (0..before + size_of_val(value)).step_by(CACHE_LINE) {
+        x86::leave_to_all(start.wrapping_sub(before).wrapping_add(at));
+    }
+}
+
 /// Octets of a cache line.
 const CACHE_LINE: usize = 64;

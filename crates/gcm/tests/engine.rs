@@ -595,3 +595,20 @@ fn back_ends_by_name() {
     let error = Backend::from_name("fast").unwrap_err().to_string();
     assert!(error.contains("\"fast\"") && error.contains("portable"), "{error}");
 }
+
+#[test]
+fn hints_neither_fault_nor_change_anything() {
+    let octets: Vec<u8> = (0..400).map(|at| at as u8).collect();
+    let before = octets.clone();
+    for (from, to) in (0..130).flat_map(|from| [from, from + 1, from + 64, 400].map(|to| (from, to))) {
+        gcm::prefetch(&octets[from..to]);
+        gcm::prefetch_to_write(&octets[from..to]);
+        gcm::leave_to_all(&octets[from..to]);
+    }
+    assert_eq!(octets, before);
+    // Where nothing is mapped.
+    gcm::prefetch(&[0u64; 0]);
+    gcm::prefetch_to_write(&[0u64; 0]);
+    gcm::leave_to_all(&[0u64; 0]);
+    gcm::leave_to_all::<[u8]>(&[]);
+}

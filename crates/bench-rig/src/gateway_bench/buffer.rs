@@ -69,6 +69,11 @@ impl Buffer {
         (self.0.meta.start, self.0.meta.len) = (HEADROOM as u32, len as u32);
     }
 
+    /// Leaves the frame's octets where a NIC leaves them, in the last-level cache, if the CPU can be asked for that.
+    pub(crate) fn leave(&self) {
+        gcm::leave_to_all(self.head());
+    }
+
     /// Has what is known of the frame come near, to be changed.
     #[inline(always)]
     pub(crate) fn take_over(&self) {

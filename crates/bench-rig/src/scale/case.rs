@@ -19,8 +19,8 @@ const IN_PORTS: usize = 2;
 /// Frames at least, of usual ones and of long ones: more than a core's own caches hold, whoever does the crypto, so that
 /// all take them from where a NIC leaves them.
 const BUFFERS: [usize; 2] = [8192, 2048];
-/// The same for path verify, which has to write them again once they are used up: for a longer time until then.
-const WRITTEN: [usize; 2] = [16384, 4096];
+/// The part of frames written beforehand that does not count, as a divisor: as many as can be on their way, at least.
+pub(super) const UNCOUNTED: usize = 4;
 /// Frames after which the source begins again: as many mixes as make whole bursts only after many bursts, so that one
 /// burst in another's place has other numbers. Long frames are fewer, for the caches.
 const SCRIPT: [usize; 2] = [12 * 13, 12 * 5];
@@ -109,9 +109,10 @@ impl Case {
         let plain = self.plain();
         let longest = plain.iter().map(Vec::len).max().unwrap_or(0) + PROTECTION;
         let on_their_way = self.way.owners() * bursts_on_their_way(most);
-        let least = if self.way == Way::Verify { WRITTEN } else { BUFFERS };
-        let least = least[usize::from(self.size.mean() >= LONG)];
-        let buffers = least.max((on_their_way + IN_PORTS) * MAX_BURST);
+        let least = BUFFERS[usize::from(self.size.mean() >= LONG)];
+        // Path verify writes all again once they are used up, and does not count so many of them each time.
+        let times = if self.way == Way::Verify { UNCOUNTED } else { 1 };
+        let buffers = least.max(times * (on_their_way + IN_PORTS) * MAX_BURST);
         let payload = Numbers::Payload(plain.len() as u32);
         match self.way {
             Way::Protect => {

@@ -117,8 +117,9 @@ impl Tally {
 pub(super) enum Refill {
     /// Gives it the length of the frame whose turn it is. What octets it has is no matter.
     Length,
-    /// Writes that frame, once the source is closed: when it is opened the next time, into all that are home. Of these most
-    /// are then where a NIC would leave them, in the last-level cache. Beyond them the source gives nothing.
+    /// Writes that frame, once the source is closed: when it is opened the next time, into all that are home. These are then
+    /// where a NIC would leave them, in the last-level cache, or most of them where a CPU cannot be asked for that: not in
+    /// the owner's own, where only it would have them at once. Beyond them the source gives nothing.
     Whole,
     /// Nothing: what comes out is what went in.
     Nothing,
@@ -187,6 +188,7 @@ impl Source {
             }
             for mut buffer in burst.drain(..) {
                 buffer.fill(&self.script.frames[self.next]);
+                buffer.leave();
                 self.turn();
                 self.written.push_back(buffer);
             }

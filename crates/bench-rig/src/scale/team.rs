@@ -3,7 +3,7 @@
 //! All directions of a case, each with another number of crypto workers, live side by side, and one of them at a time has
 //! frames. So slices can alternate without threads that end and start.
 
-use super::case::{Direction, Way};
+use super::case::{Direction, UNCOUNTED, Way};
 use super::ports::{Fault, Tally};
 use crate::clock::Clock;
 use datapath::{IdlePolicy, StartError, Task, Worker, WorkerHandle, WorkerSetup};
@@ -20,8 +20,6 @@ const REST: Duration = Duration::from_micros(100);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long what left this owner may take to come out, in nanoseconds.
 const WAIT: f64 = 5e9;
-/// The part of frames written beforehand that does not count, as a divisor: more than can be on their way.
-const UNCOUNTED: u64 = 4;
 /// How long a slice may take longer than it should: threads that have no core of their own wait for each other.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -140,7 +138,7 @@ impl Slice {
         let (given, written) = (tally.given() - self.first, tally.written());
         match self.phase {
             Phase::Before { until } => {
-                let is_warm = if written > 0 { given >= written / UNCOUNTED } else { now >= until };
+                let is_warm = if written > 0 { given >= written / UNCOUNTED as u64 } else { now >= until };
                 if is_warm || wrong {
                     self.phase = Phase::Counting { from: now, frames: tally.taken() };
                 }

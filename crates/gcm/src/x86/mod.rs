@@ -51,6 +51,18 @@ pub(crate) fn prefetch_block_to_write<const BLOCKS: usize>(at: *const u8) {
     }
 }
 
+/// Asks the CPU to move the cache line of an address out of this core's own caches.
+pub(crate) fn leave_to_all(at: *const u8) {
+    // Miri knows no assembly.
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: a hint, which changes no memory. To a CPU that does not know it, it is an instruction that does nothing.
+    unsafe {
+        asm!("cldemote [{}]", in(reg) at.addr(), options(readonly, nostack, preserves_flags));
+    }
+}
+
 /// The key of an operation that was handed to an x86 back end.
 #[inline(always)]
 fn expanded<'a>(op: &Op<'a>) -> &'a ExpandedKey {
