@@ -91,6 +91,8 @@ pub(crate) struct Trial {
     pub(crate) late: u64,
     /// Arrivals that were cut on the way; lost, too.
     pub(crate) damaged: u64,
+    /// Arrivals of frames that are not of this trial: of others on the link, or of a trial before.
+    pub(crate) foreign: u64,
     /// Frames that the receiving port missed, which came faster than the rig received them; lost, too.
     pub(crate) rig_missed: u64,
     /// Of sending.
@@ -211,6 +213,7 @@ fn row(asked: &Asked, direction: Direction, measured: &Measured, ways: f64) -> T
         stale: arrived.stale,
         late: arrived.late,
         damaged: arrived.damaged,
+        foreign: arrived.foreign,
         rig_missed: measured.rig_missed,
         seconds: rounded(measured.seconds, 9),
         passed: lossless && (kept_up || asked.burst.is_none()),
@@ -241,6 +244,7 @@ mod tests {
             reordered: 2,
             late: 3,
             damaged: 4,
+            foreign: 6,
             ..Arrived::default()
         };
         Measured { sent, seconds: 2.0, arrived, rig_missed: 5, latency, ns_per_tick: 0.5 }
@@ -271,6 +275,7 @@ mod tests {
         assert!(!total.passed && !total.kept_up);
         assert_eq!((total.sent, total.received, total.lost, total.duplicates), (1900, 1899, 1, 2));
         assert_eq!((forward.rig_missed, total.rig_missed), (5, 10));
+        assert_eq!((forward.foreign, total.foreign), (6, 12));
         assert_eq!((total.line_fps, total.offered_fps, total.offered_share), (2000.0, 950.0, 0.475));
         assert!(total.latency_ns.unwrap().max > 400.0 && total.latency_ns.unwrap().p50 < 10.0);
     }
@@ -324,6 +329,7 @@ mod tests {
             "stale",
             "late",
             "damaged",
+            "foreign",
             "rig_missed",
             "seconds",
             "passed",
@@ -335,7 +341,7 @@ mod tests {
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }
-        assert_eq!(json.as_object().unwrap().len(), 26);
+        assert_eq!(json.as_object().unwrap().len(), 27);
         // Only where it is so.
         let cut = serde_json::to_value(Trial { interrupted: true, ..row.clone() }).unwrap();
         assert_eq!((&cut["interrupted"], json.get("interrupted")), (&true.into(), None));

@@ -143,6 +143,7 @@ fn remarks(row: &Trial) -> String {
         (row.duplicates, "twice"),
         (row.stale, "too old to tell whether again"),
         (row.damaged, "cut"),
+        (row.foreign, "not of this trial"),
         (row.rig_missed, "missed by the rig"),
     ] {
         if count > 0 {
@@ -185,7 +186,8 @@ mod tests {
     fn result(test: Test, sent: u64, frames: u64, burst: Option<u64>) -> Trial {
         let mut latency = latencies();
         latency.record_n(12_340, frames).unwrap();
-        let arrived = Arrived { frames, octets: frames * 64, reordered: 7, stale: 2, ..Arrived::default() };
+        let octets = frames * 64;
+        let arrived = Arrived { frames, octets, reordered: 7, stale: 2, foreign: 4, ..Arrived::default() };
         let measured = Measured { sent, seconds: 1.0, arrived, rig_missed: 3, latency, ns_per_tick: 1.0 };
         let size = FrameSize::Octets(64);
         // Bursts as fast as can be.
@@ -212,7 +214,7 @@ mod tests {
             "1.0000",
             "0.512",
             "the generator did not keep up: 50.00 % of 100.00 %",
-            "7 reordered; 2 too old to tell whether again; 3 missed by the rig",
+            "7 reordered; 2 too old to tell whether again; 4 not of this trial; 3 missed by the rig",
             "Latency, ",
             "12.34",
             "Frame loss",
@@ -220,7 +222,7 @@ mod tests {
             "25.0000 %",
             "Back-to-back",
             "500",
-            "no longer one was tried; 7 reordered; 2 too old to tell whether again; 3 missed by the rig; interrupted before it had all",
+            "no longer one was tried; 7 reordered; 2 too old to tell whether again; 4 not of this trial; 3 missed by the rig; interrupted before it had all",
             "64 octets",
             "forward",
         ] {
