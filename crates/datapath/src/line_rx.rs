@@ -40,6 +40,8 @@ impl<R: FrameRx> LineRx<R> {
         self.rx.rx_burst(frames);
         if control.is_some_and(ControlInlet::data_make_way) {
             self.make_way(frames);
+        } else {
+            self.in_a_row = 0;
         }
         if let Some(samples) = &mut self.samples
             && samples.is_wanted()

@@ -171,8 +171,9 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Protect<R, T> {
         self.counters.clone()
     }
 
-    /// A round as [`poll`](Task::poll) does it, saying when each part is over.
+    /// A round as [`poll`](Task::poll) does it without crypto workers, saying when each part is over.
     pub fn poll_marked(&mut self, engine: &mut Engine, mut over: impl FnMut(Part)) -> usize {
+        debug_assert!(self.fan_out.is_none(), "frames would overtake those that crypto workers have");
         self.rx.rx_burst(&mut self.frames);
         over(Part::Receive);
         let received = self.frames.len();
@@ -330,8 +331,9 @@ impl<R: FrameRx, T: FrameTx<Frame = R::Frame>> Verify<R, T> {
         deliver(&mut self.tx, &mut self.frames, longest, self.max_frame, &self.counters);
     }
 
-    /// A round as [`poll`](Task::poll) does it, saying when each part is over.
+    /// A round as [`poll`](Task::poll) does it without crypto workers, saying when each part is over.
     pub fn poll_marked(&mut self, engine: &mut Engine, mut over: impl FnMut(Part)) -> usize {
+        debug_assert!(self.fan_out.is_none(), "frames would overtake those that crypto workers have");
         self.rx.rx_burst(self.control.as_ref(), &mut self.frames);
         over(Part::Receive);
         let received = self.frames.len();
