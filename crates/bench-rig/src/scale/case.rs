@@ -19,8 +19,6 @@ const IN_PORTS: usize = 2;
 /// Frames at least, of usual ones and of long ones: more than a core's own caches hold, whoever does the crypto, so that
 /// all take them from where a NIC leaves them.
 const BUFFERS: [usize; 2] = [8192, 2048];
-/// The part of frames written beforehand that does not count, as a divisor: as many as can be on their way, at least.
-pub(super) const UNCOUNTED: usize = 4;
 /// Frames after which the source begins again: as many mixes as make whole bursts only after many bursts, so that one
 /// burst in another's place has other numbers. Long frames are fewer, for the caches.
 const SCRIPT: [usize; 2] = [12 * 13, 12 * 5];
@@ -79,6 +77,9 @@ pub(super) struct Direction {
     /// Of crypto workers. On path both the second owner comes first, and then one for each owner in turns.
     pub(super) lanes: Vec<Box<dyn Task>>,
     pub(super) tally: Arc<Tally>,
+    /// Frames that come out before any counts, each time that the source begins with what it has written: as many as can
+    /// be on their way.
+    pub(super) uncounted: u64,
 }
 
 impl Case {
@@ -110,9 +111,11 @@ impl Case {
         let longest = plain.iter().map(Vec::len).max().unwrap_or(0) + PROTECTION;
         let on_their_way = self.way.owners() * bursts_on_their_way(most);
         let least = BUFFERS[usize::from(self.size.mean() >= LONG)];
-        // Path verify writes all again once they are used up, and does not count so many of them each time.
-        let times = if self.way == Way::Verify { UNCOUNTED } else { 1 };
+        // Path verify writes all again once they are used up. It counts neither the first ones nor those that are on their
+        // way then.
+        let times = if self.way == Way::Verify { 3 } else { 1 };
         let buffers = least.max(times * (on_their_way + IN_PORTS) * MAX_BURST);
+        let uncounted = (bursts_on_their_way(workers.max(1)) * MAX_BURST) as u64;
         let payload = Numbers::Payload(plain.len() as u32);
         match self.way {
             Way::Protect => {
@@ -120,7 +123,7 @@ impl Case {
                 let (source, sink, tally) = ports(script, Numbers::Packet, buffers, longest);
                 let protect = Protect::new(source, keying.transmit_half(true)?, sink);
                 let (protect, lanes) = protect.with_crypto_workers(workers);
-                Ok(Direction { owner: Box::new(protect), lanes, tally })
+                Ok(Direction { owner: Box::new(protect), lanes, tally, uncounted })
             }
             Way::Verify => {
                 // All of a frame, beforehand: it is decrypted where it lies.
@@ -129,7 +132,7 @@ impl Case {
                 // The same packet numbers come again and again.
                 let verify = Verify::new(source, keying.receive_half(true)?, sink, usize::MAX);
                 let (verify, lanes) = verify.with_crypto_workers(workers);
-                Ok(Direction { owner: Box::new(verify), lanes, tally })
+                Ok(Direction { owner: Box::new(verify), lanes, tally, uncounted })
             }
             Way::Both => {
                 // Whole rounds, so that frames stay in turn when their buffers have come round.
@@ -143,7 +146,7 @@ impl Case {
                 let (verify, opening) = verify.with_crypto_workers(workers);
                 let mut lanes: Vec<Box<dyn Task>> = vec![Box::new(verify)];
                 lanes.extend(sealing.into_iter().zip(opening).flat_map(|(seal, open)| [seal, open]));
-                Ok(Direction { owner: Box::new(protect), lanes, tally })
+                Ok(Direction { owner: Box::new(protect), lanes, tally, uncounted })
             }
         }
     }

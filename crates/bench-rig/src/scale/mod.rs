@@ -57,8 +57,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let report = options.report.as_deref().map(Destination::new).transpose()?;
     let report = report.map(|destination| (destination, Facts::new()));
     let stop = listen()?;
-    let alone = "one core: nothing but run to completion can be measured, without crypto workers";
-    let alone = (cores.len() == 1).then(|| alone.to_owned());
+    let alone = match cores.len() {
+        1 => "one core: ",
+        _ if workers > 0 && options.ways.iter().any(|way| way.most_workers(cores.len()) == Some(0)) => {
+            "path both on so few cores: "
+        }
+        _ => "",
+    };
+    let alone = (!alone.is_empty())
+        .then(|| format!("{alone}nothing but run to completion can be measured, without crypto workers"));
     let remarks: Vec<_> = alone.into_iter().chain(crate::cores::shared(&cores)).collect();
     remarks.iter().for_each(|line| say(line));
     let clock = Arc::new(Clock::new());

@@ -12,7 +12,8 @@ use crate::report::{Facts, Kind, Page, Plot, Scale, Series, Table, command_line}
 pub(super) fn of(results: &[(Case, Vec<Row>)], heading: &str, facts: Facts) -> serde_json::Result<Page> {
     let mut page = Page::new("Crypto workers", &command_line(), facts).text(&format!("{heading}."));
     page = page.text(
-        "One direction of a link. Without crypto workers its owner does everything, on one core. With them it receives \
+        "One direction of a link, or on path both one after the other, with an owner and as many crypto workers each. \
+         Without crypto workers its owner does everything, on one core. With them it receives \
          and transmits, hands them whole bursts in turn, does one itself while all of them are busy, and takes all back in \
          the same order. Rates are of frames in the clear, with preamble and gap. Speed-up is against no crypto worker, \
          per worker it is that by crypto workers; efficiency is what each core is worth beside one that does everything.",

@@ -3,7 +3,7 @@
 //! All directions of a case, each with another number of crypto workers, live side by side, and one of them at a time has
 //! frames. So slices can alternate without threads that end and start.
 
-use super::case::{Direction, UNCOUNTED, Way};
+use super::case::{Direction, Way};
 use super::ports::{Fault, Tally};
 use crate::clock::Clock;
 use datapath::{IdlePolicy, StartError, Task, Worker, WorkerHandle, WorkerSetup};
@@ -99,14 +99,18 @@ struct Slice {
     phase: Phase,
     /// Frames that had been given when the source was opened last.
     first: u64,
+    uncounted: u64,
     /// Frames and ticks that count, of passes that are over.
     frames: u64,
     ticks: u64,
 }
 
+/// The owner's part of a direction, what it tells, and how many frames are [not counted](Direction::uncounted).
+type Run = (Box<dyn Task>, Arc<Tally>, u64);
+
 /// The owner's task.
 struct Owner {
-    directions: Vec<(Box<dyn Task>, Arc<Tally>)>,
+    directions: Vec<Run>,
     active: Arc<AtomicUsize>,
     clock: Arc<Clock>,
     orders: Receiver<Order>,
@@ -120,16 +124,16 @@ impl Owner {
     fn begin(&mut self) -> Option<Slice> {
         let order = self.orders.try_recv().ok()?;
         self.active.store(order.direction, Relaxed);
-        let (_, tally) = self.directions.get(order.direction)?;
-        Some(Slice::begin(order, tally, self.clock.now()))
+        let (_, tally, uncounted) = self.directions.get(order.direction)?;
+        Some(Slice::begin(order, tally, *uncounted, self.clock.now()))
     }
 }
 
 impl Slice {
-    fn begin(order: Order, tally: &Tally, now: u64) -> Self {
+    fn begin(order: Order, tally: &Tally, uncounted: u64, now: u64) -> Self {
         tally.open(true);
         let phase = Phase::Before { until: now + order.before };
-        Slice { order, phase, first: tally.given(), frames: 0, ticks: 0 }
+        Slice { order, phase, first: tally.given(), uncounted, frames: 0, ticks: 0 }
     }
 
     /// Goes on, after a poll that found so many frames, to what comes next.
@@ -138,7 +142,9 @@ impl Slice {
         let (given, written) = (tally.given() - self.first, tally.written());
         match self.phase {
             Phase::Before { until } => {
-                let is_warm = if written > 0 { given >= written / UNCOUNTED as u64 } else { now >= until };
+                // What is written may be used up before the time would be.
+                let out = tally.taken().saturating_sub(self.first);
+                let is_warm = if written > 0 { out >= self.uncounted } else { now >= until };
                 if is_warm || wrong {
                     self.phase = Phase::Counting { from: now, frames: tally.taken() };
                 }
@@ -162,7 +168,7 @@ impl Slice {
                     *self = Slice {
                         frames: self.frames,
                         ticks: self.ticks,
-                        ..Slice::begin(self.order, tally, now)
+                        ..Slice::begin(self.order, tally, self.uncounted, now)
                     };
                 }
             }
@@ -178,7 +184,7 @@ impl Task for Owner {
             self.running = self.begin();
             return usize::from(self.running.is_some());
         };
-        let Some((task, tally)) = self.directions.get_mut(slice.order.direction) else { return 0 };
+        let Some((task, tally, _)) = self.directions.get_mut(slice.order.direction) else { return 0 };
         let frames = task.poll(engine);
         if slice.advance(tally, self.clock.now(), self.patience, frames) == Progress::Over {
             let (given, taken, fault) = (tally.given(), tally.taken(), tally.fault());
@@ -256,7 +262,7 @@ impl Team {
         for direction in directions {
             let mut own = direction.lanes.into_iter();
             lanes.iter_mut().for_each(|lanes| lanes.push(own.next()));
-            owned.push((direction.owner, direction.tally));
+            owned.push((direction.owner, direction.tally, direction.uncounted));
         }
         let start = |name, place: usize, task: Box<dyn Task>| {
             let core = cores.get(place).copied();
