@@ -43,6 +43,7 @@ mod with {
     use dpdk::{
         DEFAULT_DATA_ROOM, Eal, EalError, EalOptions, HEADROOM, LogLevel, Pool, Port, PortConfig, PortError,
     };
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     /// A receive queue.
     pub(crate) type Rx = datapath::DpdkRx;
@@ -151,9 +152,11 @@ mod with {
             data_room: u16,
             buffers: u32,
         ) -> Result<(Port, Pool), PortError> {
-            // Names of pools are short and differ.
+            // Names of pools are short and differ, whatever devices are called.
+            static POOLS: AtomicUsize = AtomicUsize::new(0);
             let name = device.split(',').next().unwrap_or(device);
-            let name: String = format!("{data_room}-{name}").chars().take(25).collect();
+            let number = POOLS.fetch_add(1, Relaxed);
+            let name: String = format!("{number}-{name}").chars().take(25).collect();
             let pool =
                 Pool::new(&self.eal, &name, buffers, POOL_CACHE, data_room, None).map_err(|reason| {
                     PortError::Setup {

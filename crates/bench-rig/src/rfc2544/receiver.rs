@@ -159,9 +159,14 @@ impl<R: FrameRx, C: Ticks> Task for Receiver<'_, R, C> {
         self.rx.rx_burst(&mut self.frames);
         let now = self.clock.now();
         if !self.frames.is_empty() {
-            self.last_arrival = now;
+            let foreign = self.ledger.arrived.foreign;
+            let others = self.frames.len() as u64;
             for frame in self.frames.drain(..) {
                 self.ledger.enter(&frame, now, finished.is_some());
+            }
+            // What others send does not say that more of the trial is to come.
+            if self.ledger.arrived.foreign - foreign < others {
+                self.last_arrival = now;
             }
         }
         let Some((sent, end)) = finished else { return false };
