@@ -19,6 +19,9 @@ const IN_PORTS: usize = 2;
 /// Frames at least, of usual ones and of long ones: more than a core's own caches hold, whoever does the crypto, so that
 /// all take them from where a NIC leaves them.
 const BUFFERS: [usize; 2] = [8192, 2048];
+/// The part of frames written beforehand that does not count at least, as a divisor: a core that has written them is slower
+/// at first. As many as can be on their way do not count in any case.
+const UNCOUNTED: usize = 4;
 /// Frames after which the source begins again: as many mixes as make whole bursts only after many bursts, so that one
 /// burst in another's place has other numbers. Long frames are fewer, for the caches.
 const SCRIPT: [usize; 2] = [12 * 13, 12 * 5];
@@ -77,8 +80,7 @@ pub(super) struct Direction {
     /// Of crypto workers. On path both the second owner comes first, and then one for each owner in turns.
     pub(super) lanes: Vec<Box<dyn Task>>,
     pub(super) tally: Arc<Tally>,
-    /// Frames that come out before any counts, each time that the source begins with what it has written: as many as can
-    /// be on their way.
+    /// Frames that come out before any counts, each time that the source begins with what it has written.
     pub(super) uncounted: u64,
 }
 
@@ -115,7 +117,7 @@ impl Case {
         // way then.
         let times = if self.way == Way::Verify { 3 } else { 1 };
         let buffers = least.max(times * (on_their_way + IN_PORTS) * MAX_BURST);
-        let uncounted = (bursts_on_their_way(workers.max(1)) * MAX_BURST) as u64;
+        let uncounted = (buffers / UNCOUNTED).max(bursts_on_their_way(workers) * MAX_BURST) as u64;
         let payload = Numbers::Payload(plain.len() as u32);
         match self.way {
             Way::Protect => {
