@@ -11,7 +11,8 @@ use wire::ICV_LEN;
 /// The owner of a half begins it and finishes it ([`TxSecY::begin`](crate::TxSecY::begin),
 /// [`RxSecY::begin`](crate::RxSecY::begin)); in between anybody may have it and [`crypt`](Self::crypt). Made once and used
 /// again and again, it allocates nothing on its way. Of a batch that was not begun and finished with the frames that it
-/// began with nothing is sent or delivered, and of one that was not carried out nothing but what its owner itself verified.
+/// began with nothing is sent or delivered, and of one that was not carried out nothing but what needs no crypto and what its
+/// owner itself verified.
 pub struct Batch<F: FrameBuf> {
     pub(crate) frames: Burst<F>,
     pub(crate) work: Work<F>,

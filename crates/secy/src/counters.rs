@@ -89,7 +89,7 @@ counters! {
     RxSecYCounters {
         /// Frames delivered without a SecTAG, validateFrames not being strict.
         in_pkts_untagged = "InPktsUntagged",
-        /// Frames dropped: no SecTAG where validateFrames is strict.
+        /// Frames dropped: no SecTAG where validateFrames is strict, or too short for an EtherType.
         in_pkts_no_tag = "InPktsNoTag",
         /// Frames dropped: SecTAG malformed.
         in_pkts_bad_tag = "InPktsBadTag",
@@ -117,7 +117,7 @@ counters! {
         in_pkts_invalid = "InPktsInvalid",
         /// Frames dropped: PN below the lowest acceptable.
         in_pkts_late = "InPktsLate",
-        /// Frames dropped: not authentic.
+        /// Frames dropped: not authentic, or encrypted where validateFrames is disabled.
         in_pkts_not_valid = "InPktsNotValid",
         /// Frames dropped: no SA is in use for their AN.
         in_pkts_not_using_sa = "InPktsNotUsingSA",

@@ -3,9 +3,9 @@
 //! A SecY is two halves that share nothing. [`TxSecY`] owns the transmit channel: it allocates packet numbers,
 //! writes SecTAGs and seals. [`RxSecY`] owns the receive channels: it checks tags, replay and ICVs and strips.
 //! Each half belongs to one worker. Both work on bursts in three passes: parse and gather operations, one call
-//! of the crypto engine, then judge and finish. Every frame ends in exactly one counter.
+//! of the crypto engine, then judge and finish. Every frame of a burst that is finished ends in exactly one counter.
 //!
-//! A nonce comes from one place only, the packet number that `TxSa` allocates, and that number is used up by
+//! A nonce comes from one place only, the packet number that a transmit SA gives away, and that number is used up by
 //! making the nonce; see `pn`. This crate reads no clock, takes no lock and logs nothing. It does not know
 //! where frames come from ([`FrameBuf`]) nor who agrees on keys ([`Command`], [`Event`]).
 #![forbid(unsafe_code)]

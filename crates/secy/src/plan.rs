@@ -59,7 +59,7 @@ pub(crate) trait Gather<'f, F> {
     /// Whether the octets of frames are worked on here and now.
     const HERE: bool;
 
-    /// Gets to know the key of operations that come. `None` where there are too many, which does not happen.
+    /// Gets to know the key of operations that may come. `None` where there are too many, which does not happen.
     fn key(&mut self, key: &'f Arc<Key>) -> Option<Self::Key>;
 
     /// Gives a frame, which [has room](FrameBuf::has_room) for it, a SecTAG of `TAG` octets and an ICV, and takes the
@@ -186,7 +186,7 @@ pub(crate) struct Plan<F: FrameBuf> {
     located: ArrayVec<F::Located, MAX_BURST>,
     /// All others, by their numbers: those without an operation, in pieces, or otherwise not to be located.
     others: ArrayVec<(u8, F), MAX_BURST>,
-    /// Those of the operations, or of the last ones that there were: mostly the next burst has the same, and whoever
+    /// Those that operations have or may have, or the last ones had: mostly the next burst has the same, and whoever
     /// counted its references anew would have it away from all crypto workers' caches.
     keys: ArrayVec<Arc<Key>, { MAX_BURST + KEYS_KEPT }>,
     verdicts: Verdicts,

@@ -92,7 +92,7 @@ pub struct RxSecY {
     /// Places in `scs`. Both have room for all channels from the start, so that a worker never allocates.
     places: HashMap<Sci, u16, FxBuildHasher>,
     counters: Arc<RxSecYCounters>,
-    /// Away only while a burst is verified.
+    /// Away only while a burst is verified, or begun.
     scratch: Option<Box<Scratch>>,
     /// What frames were like lately, for who opens them to read them, too.
     habits: Habits,
@@ -626,7 +626,7 @@ impl RxSecY {
         }
     }
 
-    /// What frames have in common that are like the last ones of the burst before, whose run begins.
+    /// What frames have in common that are like those that were [read last](Habits::last), whose run begins.
     #[inline(always)]
     fn as_before(&self, found: &mut Found) -> Option<Known<'_>> {
         let Usual { place, kind, an, encrypted } = self.habits.last?;

@@ -147,7 +147,7 @@ pub struct RxSa {
     pub(crate) offset: ConfidentialityOffset,
     pub(crate) counters: Arc<RxSaCounters>,
     xpn: bool,
-    /// One more than the greatest PN that was authentic.
+    /// One more than the greatest PN that was authentic, or what it was raised to.
     next_pn: u64,
     /// The same for others to see.
     progress: Arc<RxProgress>,
@@ -190,7 +190,7 @@ impl RxProgress {
         Arc::new(RxProgress { next_pn: AtomicU64::new(next_pn), recover_from: AtomicU64::new(0) })
     }
 
-    /// One more than the greatest packet number that was authentic.
+    /// One more than the greatest packet number that was authentic, or what it was raised to.
     pub fn next_pn(&self) -> u64 {
         self.next_pn.load(Ordering::Relaxed)
     }

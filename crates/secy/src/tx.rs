@@ -254,8 +254,8 @@ impl TxSecY {
         let TxSecY { config, sas, counters, .. } = self;
         let Some(sa) = &mut sas[an.index()] else { return };
         let TxSa { key, nonce, offset, pn, .. } = &mut **sa;
-        found.an = Some(an);
         let Some(key) = gather.key(key) else { return };
+        found.an = Some(an);
         let numbers = pn.begin_burst(frames.len());
         let pass = FirstPass { config, counters, an, key, nonce: *nonce, offset: *offset };
         // What most links do is worth code of its own.
@@ -378,7 +378,7 @@ impl Usual {
     }
 }
 
-/// Octets of frames that get a SecTAG of so many octets without more ado.
+/// Octets of frames that a SecTAG of so many octets and an ICV can be added to.
 #[inline(always)]
 fn usual_lengths(config: &TxConfig, tag_len: usize) -> RangeInclusive<usize> {
     ADDRESSES + 2..=config.max_frame.saturating_sub(tag_len + ICV_LEN)

@@ -35,7 +35,7 @@ pub(super) struct Usual {
 /// What frames were like lately. It begins anew with each command, so that channels and SAs are those that there were.
 #[derive(Debug)]
 pub(super) struct Habits {
-    /// What the last frames were that the owner read, if they were of such a kind.
+    /// What the last frames to be opened were that the owner read, if they were of such a kind.
     pub(super) last: Option<Usual>,
     /// Kinds of frames, the newest last.
     usual: ArrayVec<Usual, KINDS>,
