@@ -160,12 +160,12 @@ impl<R: FrameRx, C: Ticks> Task for Receiver<'_, R, C> {
         let now = self.clock.now();
         if !self.frames.is_empty() {
             let foreign = self.ledger.arrived.foreign;
-            let others = self.frames.len() as u64;
+            let came = self.frames.len() as u64;
             for frame in self.frames.drain(..) {
                 self.ledger.enter(&frame, now, finished.is_some());
             }
             // What others send does not say that more of the trial is to come.
-            if self.ledger.arrived.foreign - foreign < others {
+            if self.ledger.arrived.foreign - foreign < came {
                 self.last_arrival = now;
             }
         }

@@ -105,12 +105,10 @@ struct Slice {
     ticks: u64,
 }
 
-/// The owner's part of a direction, what it tells, and how many frames are [not counted](Direction::uncounted).
-type Run = (Box<dyn Task>, Arc<Tally>, u64);
-
 /// The owner's task.
 struct Owner {
-    directions: Vec<Run>,
+    /// Without what others do.
+    directions: Vec<Direction>,
     active: Arc<AtomicUsize>,
     clock: Arc<Clock>,
     orders: Receiver<Order>,
@@ -124,7 +122,7 @@ impl Owner {
     fn begin(&mut self) -> Option<Slice> {
         let order = self.orders.try_recv().ok()?;
         self.active.store(order.direction, Relaxed);
-        let (_, tally, uncounted) = self.directions.get(order.direction)?;
+        let Direction { tally, uncounted, .. } = self.directions.get(order.direction)?;
         Some(Slice::begin(order, tally, *uncounted, self.clock.now()))
     }
 }
@@ -184,8 +182,9 @@ impl Task for Owner {
             self.running = self.begin();
             return usize::from(self.running.is_some());
         };
-        let Some((task, tally, _)) = self.directions.get_mut(slice.order.direction) else { return 0 };
-        let frames = task.poll(engine);
+        let Some(direction) = self.directions.get_mut(slice.order.direction) else { return 0 };
+        let Direction { owner, tally, .. } = direction;
+        let frames = owner.poll(engine);
         if slice.advance(tally, self.clock.now(), self.patience, frames) == Progress::Over {
             let (given, taken, fault) = (tally.given(), tally.taken(), tally.fault());
             // Nobody waits for it any more where the run ends.
@@ -259,10 +258,10 @@ impl Team {
         let most = directions.iter().map(|direction| direction.lanes.len()).max().unwrap_or(0);
         let mut lanes: Vec<Vec<Option<Box<dyn Task>>>> = (0..most).map(|_| Vec::new()).collect();
         let mut owned = Vec::new();
-        for direction in directions {
-            let mut own = direction.lanes.into_iter();
+        for mut direction in directions {
+            let mut own = std::mem::take(&mut direction.lanes).into_iter();
             lanes.iter_mut().for_each(|lanes| lanes.push(own.next()));
-            owned.push((direction.owner, direction.tally, direction.uncounted));
+            owned.push(direction);
         }
         let start = |name, place: usize, task: Box<dyn Task>| {
             let core = cores.get(place).copied();
