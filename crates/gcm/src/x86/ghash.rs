@@ -21,13 +21,13 @@ pub(super) unsafe fn accumulate<V: Vector>(sums: &mut [V; 3], blocks: V, h: V, k
     }
 }
 
-/// Adds two products, all three at once where the CPU can.
+/// Adds the blocks of two registers times powers.
 #[inline(always)]
-pub(super) unsafe fn accumulate_pair<V: Vector>(sums: &mut [V; 3], a: [V; 3], b: [V; 3]) {
+pub(super) unsafe fn accumulate_two<V: Vector>(sums: &mut [V; 3], blocks: [V; 2], h: [V; 2], k: [V; 2]) {
     // SAFETY: the caller has the instructions.
     unsafe {
-        let [low, middle, high] = *sums;
-        *sums = [low.xor(a[0].xor(b[0])), middle.xor(a[1].xor(b[1])), high.xor(a[2].xor(b[2]))];
+        let [low, middle, high] = V::sums_of_two(blocks, h, k);
+        *sums = [sums[0].xor(low), sums[1].xor(middle), sums[2].xor(high)];
     }
 }
 
@@ -60,10 +60,9 @@ pub(super) unsafe fn hash_bulk<V: Vector>(
         let step = 16 * V::BLOCKS;
         let (mut h, mut k) = key.powers_at(powers);
         for _ in 0..octets / (2 * step) {
-            let a = products(V::load(at).reverse(), V::load(h), V::load(k));
-            let (h_b, k_b) = (h.wrapping_add(step), k.wrapping_add(step));
-            let b = products(V::load(at.add(step)).reverse(), V::load(h_b), V::load(k_b));
-            accumulate_pair(sums, a, b);
+            let two = |at: *const u8| [V::load(at), V::load(at.wrapping_add(step))];
+            let [a, b] = two(at);
+            accumulate_two(sums, [a.reverse(), b.reverse()], two(h), two(k));
             (at, h, k) = (at.add(2 * step), h.wrapping_add(2 * step), k.wrapping_add(2 * step));
         }
         let mut left = octets % (2 * step);

@@ -1,6 +1,6 @@
 //! Registers of one frame in a row, eight at a time.
 
-use super::ghash::{accumulate, accumulate_pair, products};
+use super::ghash::{accumulate, accumulate_two};
 use super::key::{ANY, ExpandedKey};
 use super::vector::{Vector, WIDTH, unforeseen};
 use super::{each, prefetch_block_to_write};
@@ -120,9 +120,9 @@ impl<V: Vector> Pass<'_, V> {
                 ($i:expr) => {
                     let i = $i;
                     if const { V::MANY && $i % 2 == 1 } {
-                        let a = products(block(pending, i - 1), power(h, i - 1), power(k, i - 1));
-                        let b = products(block(pending, i), power(h, i), power(k, i));
-                        accumulate_pair(sums, a, b);
+                        let two = |at| [power(at, i - 1), power(at, i)];
+                        let blocks = [block(pending, i - 1), block(pending, i)];
+                        accumulate_two(sums, blocks, two(h), two(k));
                     } else if const { !V::MANY || $i + 1 == hashed(SEAL, PREVIOUS, W) } {
                         accumulate(sums, block(pending, i), power(h, i), power(k, i));
                     }
@@ -182,9 +182,8 @@ impl<V: Vector> Pass<'_, V> {
             each!(w < W; {
                 let power = |at: *const u8, i: usize| V::load(at.wrapping_add(i * step));
                 if w % 2 == 1 {
-                    let a = products(pending[w - 1].reverse(), power(h, w - 1), power(k, w - 1));
-                    let b = products(pending[w].reverse(), power(h, w), power(k, w));
-                    accumulate_pair(sums, a, b);
+                    let two = |at| [power(at, w & 6), power(at, w)];
+                    accumulate_two(sums, [pending[w & 6].reverse(), pending[w].reverse()], two(h), two(k));
                 } else if const { w + 1 == W } {
                     accumulate(sums, pending[w].reverse(), power(h, w), power(k, w));
                 }

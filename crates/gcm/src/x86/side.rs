@@ -1,7 +1,7 @@
 //! Short frames of one shape and key, as many at a time as a register has blocks, which are two or four.
 
 use super::each;
-use super::ghash::{accumulate, reduce_all};
+use super::ghash::{accumulate, accumulate_two, reduce_all};
 use super::key::ExpandedKey;
 use super::pass::Pass;
 use super::shape::{Shape, first_counts};
@@ -209,9 +209,16 @@ impl<
             each!(register < REGISTERS; each!(block < N; {
                 // The compiler asks of frames without registers, too.
                 if const { REGISTERS > 0 && ROUND == Self::hashed_in(register, block) } {
-                    let at = 16 * (register * V::BLOCKS + block);
-                    let (h, k) = (h.wrapping_add(at), k.wrapping_add(at));
-                    accumulate(sums, before[register][block], V::repeat(h), V::repeat(k));
+                    let power = |at: *const u8, of: usize| {
+                        V::repeat(at.wrapping_add(16 * (register * V::BLOCKS + of)))
+                    };
+                    if const { N == 2 } {
+                        accumulate(sums, before[register][block], power(h, block), power(k, block));
+                    } else if const { block % 2 == 1 } {
+                        let two = |at| [power(at, block & 2), power(at, block)];
+                        let blocks = [before[register][block & 2], before[register][block]];
+                        accumulate_two(sums, blocks, two(h), two(k));
+                    }
                 }
             }; 0 1 2 3); 0 1 2 3 4);
         }
@@ -226,8 +233,9 @@ impl<
         }
     }
 
-    /// The round in which a block of all frames is hashed.
+    /// The round in which a block of all frames is hashed; of four two are together, in that of the second.
     const fn hashed_in(register: usize, block: usize) -> usize {
+        let block = if N == 4 { block | 1 } else { block };
         match N {
             2 => 4 + 3 * (2 * register + block) / REGISTERS,
             _ if REGISTERS == 1 => 4 + block,

@@ -90,6 +90,16 @@ pub(crate) trait Vector: Copy {
         // SAFETY: as the caller.
         unsafe { [blocks.multiply::<0x00>(h), halves.multiply::<0x00>(k), blocks.multiply::<0x11>(h)] }
     }
+    /// The sums of what [`products`](Self::products) makes of two registers' blocks.
+    #[inline(always)]
+    unsafe fn sums_of_two([a, b]: [Self; 2], h: [Self; 2], k: [Self; 2]) -> [Self; 3] {
+        // SAFETY: as the caller.
+        unsafe {
+            let a = Self::products(a, a.xor(a.swap()), h[0], k[0]);
+            let b = Self::products(b, b.xor(b.swap()), h[1], k[1]);
+            [a[0].xor(b[0]), a[1].xor(b[1]), a[2].xor(b[2])]
+        }
+    }
     /// Each block with its halves swapped.
     unsafe fn swap(self) -> Self;
     /// Each block's octets in another order, which may leave some out, as the instruction has it.
@@ -380,6 +390,18 @@ impl Vector for __m512i {
     unsafe fn store_part(self, at: *mut u8, mask: u64) {
         // SAFETY: the caller has the instructions, and vouches for the octets of the mask.
         unsafe { _mm512_mask_storeu_epi8(at.cast(), mask, self) }
+    }
+    /// The sums of both registers' halves come from one addition, next to each other.
+    #[inline(always)]
+    unsafe fn sums_of_two([a, b]: [Self; 2], h: [Self; 2], k: [Self; 2]) -> [Self; 3] {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let halves = _mm512_unpacklo_epi64(a, b).xor(_mm512_unpackhi_epi64(a, b));
+            let low = a.multiply::<0x00>(h[0]).xor(b.multiply::<0x00>(h[1]));
+            let middle = halves.multiply::<0x00>(k[0]).xor(halves.multiply::<0x01>(k[1]));
+            let high = a.multiply::<0x11>(h[0]).xor(b.multiply::<0x11>(h[1]));
+            [low, middle, high]
+        }
     }
     #[inline(always)]
     unsafe fn with_first(self, first: Self) -> Self {
