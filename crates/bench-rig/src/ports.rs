@@ -60,8 +60,9 @@ mod with {
     const POOL_CACHE: u32 = 256;
     /// Octets of a frame that MTU does not count: Ethernet header and FCS.
     const L2_OVERHEAD: usize = 14 + 4;
-    /// What every port can carry, with FCS and one VLAN tag or without.
-    const USUAL_FRAME: usize = 1522;
+    /// The largest frame that every port can carry, with FCS, and what one VLAN tag adds to that.
+    const USUAL_FRAME: usize = 1518;
+    const VLAN_TAG: usize = 4;
 
     /// DPDK, up.
     pub(crate) struct Ports {
@@ -99,12 +100,18 @@ mod with {
             Ok(Ports { eal })
         }
 
-        /// Opens a device for frames of up to `frame_octets`, FCS included.
+        /// Opens a device for frames of up to `frame_octets`, FCS and, where they are `tagged`, a VLAN tag included.
         ///
         /// # Errors
         /// Whatever is in its way, after the name of the option that asked for it.
-        pub(crate) fn open(&self, option: &str, device: &str, frame_octets: usize) -> Result<OpenPort> {
-            self.try_open(device, frame_octets).map_err(|e| {
+        pub(crate) fn open(
+            &self,
+            option: &str,
+            device: &str,
+            frame_octets: usize,
+            tagged: bool,
+        ) -> Result<OpenPort> {
+            self.try_open(device, frame_octets, tagged).map_err(|e| {
                 let bad = matches!(e, PortError::BadDevice { .. });
                 let size = match e {
                     PortError::MtuRefused { .. } | PortError::InterfaceMtu { .. } => {
@@ -131,10 +138,11 @@ mod with {
             Ok(opened(port, pool, false)?)
         }
 
-        fn try_open(&self, device: &str, frame_octets: usize) -> Result<OpenPort, PortError> {
+        fn try_open(&self, device: &str, frame_octets: usize, tagged: bool) -> Result<OpenPort, PortError> {
             // Only large frames want an MTU: most devices refuse less than the usual, and virtual ones any.
-            let mtu = (frame_octets > USUAL_FRAME)
-                .then(|| u16::try_from(frame_octets - L2_OVERHEAD).unwrap_or(u16::MAX));
+            let usual = USUAL_FRAME + if tagged { VLAN_TAG } else { 0 };
+            let mtu =
+                (frame_octets > usual).then(|| u16::try_from(frame_octets - L2_OVERHEAD).unwrap_or(u16::MAX));
             let mut found = self.open_with_room(device, mtu, data_room(frame_octets), BUFFERS);
             if let Err(PortError::DataRoomTooSmall { needed, .. }) = &found {
                 // The device has its own idea of a buffer and says so only now.
@@ -273,7 +281,7 @@ mod without {
             )
         }
 
-        pub(crate) fn open(&self, _: &str, _: &str, _: usize) -> Result<OpenPort> {
+        pub(crate) fn open(&self, _: &str, _: &str, _: usize, _: bool) -> Result<OpenPort> {
             match self.0 {}
         }
 

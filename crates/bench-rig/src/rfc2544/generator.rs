@@ -32,6 +32,8 @@ pub(crate) struct Sending {
     /// Frames a second; none for as fast as can be.
     pub(crate) fps: Option<f64>,
     pub(crate) length: Length,
+    /// Flows that learning frames are sent of, from the first on.
+    pub(crate) learning: u64,
     /// Between learning frames and those that count, in seconds.
     pub(crate) settle: f64,
     /// Which of the trial's directions it is; learning frames alone are none of them.
@@ -103,6 +105,11 @@ impl<'a, T: FrameTx, C: Ticks> Generator<'a, T, C> {
     /// Frames that the port took, and the seconds in which it did.
     pub(crate) fn outcome(&self) -> (u64, f64) {
         (self.sent, self.end.saturating_sub(self.start) as f64 / self.clock.per_second())
+    }
+
+    /// Learning frames a second.
+    fn learning_fps(&self) -> f64 {
+        self.sending.fps.unwrap_or(LEARNING_FPS).min(LEARNING_FPS)
     }
 
     /// Makes up to `count` frames and offers what there is to the port.
@@ -184,15 +191,17 @@ impl<T: FrameTx, C: Ticks> Task for Generator<'_, T, C> {
             Phase::Waiting if self.course.ready() => {
                 let now = self.clock.now();
                 self.count_from(now);
-                let fps = self.sending.fps.unwrap_or(LEARNING_FPS).min(LEARNING_FPS);
+                let fps = self.learning_fps();
                 self.phase = Phase::Learning(Pacer::new(now, Some(fps), self.clock.per_second()));
             }
             Phase::Waiting => self.phase = Phase::Waiting,
             Phase::Learning(mut pacer) => {
-                // One of each flow. A port that takes none does not keep the trial from beginning.
-                let wanted = (self.sequences.len() as u64).max(LEARNING_LEAST);
+                // One of each flow. A port that takes none does not keep the trial from beginning, nor do at a low rate
+                // those that are more than the flows.
+                let wanted = self.sending.learning.max(LEARNING_LEAST);
                 let now = self.clock.now();
-                let late = now > self.start + ticks(self.clock, 1.0 + 2.0 * wanted as f64 / LEARNING_FPS);
+                let longest = 1.0 + 2.0 * self.sending.learning as f64 / self.learning_fps();
+                let late = now > self.start + ticks(self.clock, longest);
                 if self.sent >= wanted || late {
                     let begun = self.clock.now() + ticks(self.clock, self.sending.settle);
                     self.course.learned(begun);

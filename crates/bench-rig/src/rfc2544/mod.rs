@@ -76,8 +76,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let devices = [&*options.tx, &*options.rx];
     let ports = Ports::start(&options.ports, &devices[..if is_loop { 1 } else { 2 }])?;
     let largest = options.plan.sizes.iter().map(|size| size.largest()).max().unwrap_or(SHORTEST);
-    let near = ports.open("--tx", &options.tx, largest)?;
-    let far = if is_loop { None } else { Some(ports.open("--rx", &options.rx, largest)?) };
+    let tagged = options.habits.shape.vlans > 0;
+    let open = |option, device| ports.open(option, device, largest, tagged);
+    let near = open("--tx", &options.tx)?;
+    let far = if is_loop { None } else { Some(open("--rx", &options.rx)?) };
     let (rxs, txs, watches) = ends(near, far);
     let register = || ports.register();
     let mut rig = Rig {
@@ -115,7 +117,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         missed => {
             let device = watch.device();
             Some(format!(
-                "{device}: {missed} frames came faster than this rig received them, and count as lost"
+                "{device}: {missed} frames in all came faster than this rig received them; in a trial, those of it count \
+                 as lost"
             ))
         }
     };

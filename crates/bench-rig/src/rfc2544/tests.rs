@@ -179,6 +179,19 @@ fn a_plain_device_loses_nothing() {
 }
 
 #[test]
+fn at_a_low_rate_each_flow_that_is_used_is_learned() {
+    for (length, learned) in
+        [(Length::Seconds(5.0), 2000), (Length::Seconds(1.0), 400), (Length::Frames(500), 500)]
+    {
+        let mut rig = rig(Shape { flows: 2000, ..Shape::default() }, vec![plain()]);
+        // Or virtual seconds would take real ones.
+        rig.clock.more.store(50_000, Ordering::Relaxed);
+        let measured = rig.trial(&Spec { fps: Some(400.0), length, ..SPEC }).unwrap().remove(0);
+        assert_eq!((measured.arrived.learning, measured.lost()), (learned, 0), "{length:?}");
+    }
+}
+
+#[test]
 fn loss_is_counted_to_the_frame() {
     let measured = one(each(|number, _| usize::from(number % 1000 != 999)));
     assert_eq!(measured.lost(), measured.sent / 1000);

@@ -17,6 +17,18 @@ pub(crate) struct Spec {
     pub(crate) length: Length,
 }
 
+impl Spec {
+    /// How many of so many flows have a frame in the trial.
+    fn flows_used(&self, flows: u16) -> u64 {
+        let flows = u64::from(flows);
+        match (self.length, self.fps) {
+            (Length::Seconds(seconds), Some(fps)) => flows.min((seconds * fps).ceil() as u64),
+            (Length::Frames(frames), _) => flows.min(frames),
+            (Length::Seconds(_), None) | (Length::Nothing, _) => flows,
+        }
+    }
+}
+
 /// What became of one direction's frames.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
@@ -128,7 +140,8 @@ impl<R: FrameRx, T: FrameTx, C: Ticks, E: Executor, M: Fn(usize) -> u64> Tester 
         let course = Course::new(threads, self.txs.len(), ways);
         let generator = |(direction, tx)| {
             let length = if direction < ways { spec.length } else { Length::Nothing };
-            let sending = Sending { size: spec.size, fps: spec.fps, length, settle, direction };
+            let learning = spec.flows_used(shape.flows);
+            let sending = Sending { size: spec.size, fps: spec.fps, length, learning, settle, direction };
             let templates = Templates::new(&shape, spec.size, direction == 1, trial);
             Generator::new(tx, clock, &course, templates, shape.flows, sending)
         };
