@@ -417,10 +417,15 @@ impl<K: Copy> FirstPass<'_, K> {
         let (mut refused, mut sum) = (0u64, 0);
         let mut frames = frames.iter_mut();
         while let Some(frame) = frames.next() {
-            if G::HERE
-                && let Some(later) = frames.as_slice().get(PREFETCH)
-            {
-                gcm::prefetch(later.head());
+            if G::HERE {
+                let later = frames.as_slice();
+                if let Some(frame) = later.get(PREFETCH) {
+                    gcm::prefetch(frame.head());
+                }
+                // What says where its octets are comes before these.
+                if let Some(frame) = later.get(2 * PREFETCH) {
+                    frame.expect();
+                }
             }
             let len = frame.len();
             if TAG == ANY || !lengths.contains(&len) || !frame.has_room(TAG, ICV_LEN) {
