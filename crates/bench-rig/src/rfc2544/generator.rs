@@ -196,13 +196,14 @@ impl<T: FrameTx, C: Ticks> Task for Generator<'_, T, C> {
             }
             Phase::Waiting => self.phase = Phase::Waiting,
             Phase::Learning(mut pacer) => {
-                // One of each flow. A port that takes none does not keep the trial from beginning, nor do at a low rate
-                // those that are more than the flows.
-                let wanted = self.sending.learning.max(LEARNING_LEAST);
+                // One of each flow, and at a usual rate some more. A port that takes none does not keep the trial from
+                // beginning.
+                let needed = self.sending.learning;
+                let wanted = needed.max(LEARNING_LEAST);
                 let now = self.clock.now();
-                let longest = 1.0 + 2.0 * self.sending.learning as f64 / self.learning_fps();
-                let late = now > self.start + ticks(self.clock, longest);
-                if self.sent >= wanted || late {
+                let after = |seconds| now > self.start + ticks(self.clock, seconds);
+                let longest = 1.0 + 2.0 * needed as f64 / self.learning_fps();
+                if self.sent >= wanted || self.sent >= needed && after(1.0) || after(longest) {
                     let begun = self.clock.now() + ticks(self.clock, self.sending.settle);
                     self.course.learned(begun);
                     self.phase = Phase::Settling;
