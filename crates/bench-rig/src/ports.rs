@@ -139,10 +139,7 @@ mod with {
         }
 
         fn try_open(&self, device: &str, frame_octets: usize, tagged: bool) -> Result<OpenPort, PortError> {
-            // Only large frames want an MTU: most devices refuse less than the usual, and virtual ones any.
-            let usual = USUAL_FRAME + if tagged { VLAN_TAG } else { 0 };
-            let mtu =
-                (frame_octets > usual).then(|| u16::try_from(frame_octets - L2_OVERHEAD).unwrap_or(u16::MAX));
+            let mtu = wanted_mtu(frame_octets, tagged);
             let mut found = self.open_with_room(device, mtu, data_room(frame_octets), BUFFERS);
             if let Err(PortError::DataRoomTooSmall { needed, .. }) = &found {
                 // The device has its own idea of a buffer and says so only now.
@@ -246,9 +243,24 @@ mod with {
         }
     }
 
+    /// Only large frames want an MTU: most devices refuse less than the usual, and virtual ones any.
+    fn wanted_mtu(frame_octets: usize, tagged: bool) -> Option<u16> {
+        let usual = USUAL_FRAME + if tagged { VLAN_TAG } else { 0 };
+        (frame_octets > usual).then(|| u16::try_from(frame_octets - L2_OVERHEAD).unwrap_or(u16::MAX))
+    }
+
     #[cfg(test)]
     mod tests {
-        use super::is_pci;
+        use super::{is_pci, wanted_mtu};
+
+        #[test]
+        fn what_a_usual_port_carries_asks_for_no_mtu() {
+            assert_eq!(
+                [64, 1518, 1519, 9018].map(|octets| wanted_mtu(octets, false)),
+                [None, None, Some(1501), Some(9000)]
+            );
+            assert_eq!([1518, 1522, 1523].map(|octets| wanted_mtu(octets, true)), [None, None, Some(1505)]);
+        }
 
         #[test]
         fn colons_of_arguments_make_no_address() {
