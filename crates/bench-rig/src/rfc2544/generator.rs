@@ -201,7 +201,7 @@ impl<T: FrameTx, C: Ticks> Task for Generator<'_, T, C> {
                 let needed = self.sending.learning;
                 let wanted = needed.max(LEARNING_LEAST);
                 let now = self.clock.now();
-                let after = |seconds| now > self.start + ticks(self.clock, seconds);
+                let after = |seconds| now > self.start.saturating_add(ticks(self.clock, seconds));
                 let longest = 1.0 + 2.0 * needed as f64 / self.learning_fps();
                 if self.sent >= wanted || self.sent >= needed && after(1.0) || after(longest) {
                     let begun = self.clock.now() + ticks(self.clock, self.sending.settle);

@@ -181,13 +181,28 @@ fn a_plain_device_loses_nothing() {
 #[test]
 fn at_a_low_rate_each_flow_that_is_used_is_learned() {
     for (length, learned) in
-        [(Length::Seconds(5.0), 2000), (Length::Seconds(1.0), 400), (Length::Frames(500), 500)]
+        [(Length::Seconds(6.0), 2000), (Length::Seconds(1.0), 399), (Length::Frames(500), 500)]
     {
         let mut rig = rig(Shape { flows: 2000, ..Shape::default() }, vec![plain()]);
         // Or virtual seconds would take real ones.
         rig.clock.more.store(50_000, Ordering::Relaxed);
         let measured = rig.trial(&Spec { fps: Some(400.0), length, ..SPEC }).unwrap().remove(0);
         assert_eq!((measured.arrived.learning, measured.lost()), (learned, 0), "{length:?}");
+    }
+}
+
+#[test]
+fn few_flows_at_a_low_rate_are_learned_for_a_second() {
+    // At 0.5 frames a second no frame is due before the end of the trial, so that none has to be learned.
+    for (fps, learned) in [(5.0, 4..=6), (0.5, 0..=0)] {
+        let mut rig = rig(Shape::default(), vec![plain()]);
+        rig.clock.more.store(50_000, Ordering::Relaxed);
+        let spec = Spec { fps: Some(fps), length: Length::Seconds(1.0), ..SPEC };
+        let start = rig.clock.now();
+        let measured = rig.trial(&spec).unwrap().remove(0);
+        assert!(learned.contains(&measured.arrived.learning), "{fps}: {}", measured.arrived.learning);
+        let seconds = (rig.clock.now() - start) as f64 / 1e9;
+        assert!((2.0..2.2).contains(&seconds), "{fps}: {seconds}");
     }
 }
 

@@ -22,7 +22,10 @@ impl Spec {
     fn flows_used(&self, flows: u16) -> u64 {
         let flows = u64::from(flows);
         match (self.length, self.fps) {
-            (Length::Seconds(seconds), Some(fps)) => flows.min((seconds * fps).ceil() as u64),
+            // The frame that would be due at the end is none of it.
+            (Length::Seconds(seconds), Some(fps)) => {
+                flows.min(((seconds * fps).ceil() as u64).saturating_sub(1))
+            }
             (Length::Frames(frames), _) => flows.min(frames),
             (Length::Seconds(_), None) | (Length::Nothing, _) => flows,
         }
