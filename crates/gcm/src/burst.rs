@@ -233,6 +233,12 @@ impl<'a> Burst<'a> {
         self.ops.try_push(op).map_err(|_| Full)
     }
 
+    /// Appends operations one by one, faster than [`push`](Self::push), which counts them in memory.
+    #[inline(always)]
+    pub fn append(&mut self) -> Append<'_, 'a> {
+        Append { len: self.ops.len(), ops: &mut self.ops }
+    }
+
     /// Appends an operation on a message whose AAD and payload are in several pieces, in order.
     ///
     /// # Errors
@@ -268,6 +274,47 @@ impl<'a> Burst<'a> {
             self.segments.truncate(mark);
         }
         pushed
+    }
+}
+
+/// Appends operations to a burst, which has them when this is dropped, and not before.
+#[derive(Debug)]
+pub struct Append<'b, 'a> {
+    /// Of `ops`, those that are written: while nobody else has a look at it, it stays in a register.
+    len: usize,
+    ops: &'b mut ArrayVec<Op<'a>, MAX_BURST>,
+}
+
+impl<'a> Append<'_, 'a> {
+    /// Appends an operation on a message in one piece.
+    ///
+    /// # Errors
+    /// [`Full`].
+    #[inline(always)]
+    pub fn push(
+        &mut self,
+        key: &'a Key,
+        nonce: [u8; NONCE_LEN],
+        aad: &'a [u8],
+        payload: &'a mut [u8],
+        tag: &'a mut [u8; TAG_LEN],
+    ) -> Result<(), Full> {
+        let op = Op::new(key, nonce, aad, payload, tag).ok_or(Full)?;
+        if self.len >= MAX_BURST {
+            return Err(Full);
+        }
+        // SAFETY: below the capacity.
+        unsafe { self.ops.as_mut_ptr().add(self.len).write(op) };
+        self.len += 1;
+        Ok(())
+    }
+}
+
+impl Drop for Append<'_, '_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: so many were there or are written, and none was taken away meanwhile.
+        unsafe { self.ops.set_len(self.len) };
     }
 }
 

@@ -24,7 +24,7 @@ mod x86;
 mod x86;
 
 pub use backend::{Backend, BackendError};
-pub use burst::{Burst, Full, MAX_BURST, MAX_SEGMENTS, Op, Verdicts};
+pub use burst::{Append, Burst, Full, MAX_BURST, MAX_SEGMENTS, Op, Verdicts};
 
 use backend::{Expanded, Memory};
 use std::fmt;

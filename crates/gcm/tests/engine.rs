@@ -148,6 +148,31 @@ fn a_full_burst_refuses_and_stays_as_it_was() {
 }
 
 #[test]
+fn what_is_appended_one_by_one_is_sealed_with_the_rest() {
+    let key = Key::new(&[1; 16]).unwrap();
+    let seal = |append: bool| {
+        let mut messages: Vec<_> = (0..MAX_BURST as u8 + 1).map(|n| ([n; 70], [0u8; 16])).collect();
+        let mut burst = Burst::new();
+        let (first, rest) = messages.split_at_mut(if append { 5 } else { MAX_BURST + 1 });
+        let mut all = (0u8..).map(|n| ([n; 12], if usize::from(n) < MAX_BURST { Ok(()) } else { Err(Full) }));
+        for ((octets, tag), (nonce, expected)) in first.iter_mut().zip(&mut all) {
+            assert_eq!(burst.push(&key, nonce, &[], octets, tag), expected);
+        }
+        let mut append = burst.append();
+        for ((octets, tag), (nonce, expected)) in rest.iter_mut().zip(all) {
+            assert_eq!(append.push(&key, nonce, &[], octets, tag), expected);
+        }
+        drop(append);
+        assert_eq!(burst.len(), MAX_BURST);
+        Engine::new().seal(&mut burst);
+        drop(burst);
+        messages
+    };
+    let (appended, pushed) = (seal(true), seal(false));
+    assert!(appended == pushed && appended[63].0 != [63; 70] && appended[64].0 == [64; 70]);
+}
+
+#[test]
 #[cfg(target_pointer_width = "64")]
 fn messages_of_2_gib_are_refused() {
     let key = Key::new(&[1; 16]).unwrap();

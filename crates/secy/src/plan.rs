@@ -36,12 +36,11 @@ impl UsualTag {
     #[inline(always)]
     pub(crate) fn write<const TAG: usize>(self, octets: &mut [u8]) -> bool {
         const { assert!(TAG == 8 || TAG == 16) };
-        if octets.len() < ADDRESSES + TAG {
-            return false;
-        }
-        let mut addresses = [0; ADDRESSES];
-        addresses.copy_from_slice(&octets[TAG..TAG + ADDRESSES]);
-        octets[..ADDRESSES].copy_from_slice(&addresses);
+        // The addresses, and four octets that are written over.
+        let mut addresses = [0; 16];
+        let Some(moved) = octets.get(TAG..TAG + addresses.len()) else { return false };
+        addresses.copy_from_slice(moved);
+        octets[..addresses.len()].copy_from_slice(&addresses);
         octets[ADDRESSES..ADDRESSES + 8].copy_from_slice(&self.start.to_be_bytes());
         if TAG == 16 {
             octets[ADDRESSES + 8..ADDRESSES + 16].copy_from_slice(&self.sci);
@@ -62,28 +61,13 @@ pub(crate) trait Gather<'f, F> {
     /// Gets to know the key of operations that may come. `None` where there are too many, which does not happen.
     fn key(&mut self, key: &'f Arc<Key>) -> Option<Self::Key>;
 
-    /// Gives a frame, which [has room](FrameBuf::has_room) for it, a SecTAG of `TAG` octets and an ICV, and takes the
-    /// operation on it. `aad` octets are AAD, the payload is the rest.
-    fn tagged<const TAG: usize>(
-        &mut self,
-        number: u8,
-        frame: &'f mut F,
-        tag: UsualTag,
-        aad: usize,
-        key: Self::Key,
-        nonce: Nonce,
-    ) -> bool;
+    /// What takes operations on frames that follow each other, with less ado.
+    type Series<'r>: Series<'f, F>
+    where
+        Self: 'r;
 
-    /// An operation on the first `len` octets of a frame in one piece: AAD of so many octets, payload, ICV.
-    fn whole(
-        &mut self,
-        number: u8,
-        frame: &'f mut F,
-        len: usize,
-        aad: usize,
-        key: Self::Key,
-        nonce: Nonce,
-    ) -> bool;
+    /// Begins one, under this key.
+    fn series(&mut self, key: Self::Key) -> Self::Series<'_>;
 
     /// An operation on any frame.
     fn pieces(
@@ -97,23 +81,45 @@ pub(crate) trait Gather<'f, F> {
     ) -> bool;
 }
 
+/// What takes operations on frames that follow each other, under one key. `false` is as of [`Gather`].
+pub(crate) trait Series<'f, F> {
+    /// Gives a frame, which [has room](FrameBuf::has_room) for it, a SecTAG of `TAG` octets and an ICV, and takes the
+    /// operation on it. `aad` octets are AAD, the payload is the rest.
+    fn tagged<const TAG: usize>(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        tag: UsualTag,
+        aad: usize,
+        nonce: Nonce,
+    ) -> bool;
+
+    /// An operation on the first `len` octets of a frame in one piece: AAD of so many octets, payload, ICV.
+    fn whole(&mut self, number: u8, frame: &'f mut F, len: usize, aad: usize, nonce: Nonce) -> bool;
+}
+
 /// Operations right where the frames are.
 pub(crate) struct Now<'f>(pub(crate) gcm::Burst<'f>);
 
-impl<'f> Now<'f> {
-    #[inline(always)]
-    fn push(&mut self, octets: &'f mut [u8], aad: usize, key: &'f Key, nonce: Nonce) -> bool {
-        split(octets, aad)
-            .is_some_and(|(aad, payload, icv)| self.0.push(key, nonce, aad, payload, icv).is_ok())
-    }
+/// Appends an operation on so many octets of AAD, payload and ICV, of which all octets consist.
+#[inline(always)]
+fn push<'f>(
+    append: &mut gcm::Append<'_, 'f>,
+    octets: &'f mut [u8],
+    aad: usize,
+    key: &'f Key,
+    nonce: Nonce,
+) -> bool {
+    split(octets, aad).is_some_and(|(aad, payload, icv)| append.push(key, nonce, aad, payload, icv).is_ok())
 }
 
 /// AAD of so many octets, payload and ICV, of which all octets consist.
 #[inline(always)]
 fn split(octets: &mut [u8], aad: usize) -> Option<(&mut [u8], &mut [u8], &mut IcvRoom)> {
-    let (front, icv) = octets.split_last_chunk_mut()?;
-    let (aad, payload) = front.split_at_mut_checked(aad)?;
-    Some((aad, payload, icv))
+    let payload = octets.len().checked_sub(aad + ICV_LEN)?;
+    let (aad, rest) = octets.split_at_mut_checked(aad)?;
+    let (payload, icv) = rest.split_at_mut_checked(payload)?;
+    Some((aad, payload, icv.first_chunk_mut()?))
 }
 
 impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
@@ -126,23 +132,14 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
         Some(key)
     }
 
-    #[inline(always)]
-    fn tagged<const TAG: usize>(
-        &mut self,
-        _: u8,
-        frame: &'f mut F,
-        tag: UsualTag,
-        aad: usize,
-        key: &'f Key,
-        nonce: Nonce,
-    ) -> bool {
-        let Some((aad, payload, icv)) = split(frame.grow(TAG, ICV_LEN), aad) else { return false };
-        tag.write::<TAG>(aad) && self.0.push(key, nonce, aad, payload, icv).is_ok()
-    }
+    type Series<'r>
+        = (gcm::Append<'r, 'f>, &'f Key)
+    where
+        Self: 'r;
 
     #[inline(always)]
-    fn whole(&mut self, _: u8, frame: &'f mut F, len: usize, aad: usize, key: &'f Key, nonce: Nonce) -> bool {
-        frame.head_mut().get_mut(..len).is_some_and(|octets| self.push(octets, aad, key, nonce))
+    fn series(&mut self, key: &'f Key) -> Self::Series<'_> {
+        (self.0.append(), key)
     }
 
     #[inline(always)]
@@ -156,6 +153,26 @@ impl<'f, F: FrameBuf> Gather<'f, F> for Now<'f> {
         room: Option<&'f mut IcvRoom>,
     ) -> bool {
         push_pieces(&mut self.0, frame, key, nonce, place, room)
+    }
+}
+
+impl<'f, F: FrameBuf> Series<'f, F> for (gcm::Append<'_, 'f>, &'f Key) {
+    #[inline(always)]
+    fn tagged<const TAG: usize>(
+        &mut self,
+        _: u8,
+        frame: &'f mut F,
+        tag: UsualTag,
+        aad: usize,
+        nonce: Nonce,
+    ) -> bool {
+        let octets = frame.grow(TAG, ICV_LEN);
+        tag.write::<TAG>(octets) && push(&mut self.0, octets, aad, self.1, nonce)
+    }
+
+    #[inline(always)]
+    fn whole(&mut self, _: u8, frame: &'f mut F, len: usize, aad: usize, nonce: Nonce) -> bool {
+        frame.head_mut().get_mut(..len).is_some_and(|octets| push(&mut self.0, octets, aad, self.1, nonce))
     }
 }
 
@@ -274,7 +291,8 @@ impl<F: FrameBuf> Plan<F> {
         *state = State::Failed;
         // Another core had them last.
         located.iter().take(PREFETCH_TO_PARSE).for_each(|soon| gcm::prefetch(soon.as_ref()));
-        let mut now = Now(gcm::Burst::new());
+        let mut burst = gcm::Burst::new();
+        let mut append = burst.append();
         let mut located = located.iter_mut();
         let mut number = 0;
         while let Some(frame) = located.next() {
@@ -285,13 +303,14 @@ impl<F: FrameBuf> Plan<F> {
                 let (Some(octets), Some(key)) = (frame.as_mut().get_mut(..len), keys.get(key)) else {
                     return;
                 };
-                if !now.push(octets, aad, key, nonce) {
+                if !push(&mut append, octets, aad, key, nonce) {
                     return;
                 }
             }
             number += 1;
         }
-        *verdicts = engine.open(&mut now.0);
+        drop(append);
+        *verdicts = engine.open(&mut burst);
         *state = State::Done;
     }
 
@@ -311,7 +330,8 @@ impl<F: FrameBuf> Plan<F> {
         let Some(key) = keys.first() else { return };
         let all = located.len() + others.len();
         let (mut located, mut others) = (located.iter_mut(), others.iter_mut().peekable());
-        let mut now = Now(gcm::Burst::new());
+        let mut burst = gcm::Burst::new();
+        let mut append = burst.append();
         for number in 0..all {
             // Another core had them last.
             if let Some(soon) = located.as_slice().get(PREFETCH) {
@@ -325,11 +345,12 @@ impl<F: FrameBuf> Plan<F> {
                 },
             };
             let Some((aad, nonce)) = write(octets) else { return };
-            if !now.push(octets, aad, key, nonce) {
+            if !push(&mut append, octets, aad, key, nonce) {
                 return;
             }
         }
-        engine.seal(&mut now.0);
+        drop(append);
+        engine.seal(&mut burst);
         *state = State::Done;
     }
 
@@ -473,26 +494,14 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
         Some((self.keys.len() - 1) as u8)
     }
 
-    #[inline(always)]
-    fn tagged<const TAG: usize>(
-        &mut self,
-        number: u8,
-        frame: &'f mut F,
-        tag: UsualTag,
-        aad: usize,
-        key: u8,
-        nonce: Nonce,
-    ) -> bool {
-        let octets = frame.grow(TAG, ICV_LEN);
-        let Some(payload) = octets.len().checked_sub(aad + ICV_LEN) else { return false };
-        tag.write::<TAG>(octets) && self.note(number, key, nonce, Place { skip: 0, aad, payload })
-    }
+    type Series<'r>
+        = (&'r mut Plan<F>, u8)
+    where
+        Self: 'r;
 
     #[inline(always)]
-    fn whole(&mut self, number: u8, frame: &'f mut F, len: usize, aad: usize, key: u8, nonce: Nonce) -> bool {
-        let Some(payload) = len.checked_sub(aad + ICV_LEN) else { return false };
-        let place = Place { skip: 0, aad, payload };
-        fits(frame.len(), place) && self.note(number, key, nonce, place)
+    fn series(&mut self, key: u8) -> Self::Series<'_> {
+        (self, key)
     }
 
     #[inline(always)]
@@ -514,6 +523,31 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
                 .is_some_and(|cut| !icv_in_one || cut.icv.len() == 1),
         };
         cut && self.note(number, key, nonce, place)
+    }
+}
+
+impl<'f, F: FrameBuf> Series<'f, F> for (&mut Plan<F>, u8) {
+    #[inline(always)]
+    fn tagged<const TAG: usize>(
+        &mut self,
+        number: u8,
+        frame: &'f mut F,
+        tag: UsualTag,
+        aad: usize,
+        nonce: Nonce,
+    ) -> bool {
+        let (plan, key) = self;
+        let octets = frame.grow(TAG, ICV_LEN);
+        let Some(payload) = octets.len().checked_sub(aad + ICV_LEN) else { return false };
+        tag.write::<TAG>(octets) && plan.note(number, *key, nonce, Place { skip: 0, aad, payload })
+    }
+
+    #[inline(always)]
+    fn whole(&mut self, number: u8, frame: &'f mut F, len: usize, aad: usize, nonce: Nonce) -> bool {
+        let (plan, key) = self;
+        let Some(payload) = len.checked_sub(aad + ICV_LEN) else { return false };
+        let place = Place { skip: 0, aad, payload };
+        fits(frame.len(), place) && plan.note(number, *key, nonce, place)
     }
 }
 
@@ -626,7 +660,8 @@ mod tests {
                 let mut gather = &mut *plan;
                 let place = Gather::<MemFrame>::key(&mut gather, key).unwrap();
                 let frame = &mut MemFrame::new(&[0; 60]);
-                assert!(gather.whole(number as u8, frame, 60, 28, place, [0; 12]));
+                let mut series = Gather::<MemFrame>::series(&mut gather, place);
+                assert!(series.whole(number as u8, frame, 60, 28, [0; 12]));
                 let later = plan.operations.last().unwrap();
                 assert!(Arc::ptr_eq(&plan.keys[usize::from(later.key)], key));
             }

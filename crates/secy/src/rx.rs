@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Event, Retired};
 use crate::counters::{RxScCounters, RxSecYCounters};
-use crate::plan::{Gather, IcvRoom, Now, Place, Plan};
+use crate::plan::{Gather, IcvRoom, Now, Place, Plan, Series as _};
 use crate::pn::{NonceBase, recover_xpn};
 use crate::sa::RxSa;
 use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, PREFETCH_TO_PARSE, Pass};
@@ -663,6 +663,7 @@ impl RxSecY {
         }
         let Some(key) = gather.key(&sa.key) else { return found.lengthen_run(0) };
         let (base, before) = (like.nonce, found.pending.len());
+        let mut series = gather.series(key);
         while let Some(frame) = frames.as_slice().first()
             && frame.is_contiguous()
             && let Some((user_data, pn)) = like.parse(frame.head())
@@ -675,7 +676,7 @@ impl RxSecY {
             }
             let clear = like.most_clear.min(user_data);
             let len = WITH_SCI + user_data + ICV_LEN;
-            if !gather.whole(number, frame, len, WITH_SCI + clear, key, base.open(pn)) {
+            if !series.whole(number, frame, len, WITH_SCI + clear, base.open(pn)) {
                 // Which ends the run.
                 self.counters.in_pkts_overrun.inc();
                 break;

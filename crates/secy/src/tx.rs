@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Event, Retired};
 use crate::counters::{TxScCounters, TxSecYCounters};
-use crate::plan::{Gather, Now, Place, UsualTag};
+use crate::plan::{Gather, Now, Place, Series as _, UsualTag};
 use crate::pn::{FreshPn, NonceBase, Numbers};
 use crate::sa::TxSa;
 use crate::{Batch, Burst, FrameBuf, MAX_BURST, PREFETCH, Pass};
@@ -395,6 +395,20 @@ struct FirstPass<'p, K> {
     offset: ConfidentialityOffset,
 }
 
+/// Has frames come near that follow the first of these, if their octets are worked on here.
+#[inline(always)]
+fn expect_later<'f, F: FrameBuf + 'f, G: Gather<'f, F>>(frames: &[F]) {
+    if G::HERE {
+        if let Some(frame) = frames.get(1 + PREFETCH) {
+            gcm::prefetch(frame.head());
+        }
+        // What says where its octets are comes before these.
+        if let Some(frame) = frames.get(1 + 2 * PREFETCH) {
+            frame.expect();
+        }
+    }
+}
+
 /// Octets of a SecTAG that may have any form.
 const ANY: usize = 0;
 
@@ -415,50 +429,51 @@ impl<K: Copy> FirstPass<'_, K> {
         let lengths = ADDRESSES + SHORT_LIMIT..=*usual_lengths(config, TAG).end();
         let all = frames.len();
         let (mut refused, mut sum) = (0u64, 0);
-        let mut frames = frames.iter_mut();
-        while let Some(frame) = frames.next() {
-            if G::HERE {
-                let later = frames.as_slice();
-                if let Some(frame) = later.get(PREFETCH) {
-                    gcm::prefetch(frame.head());
+        let mut left = frames.iter_mut();
+        loop {
+            // As many as are like most, one after the other.
+            let mut series = gather.series(key);
+            let refusal = loop {
+                let number = all - left.len();
+                expect_later::<F, G>(left.as_slice());
+                let Some(frame) = left.as_slice().first() else { break None };
+                let len = frame.len();
+                if TAG == ANY || !lengths.contains(&len) || !frame.has_room(TAG, ICV_LEN) {
+                    break None;
                 }
-                // What says where its octets are comes before these.
-                if let Some(frame) = later.get(2 * PREFETCH) {
-                    frame.expect();
-                }
-            }
-            let len = frame.len();
-            if TAG == ANY || !lengths.contains(&len) || !frame.has_room(TAG, ICV_LEN) {
-                let number = all - frames.len() - 1;
-                let prepared;
-                (numbers, prepared) = self.prepare(number, frame, numbers, gather, found);
-                match prepared {
-                    Ok(octets) => sum += octets as u64,
-                    Err(refusal) => {
-                        refusal.count(self.counters);
-                        refused |= 1 << number;
-                    }
-                }
-                continue;
-            }
-            let mut refusal = Refusal::NoPn;
-            if let Some(pn) = if PLAIN { numbers.allocate_short() } else { numbers.allocate() } {
-                refusal = Refusal::Malformed;
+                let Some(frame) = left.next() else { break None };
+                let Some(pn) = (if PLAIN { numbers.allocate_short() } else { numbers.allocate() }) else {
+                    break Some(Refusal::NoPn);
+                };
                 let user_data = len - ADDRESSES;
                 let aad = ADDRESSES + TAG + if PLAIN { 0 } else { usual.most_clear.min(user_data) };
-                let number = (all - frames.len() - 1) as u8;
                 let tag = usual.long_tag(&pn);
                 let taken = match TAG {
-                    8 => gather.tagged::<8>(number, frame, tag, aad, key, nonce.seal(pn)),
-                    _ => gather.tagged::<16>(number, frame, tag, aad, key, nonce.seal(pn)),
+                    8 => series.tagged::<8>(number as u8, frame, tag, aad, nonce.seal(pn)),
+                    _ => series.tagged::<16>(number as u8, frame, tag, aad, nonce.seal(pn)),
                 };
-                if taken {
-                    sum += user_data as u64;
-                    continue;
+                if !taken {
+                    break Some(Refusal::Malformed);
+                }
+                sum += user_data as u64;
+            };
+            drop(series);
+            if let Some(refusal) = refusal {
+                refusal.count(self.counters);
+                refused |= 1 << (all - left.len() - 1);
+                continue;
+            }
+            let number = all - left.len();
+            let Some(frame) = left.next() else { break };
+            let prepared;
+            (numbers, prepared) = self.prepare(number, frame, numbers, gather, found);
+            match prepared {
+                Ok(octets) => sum += octets as u64,
+                Err(refusal) => {
+                    refusal.count(self.counters);
+                    refused |= 1 << number;
                 }
             }
-            refusal.count(self.counters);
-            refused |= 1 << (all - frames.len() - 1);
         }
         found.kept = (u64::MAX >> (MAX_BURST - all)) & !refused;
         found.octets = sum;

@@ -179,7 +179,8 @@ impl FrameBuf for Buffer {
     #[inline(always)]
     fn has_room(&self, front: usize, back: usize) -> bool {
         let Inner { meta: Meta { start, len, .. }, octets } = &*self.0;
-        front <= *start as usize && (*start + *len) as usize + back <= octets.len()
+        // As in `grow`, so that the compiler sees that it was asked.
+        front <= *start as usize && *start as usize + *len as usize + back <= octets.len()
     }
 
     #[inline(always)]
