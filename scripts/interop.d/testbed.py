@@ -59,9 +59,8 @@ class Namespace:
 
     def __enter__(self) -> Namespace:
         call("ip", "netns", "add", self.name)
-        # A neighbour is asked for once; no probe may slip in while the counters are read.
         sysctls = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"]
-        call(*self.wrap("sysctl", "-q", "-e", "-w", *sysctls, "net.ipv4.neigh.default.delay_first_probe_time=600"))
+        call(*self.wrap("sysctl", "-q", "-e", "-w", *sysctls))
         return self
 
     def __exit__(
@@ -93,6 +92,9 @@ class Testbed:
                 "ip", "link", "add", self.host, "address", HOST_MAC, "netns", self._inner.name,
                 "type", "veth", "peer", "name", self.plain, "netns", self._wire.name,
             )  # fmt: skip
+            # A neighbour is asked for once; no probe may slip in while the counters are read. Namespaces have no default.
+            once = f"net.ipv4.neigh.{self.host}.delay_first_probe_time=600"
+            call(*self.in_inner("sysctl", "-q", "-w", once))
             call(*self.in_inner("ip", "address", "add", f"{HOST_IP}/24", "dev", self.host))
             self._stack = stack.pop_all()
         return self
