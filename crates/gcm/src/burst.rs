@@ -277,8 +277,9 @@ impl<'a> Burst<'a> {
     }
 }
 
-/// Appends operations to a burst, which has them when this is dropped, and not before.
+/// Appends operations to a burst, which has them when this is dropped, and not before: never where it is forgotten.
 #[derive(Debug)]
+#[must_use]
 pub struct Append<'b, 'a> {
     /// Of `ops`, those that are written: while nobody else has a look at it, it stays in a register.
     len: usize,

@@ -31,8 +31,8 @@ pub(crate) struct UsualTag {
 }
 
 impl UsualTag {
-    /// Moves the addresses to the front of a frame that grew by the `TAG` octets of the SecTAG, and writes that behind
-    /// them. `false` where the frame is too short, which does not happen.
+    /// Moves the addresses to the front of a frame that grew by the `TAG` octets of the SecTAG and by an ICV, and writes the
+    /// SecTAG behind them. `false` where the frame is too short, which does not happen.
     #[inline(always)]
     pub(crate) fn write<const TAG: usize>(self, octets: &mut [u8]) -> bool {
         const { assert!(TAG == 8 || TAG == 16) };

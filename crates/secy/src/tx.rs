@@ -90,6 +90,15 @@ impl Found {
         (self.an, self.kept, self.octets, self.next_pn) = (None, 0, 0, 0);
         self.clear_vlans.clear();
     }
+
+    /// Keeps no frame at all where there are not as many operations as frames to keep, which does not happen: one without
+    /// its operation would leave in the clear.
+    #[inline(always)]
+    fn expect_operations(&mut self, operations: usize) {
+        if self.kept.count_ones() as usize != operations {
+            (self.kept, self.octets) = (0, 0);
+        }
+    }
 }
 
 enum Refusal {
@@ -185,6 +194,7 @@ impl TxSecY {
         {
             let mut now = Now(gcm::Burst::new());
             self.first_pass(an, frames, &mut now, &mut found);
+            found.expect_operations(now.0.len());
             over(Pass::First);
             engine.seal(&mut now.0);
             over(Pass::Crypto);
@@ -554,5 +564,19 @@ fn write_header(
         head[header_len..header_len + 16].copy_from_slice(sectag);
     } else {
         head[header_len..header_len + 8].copy_from_slice(&sectag[..8]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_where_an_operation_is_missing() {
+        for (kept, operations, left) in [(0b1011, 3, 0b1011), (0b1011, 2, 0), (0b1011, 4, 0), (0, 0, 0)] {
+            let mut found = Found { kept, octets: 9, ..Found::default() };
+            found.expect_operations(operations);
+            assert_eq!((found.kept, found.octets > 0), (left, left > 0 || kept == 0), "{operations}");
+        }
     }
 }
