@@ -229,8 +229,7 @@ impl<'a> Burst<'a> {
         payload: &'a mut [u8],
         tag: &'a mut [u8; TAG_LEN],
     ) -> Result<(), Full> {
-        let op = Op::new(key, nonce, aad, payload, tag).ok_or(Full)?;
-        self.ops.try_push(op).map_err(|_| Full)
+        self.append().push(key, nonce, aad, payload, tag)
     }
 
     /// Appends operations one by one, faster than [`push`](Self::push), which counts them in memory.
