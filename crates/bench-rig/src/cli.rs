@@ -44,7 +44,8 @@ enum CliCommand {
     ///
     /// --latency is the time that the gateway adds at half of the most that it can do, from wire to wire, with the gateway
     /// on one core and generator and receiver together on another. `own` is the same with a core in between that only passes
-    /// frames on.
+    /// frames on. `core away` is the part of the time that the machine took that core for other things: of frames about twice
+    /// that part waits for it.
     ///
     /// --duplex is protect on one core and verify on another, each alone and both at once.
     ///

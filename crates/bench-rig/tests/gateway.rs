@@ -139,6 +139,7 @@ fn latency_is_told_with_what_the_rig_has_of_it() {
             &["suite", "path", "max_mpps", "offered_mpps", "latency_ns", "own_ns", "left_out", "cores"],
         );
         assert!(row["kept_up"].is_number(), "{row}");
+        assert_eq!(row["core_away"].is_null(), row["cores"] == 1, "{row}");
         // With one core nobody can tell.
         let limits: [Value; 2] = ["gateway".into(), "generator".into()];
         assert!(

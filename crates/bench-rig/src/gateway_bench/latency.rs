@@ -24,6 +24,8 @@ use secy::{Burst, Command, Engine, Event};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Length of a slice, in seconds, and of the one right before it in which it is found out how much the gateway can do now:
 /// half of what it could do a second ago is more than half where the machine has become slower.
@@ -128,6 +130,8 @@ pub(super) struct Row {
     own_ns: Option<Percentiles>,
     /// The part of the frames that is not counted, since generator and receiver were kept from their work meanwhile.
     left_out: f64,
+    /// The part of the time that the gateway's core was taken from what passes frames on in its place; none where there was none.
+    core_away: Option<f64>,
     cores: usize,
 }
 
@@ -136,7 +140,7 @@ pub(super) struct Latency {
     core: usize,
     /// Generator's and receiver's, if there is another.
     other: Option<usize>,
-    clock: Clock,
+    clock: Arc<Clock>,
     paths: Vec<Path>,
     slices: usize,
     stop: Stop,
@@ -162,7 +166,7 @@ impl Latency {
         }
         cores::stay_on(other.unwrap_or(core))?;
         let (paths, slices, stop) = (options.paths.clone(), options.slices, stop.clone());
-        Ok(Latency { core, other, clock: Clock::new(), paths, slices, stop, remarks: Vec::new() })
+        Ok(Latency { core, other, clock: Arc::new(Clock::new()), paths, slices, stop, remarks: Vec::new() })
     }
 
     /// Measures a path; none where the end was asked for before there was a slice.
@@ -174,7 +178,7 @@ impl Latency {
         let (last, far) = memory_wire(FRAMES);
         let (tasks, done) = tasks(keying, path, first, last)?;
         let mut gateway = Gateway::start(tasks, self.other.map(|_| self.core))?;
-        let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
+        let mut rig = Rig::new(&*self.clock, near, far, &frames, whole);
         rig.apart = self.other.is_some();
         let (mut most, mut held_back) = (Vec::new(), Vec::new());
         let (slices, stop) = (self.slices, &self.stop);
@@ -208,10 +212,13 @@ impl Latency {
         // The same with a core in the gateway's place that passes frames on, and has nothing else to do.
         let (near, rx) = memory_wire(FRAMES);
         let (tx, far) = memory_wire(FRAMES);
-        let mut hop = Gateway::start(vec![Box::new(Hop { rx, tx })], self.other.map(|_| self.core))?;
-        let mut rig = Rig::new(&self.clock, near, far, &frames, whole);
+        let (hop, away) = Hop::new(rx, tx, &self.clock);
+        let mut hop = Gateway::start(vec![Box::new(hop)], self.other.map(|_| self.core))?;
+        let begun = self.clock.now();
+        let mut rig = Rig::new(&*self.clock, near, far, &frames, whole);
         rig.apart = self.other.is_some();
         let own = paced(&mut rig, slices, stop, &mut || hop.turn(), |_, _, _| Ok(found.fps))?;
+        let taken = self.clock.now() - begun;
         hop.stop()?;
         // None where the end was asked for.
         let own_latency = own.as_ref().and_then(|own| own.latency);
@@ -230,6 +237,7 @@ impl Latency {
             latency_ns: found.latency,
             own_ns: own_latency,
             left_out: rounded(found.left_out),
+            core_away: self.other.map(|_| rounded(away.load(Ordering::Relaxed) as f64 / taken as f64)),
             cores: 1 + usize::from(self.other.is_some()),
         }))
     }
@@ -312,14 +320,35 @@ fn tasks(
     })
 }
 
-/// Passes frames on as they are.
-struct Hop {
+/// Passes frames on as they are, and notes for how long its core did something else.
+struct Hop<C> {
     rx: MemoryRx<Buffer>,
     tx: MemoryTx<Buffer>,
+    clock: Arc<C>,
+    /// When it was last at work.
+    looked: Option<u64>,
+    /// How long it is away at most when its core is its own, in ticks.
+    own: u64,
+    /// Ticks that it was away for longer than that.
+    away: Arc<AtomicU64>,
 }
 
-impl Task for Hop {
+impl<C: Ticks> Hop<C> {
+    /// Beside it where ticks are counted that its core was taken from it for.
+    fn new(rx: MemoryRx<Buffer>, tx: MemoryTx<Buffer>, clock: &Arc<C>) -> (Self, Arc<AtomicU64>) {
+        let (clock, away) = (Arc::clone(clock), Arc::default());
+        let own = (HELD_UP * clock.per_second()) as u64;
+        (Hop { rx, tx, clock, looked: None, own, away: Arc::clone(&away) }, away)
+    }
+}
+
+impl<C: Ticks + Send> Task for Hop<C> {
     fn poll(&mut self, _: &mut Engine) -> usize {
+        let now = self.clock.now();
+        let since = now - self.looked.replace(now).unwrap_or(now);
+        if since > self.own {
+            self.away.fetch_add(since, Ordering::Relaxed);
+        }
         let mut frames = Burst::new();
         self.rx.rx_burst(&mut frames);
         let received = frames.len();
@@ -507,7 +536,9 @@ impl Bench for Latency {
         rings in memory; octets count with FCS. \
         own is the same at the same rate with a core in between that passes frames on and does nothing else: what the \
         rig and the machine have of it, whose timers and other work interrupt cores. Frames on their way while generator \
-        and receiver, which share a core, were interrupted are left out. max is the longest of all, and as a rule the \
+        and receiver, which share a core, were interrupted are left out. core away is the part of the time that the other core, too, \
+        was taken, seen without the gateway: frames wait meanwhile, and then in a queue, so that of them about twice \
+        that part, at half load, says nothing of the gateway. max is the longest of all, and as a rule the \
         machine's doing.";
 
     fn heading(&self) -> String {
@@ -549,12 +580,15 @@ impl Bench for Latency {
             "99.9 %",
             "max",
             "left out",
+            "core away",
         ];
         let cells = |row: &Row| {
             let mut cells = vec![number(Some(row.max_mpps), 2), number(Some(row.offered_mpps), 2)];
             cells.extend(Percentiles::cells(row.latency_ns));
             cells.extend(Percentiles::cells(row.own_ns));
-            cells.push(format!("{:.1} %", row.left_out * 100.0));
+            let percent = |part| number(Some(part * 100.0), 1) + " %";
+            cells.push(percent(row.left_out));
+            cells.push(row.core_away.map_or_else(|| number(None, 1), percent));
             cells
         };
         Shown::new(&columns, cases, |row| &row.about, cells)
@@ -579,7 +613,6 @@ impl Bench for Latency {
 mod tests {
     use super::super::case::FrameSize;
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use wire::CipherSuite;
 
     /// Ten ticks, of a nanosecond each, go by whenever somebody looks.
@@ -748,6 +781,22 @@ mod tests {
     }
 
     #[test]
+    fn a_core_that_was_taken_is_noticed() {
+        let clock = Arc::new(Looks::default());
+        let (near, rx) = memory_wire(FRAMES);
+        let (tx, _far) = memory_wire::<Buffer>(FRAMES);
+        let (mut hop, away) = Hop::new(rx, tx, &clock);
+        drop(near);
+        let mut engine = Engine::new();
+        // Each look at the clock takes 10 ns; 3 µs are its own doing.
+        for (ticks, sum) in [(0, 0), (0, 0), (3_000, 0), (50_000, 50_010), (0, 50_010), (5_000, 55_020)] {
+            clock.0.fetch_add(ticks, Ordering::Relaxed);
+            hop.poll(&mut engine);
+            assert_eq!(away.load(Ordering::Relaxed), sum, "{ticks}");
+        }
+    }
+
+    #[test]
     fn frames_that_stay_away_are_missed() {
         let clock = Looks::default();
         let (near, _kept) = memory_wire(FRAMES);
@@ -797,12 +846,15 @@ mod tests {
             latency_ns,
             own_ns,
             left_out,
+            core_away: Some(0.02),
             cores: 2,
         };
         let json = serde_json::to_value(row).unwrap();
         assert_eq!((&json["limit"], &json["kept_up"]), (&"generator".into(), &0.97.into()));
         assert_eq!(serde_json::to_value(Limit::Gateway).unwrap(), "gateway");
-        for key in ["frame_octets", "suite", "path", "max_mpps", "offered_mpps", "left_out", "cores"] {
+        for key in
+            ["frame_octets", "suite", "path", "max_mpps", "offered_mpps", "left_out", "core_away", "cores"]
+        {
             assert!(json.get(key).is_some(), "{key}: {json}");
         }
         for key in ["p50", "p99", "p999", "max"] {
