@@ -46,6 +46,9 @@ pub struct Kay {
     pub(crate) out: Out,
     /// Where lists of peers begin that do not fit a frame.
     pub(crate) rotation: usize,
+    /// What stations were that now have another MI, the numbers of their last MKPDUs, and how long these may pass for
+    /// recent.
+    former_peers: Vec<(MemberId, u32, Time)>,
     /// Stations that went while these keys were in use: what they sent then must not be taken again when they come back.
     gone: Vec<(Sci, KeyIdentifier)>,
     last_sent: Option<Time>,
@@ -85,6 +88,7 @@ impl Kay {
             timers,
             out: Out::default(),
             rotation: 0,
+            former_peers: Vec::new(),
             gone: Vec::new(),
             last_sent: None,
             silent_until: None,
@@ -349,6 +353,10 @@ impl Kay {
 
     /// A peer that was not heard before: where it is now.
     fn meet(&mut self, now: Time, basic: &BasicRepr<'_>) -> Result<usize, Ignored> {
+        // Played back, it would take the place of what the station is now.
+        if self.former_peers.iter().any(|(mi, mn, until)| *mi == basic.mi && basic.mn <= *mn && now < *until) {
+            return Err(Ignored::Stale);
+        }
         if self.peers.len() >= MAX_PEERS {
             // Live ones stay, whatever comes.
             let oldest = self.peers.iter().enumerate().filter(|(_, peer)| !peer.live);
@@ -475,11 +483,16 @@ impl Kay {
         // One that restarted, or took another MI: its channel stays, with what was received from it, so that nothing from
         // before is taken again, and nothing is lost of what it may still send.
         let has_channel = self.peers.iter().any(|peer| peer.live && peer.sci == sci && peer.mi != mi);
+        let until = now + self.config.times.life;
+        self.former_peers.retain(|(_, _, until)| now < *until);
         let before = self.peers.len();
-        self.peers.retain(|peer| peer.sci != sci || peer.mi == mi);
+        let former = self.peers.extract_if(.., |peer| peer.sci == sci && peer.mi != mi);
+        self.former_peers.extend(former.map(|peer| (peer.mi, peer.mn, until)));
         if self.peers.len() < before {
             self.out.events.push_back(Event::PeerRestarted { sci });
         }
+        let excess = self.former_peers.len().saturating_sub(MAX_PEERS);
+        self.former_peers.drain(..excess);
         self.out.events.push_back(Event::PeerLive { sci, mi });
         if !has_channel {
             self.out.actions.push_back(Action::AddRxSc(sci));

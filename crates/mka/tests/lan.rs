@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use mka::{KeyIdentifier, Time};
+use std::iter;
 use testkit::Lan;
 use wire::{CipherSuite, MemberId};
 
@@ -537,42 +538,80 @@ fn a_key_goes_with_the_member_identifier_that_names_it() {
     lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
 }
 
-/// Two KaYs that speak every 100 ms and are done at once. Hands out each frame with its sender: 0 or 1.
+/// A KaY by itself.
+fn kay(lan: &mut Lan, number: u16, now: Time, set: impl Fn(&mut mka::Config)) -> mka::Kay {
+    let mut random = lan.random().fork();
+    let mut config = Lan::config(number);
+    set(&mut config);
+    mka::Kay::new(config, Box::new(move |octets: &mut [u8]| random.fill(octets)), now)
+}
+
+/// What it has to say, once it has done what there is to do; it is done at once.
+fn speaks(kay: &mut mka::Kay, now: Time) -> Vec<Vec<u8>> {
+    kay.handle_timeout(now);
+    while kay.poll_event().is_some() {}
+    while let Some(action) = kay.poll_action() {
+        match action {
+            mka::Action::Claim(key) => kay.handle_claimed(now, key.identifier),
+            mka::Action::Confirm(done) => kay.handle_done(now, done),
+            _ => {}
+        }
+    }
+    let mut buffer = [0; 1514];
+    let said = iter::from_fn(|| kay.poll_transmit(now, &mut buffer).map(|len| buffer[..len].to_vec()));
+    said.collect()
+}
+
+/// Two KaYs that speak every 100 ms. Hands out each frame with its sender: 0 or 1.
 fn talk(steps: u64, set: impl Fn(&mut mka::Config)) -> Vec<(usize, Vec<u8>)> {
     let mut lan = Lan::new(1);
-    let mut kays: Vec<_> = (1..=2)
-        .map(|number| {
-            let mut random = lan.random().fork();
-            let source = Box::new(move |octets: &mut [u8]| random.fill(octets));
-            let mut config = Lan::config(number);
-            set(&mut config);
-            mka::Kay::new(config, source, Time::ZERO)
-        })
-        .collect();
+    let mut kays: Vec<_> = (1..=2).map(|number| kay(&mut lan, number, Time::ZERO, &set)).collect();
     let mut said = Vec::new();
     for step in 0..steps {
         let now = Time::from_millis(100 * step);
         for number in 0..2 {
-            kays[number].handle_timeout(now);
-            while kays[number].poll_event().is_some() {}
-            while let Some(action) = kays[number].poll_action() {
-                match action {
-                    mka::Action::Claim(key) => kays[number].handle_claimed(now, key.identifier),
-                    mka::Action::Confirm(done) => kays[number].handle_done(now, done),
-                    _ => {}
-                }
-            }
-            let mut buffer = [0; 1514];
-            while let Some(len) = kays[number].poll_transmit(now, &mut buffer) {
-                said.push((number, buffer[..len].to_vec()));
+            for frame in speaks(&mut kays[number], now) {
                 // Neither hears the other before each has spoken.
                 if step > 0 {
-                    kays[1 - number].handle_frame(now, &buffer[..len]).unwrap();
+                    kays[1 - number].handle_frame(now, &frame).unwrap();
                 }
+                said.push((number, frame));
             }
         }
     }
     said
+}
+
+/// Whoever kept the last MKPDU of a station from before it restarted cannot put it out with that.
+#[test]
+fn what_a_station_was_does_not_come_back() {
+    let mut lan = Lan::new(2);
+    let mut server = kay(&mut lan, 1, Time::ZERO, |_| ());
+    let (mut kept, mut mis) = (Vec::new(), Vec::new());
+    let mut step = 0;
+    for _ in 0..2 {
+        let mut station = kay(&mut lan, 2, Time::from_millis(100 * step), |_| ());
+        for _ in 0..40 {
+            step += 1;
+            let now = Time::from_millis(100 * step);
+            for frame in speaks(&mut server, now) {
+                station.handle_frame(now, &frame).unwrap();
+            }
+            for frame in speaks(&mut station, now) {
+                server.handle_frame(now, &frame).unwrap();
+                kept.push(frame);
+            }
+            // All that was ever said, time and again.
+            for frame in &kept {
+                assert_eq!(server.handle_frame(now, frame), Err(mka::Ignored::Stale));
+            }
+        }
+        mis.push(station.status(Time::ZERO).mi);
+        let peers = server.status(Time::ZERO).peers;
+        let peers: Vec<_> = peers.iter().map(|peer| (peer.mi, peer.live)).collect();
+        assert_eq!(peers, [(mis[mis.len() - 1], true)]);
+    }
+    assert_ne!(mis[0], mis[1]);
 }
 
 /// Some peers elect those alone who say that they are key servers: so does everybody who knows of none that is better.
