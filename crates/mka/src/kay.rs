@@ -496,10 +496,13 @@ impl Kay {
         self.out.events.push_back(Event::PeerLive { sci, mi });
         if !has_channel {
             self.out.actions.push_back(Action::AddRxSc(sci));
+            // It may have sent under a key for long: before it heard this station.
+            let peer = self.peers.iter().find(|peer| peer.mi == mi);
             for key in
                 self.cp.keys().filter(|key| key.is_for(sci) && !self.gone.contains(&(sci, key.identifier)))
             {
-                self.out.actions.push_back(Action::InstallRxSa { sci, key: key.clone(), lowest_pn: 1 });
+                let lowest_pn = peer.and_then(|peer| peer.next_pn(key)).unwrap_or(1).max(1);
+                self.out.actions.push_back(Action::InstallRxSa { sci, key: key.clone(), lowest_pn });
             }
         }
         let (_, last) = self.key_server.joined.get_or_insert((now, now));

@@ -538,6 +538,29 @@ fn a_key_goes_with_the_member_identifier_that_names_it() {
     lan.agreed().unwrap_or_else(|why| panic!("{why}\n{}", lan.tale()));
 }
 
+/// Of a packet number under XPN frames tell the low half: who begins with one that is far behind takes none.
+#[test]
+fn a_station_that_is_live_late_is_received_from_where_it_is() {
+    let mut lan = Lan::new(5);
+    for number in 1..=3 {
+        let mut config = Lan::config(number);
+        // Under XPN suites a station that has not heard of another takes no key.
+        config.suites = vec![CipherSuite::GcmAes128];
+        let number = lan.add(config);
+        lan.start(number);
+    }
+    lan.lose_from(1, 2, 100);
+    lan.run(40 * SECOND).unwrap();
+    let key = lan.stations[2].transmits().unwrap();
+    assert_eq!(lan.stations[1].transmits(), Some(key));
+    assert!(!lan.stations[1].receives(lan.stations[2].sci(), key), "{}", lan.tale());
+    lan.use_up(2, 1 << 20);
+    lan.heal();
+    lan.run(10 * SECOND).unwrap();
+    assert_eq!(lan.agreed(), Ok(key), "{}", lan.tale());
+    assert!(lan.stations[1].raised_to() >= 1 << 20, "{}", lan.stations[1].raised_to());
+}
+
 /// A KaY by itself.
 fn kay(lan: &mut Lan, number: u16, now: Time, set: impl Fn(&mut mka::Config)) -> mka::Kay {
     let mut random = lan.random().fork();
