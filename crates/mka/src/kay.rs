@@ -354,7 +354,8 @@ impl Kay {
     /// A peer that was not heard before: where it is now.
     fn meet(&mut self, now: Time, basic: &BasicRepr<'_>) -> Result<usize, Ignored> {
         // Played back, it would take the place of what the station is now.
-        if self.former_peers.iter().any(|(mi, mn, until)| *mi == basic.mi && basic.mn <= *mn && now < *until) {
+        if self.former_peers.iter().any(|(mi, mn, until)| *mi == basic.mi && basic.mn <= *mn && now < *until)
+        {
             return Err(Ignored::Stale);
         }
         if self.peers.len() >= MAX_PEERS {

@@ -119,6 +119,8 @@ fn sak_use(kay: &Kay) -> (SakUse, XpnRepr) {
     let slot = |key: &Option<SharedKey>| match key {
         Some(key) => {
             let pn = next_pn(key.an);
+            // After the last one that there is: no lower number than that will do.
+            let pn = if key.suite.is_xpn() { pn } else { pn.min(u32::MAX.into()) };
             let used = KeyUse { mi: key.identifier.mi, kn: key.identifier.kn, llpn: pn as u32 };
             (key.an, used, (pn >> 32) as u32)
         }

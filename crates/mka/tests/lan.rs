@@ -337,6 +337,26 @@ fn packet_numbers_that_run_out_make_one_new_key() {
     }
 }
 
+/// After the last packet number of 32 bits the next one is none, of which the low 32 bits are not what is said.
+#[test]
+fn after_the_last_packet_number_no_low_one_is_told() {
+    let only = |config: &mut mka::Config| config.suites = vec![CipherSuite::GcmAes128];
+    let mut lan = two(only, only);
+    lan.run(20 * SECOND).unwrap();
+    let (key, now) = (lan.agreed().unwrap(), lan.now());
+    let kay = lan.stations[0].kay.as_mut().unwrap();
+    kay.handle_next_pn(now, key, 1 << 32);
+    let mut buffer = [0; 1514];
+    let len = kay.poll_transmit(now + 3 * SECOND, &mut buffer).unwrap();
+    let said = wire::Mkpdu::new_checked(&buffer[..len]).unwrap().sets().find_map(|set| match set {
+        wire::ParameterSet::SakUse(said) => said,
+        _ => None,
+    });
+    let said = said.unwrap();
+    let used = [said.latest, said.old].into_iter().find(|used| (used.mi, used.kn) == (key.mi, key.kn));
+    assert_eq!(used.unwrap().llpn, u32::MAX);
+}
+
 /// A station that restarts while its key server still hands out a SAK has used it: its former self is the live member,
 /// and what it is now, a potential peer, does not take it.
 #[test]
