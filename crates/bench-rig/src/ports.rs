@@ -239,7 +239,7 @@ mod with {
 
         /// Frames that the port itself lost on their way in.
         pub(crate) fn missed(&self) -> u64 {
-            self.port.stats().map_or(0, |stats| stats.imissed + stats.rx_nombuf)
+            self.port.stats().map_or(0, |stats| stats.imissed.unwrap_or(0) + stats.rx_nombuf)
         }
     }
 

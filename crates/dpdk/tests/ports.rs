@@ -58,6 +58,7 @@ fn net_null_gives_and_takes_frames() {
 
     let stats = port.stats().expect("answers");
     assert_eq!((stats.ipackets, stats.opackets), (31, 32));
+    assert_eq!(stats.imissed, None, "its driver counts none");
     assert!(port.link().expect("answers").up);
     assert_eq!(port.name(), "net_null1,size=64");
     assert_ne!(port.mac().expect("answers"), [0; 6]);
@@ -162,6 +163,7 @@ fn captures_are_read_and_written_whole_whatever_their_length() {
         assert!(burst.is_empty());
     }
     assert_eq!(count, 100);
+    assert_eq!(port.stats().expect("answers").imissed, Some(0), "its driver would count them");
     drop((rx, tx, port));
     assert_eq!(pool.in_use(), 0);
     assert_eq!(read_pcap(&to), frames);

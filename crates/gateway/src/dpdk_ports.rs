@@ -151,16 +151,17 @@ impl Ports for DpdkPorts {
         let opened = Arc::new(opened);
         let counters = Box::new(move || {
             let s = opened.stats().unwrap_or_default();
-            vec![
-                ("rx_frames", s.ipackets),
-                ("tx_frames", s.opackets),
-                ("rx_octets", s.ibytes),
-                ("tx_octets", s.obytes),
+            let counters = [
+                ("rx_frames", Some(s.ipackets)),
+                ("tx_frames", Some(s.opackets)),
+                ("rx_octets", Some(s.ibytes)),
+                ("tx_octets", Some(s.obytes)),
                 ("rx_missed", s.imissed),
-                ("rx_errors", s.ierrors),
-                ("tx_errors", s.oerrors),
-                ("rx_no_buffer", s.rx_nombuf),
-            ]
+                ("rx_errors", Some(s.ierrors)),
+                ("tx_errors", Some(s.oerrors)),
+                ("rx_no_buffer", Some(s.rx_nombuf)),
+            ];
+            counters.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
         });
         Ok(OpenPort { rx: DpdkRx::new(rx), tx: DpdkTx::new(tx, pool), mac, mtu, counters })
     }

@@ -29,8 +29,8 @@ struct Site {
     number: u8,
     plain: Option<Ends>,
     line: Option<Ends>,
-    /// Frames that the line has lost.
-    lost: Arc<AtomicU64>,
+    /// Frames that the line has lost, if it counts them.
+    lost: Option<Arc<AtomicU64>>,
 }
 
 impl Ports for Site {
@@ -46,9 +46,9 @@ impl Ports for Site {
         let ends = if is_line { self.line.take() } else { self.plain.take() };
         let (rx, tx) = ends.unwrap();
         let mtu = mtu.or(Some(1500));
-        let lost = self.lost.clone();
-        let lost = move || if is_line { lost.load(Ordering::Relaxed) } else { 0 };
-        let counters = Box::new(move || vec![("rx_missed", lost())]);
+        let lost = self.lost.clone().filter(|_| is_line);
+        let counters =
+            Box::new(move || lost.iter().map(|lost| ("rx_missed", lost.load(Ordering::Relaxed))).collect());
         Ok(OpenPort { rx, tx, mac: MacAddr([2, 0, 0, 0, 0, self.number]), mtu, counters })
     }
 
@@ -78,7 +78,7 @@ struct Pair {
 impl Pair {
     fn start(configs: [&config::Config; 2], times: mka::Times) -> Self {
         let (left_line, right_line) = cable();
-        Self::start_on(configs, times, [left_line, right_line], Arc::default())
+        Self::start_on(configs, times, [left_line, right_line], Some(Arc::default()))
     }
 
     /// On lines that somebody else joins, and that have lost so much.
@@ -86,7 +86,7 @@ impl Pair {
         configs: [&config::Config; 2],
         times: mka::Times,
         [left_line, right_line]: [Ends; 2],
-        lost: Arc<AtomicU64>,
+        lost: Option<Arc<AtomicU64>>,
     ) -> Self {
         let (left_plain, left_host) = cable();
         let (right_plain, right_host) = cable();
@@ -304,6 +304,16 @@ fn a_saturated_link_keeps_its_key() {
 /// A line that brings more than is verified loses MKPDUs, too: then data make way, and at no other time.
 #[test]
 fn data_make_way_where_a_line_loses_mkpdus() {
+    data_make_way_on_a_line(true);
+}
+
+/// The same where the port does not count what it loses.
+#[test]
+fn data_make_way_where_nobody_knows_what_a_line_loses() {
+    data_make_way_on_a_line(false);
+}
+
+fn data_make_way_on_a_line(that_counts: bool) {
     let dir = tempfile::tempdir().unwrap();
     let configs = [1, 2].map(|n| configuration(dir.path(), n, CAK, "", ""));
     let millis = mka::Time::from_millis;
@@ -311,7 +321,12 @@ fn data_make_way_where_a_line_loses_mkpdus() {
     let (left_line, left) = cable();
     let (right_line, right) = cable();
     let lost = Arc::<AtomicU64>::default();
-    let mut pair = Pair::start_on([&configs[0], &configs[1]], times, [left_line, right_line], lost.clone());
+    let mut pair = Pair::start_on(
+        [&configs[0], &configs[1]],
+        times,
+        [left_line, right_line],
+        that_counts.then(|| lost.clone()),
+    );
     let far = RefCell::new([left, right]);
     // Carries what they say, one way or both, and beside it more to the right than is received at once.
     let carry = |mkpdus: bool, data: bool| {

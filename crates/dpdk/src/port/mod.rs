@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use device::Device;
 pub use error::PortError;
 pub use queue::{RxQueue, TxQueue};
-use setup::{Plugged, Setup, Started, max_mtu, socket_of};
+use setup::{Plugged, Setup, Started, counts_missed, max_mtu, socket_of};
 
 use crate::eal::Eal;
 use crate::pool::Pool;
@@ -97,8 +97,9 @@ pub struct PortStats {
     pub ibytes: u64,
     /// Octets transmitted.
     pub obytes: u64,
-    /// Frames lost by the device because no descriptor was free: receive was polled too slowly.
-    pub imissed: u64,
+    /// Frames lost by the device because no descriptor was free: receive was polled too slowly. None where the driver does
+    /// not count them: virtual devices, mostly, `net_af_packet` and virtio among them.
+    pub imissed: Option<u64>,
     /// Frames received in error; on `net_af_packet` those that are longer than the MTU allows, too.
     pub ierrors: u64,
     /// Frames whose transmission failed, or that were in more segments than the device takes.
@@ -124,6 +125,8 @@ struct Inner {
     longest: Option<u32>,
     /// Frames that were longer.
     too_long: AtomicU64,
+    /// Whether the driver counts frames for which no descriptor was free.
+    counts_missed: bool,
     /// Whether frames may be in several segments.
     sends_chains: bool,
     /// Frames that were, and had to be in one.
@@ -170,6 +173,7 @@ impl Port {
             interface,
             longest,
             too_long: AtomicU64::new(0),
+            counts_missed: counts_missed(&info),
             sends_chains: setup.sends_chains(&info),
             not_sent: AtomicU64::new(0),
             max_mtu: max_mtu(&info),
@@ -294,7 +298,7 @@ impl Port {
             opackets: stats.opackets,
             ibytes: stats.ibytes,
             obytes: stats.obytes,
-            imissed: stats.imissed,
+            imissed: self.inner.counts_missed.then_some(stats.imissed),
             ierrors: stats.ierrors + self.inner.too_long.load(Ordering::Relaxed),
             oerrors: stats.oerrors + self.inner.not_sent.load(Ordering::Relaxed),
             rx_nombuf: stats.rx_nombuf,

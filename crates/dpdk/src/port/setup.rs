@@ -1,7 +1,7 @@
 //! The way from a plugged device to a started port, and back.
 
 use std::collections::BTreeSet;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -295,6 +295,26 @@ impl<'a> Setup<'a> {
         }
         Ok(started)
     }
+}
+
+/// Drivers that leave `imissed` at zero, whatever is lost.
+const MISSED_NOT_COUNTED: [&CStr; 9] = [
+    c"net_af_packet",
+    c"net_memif",
+    c"net_null",
+    c"net_ring",
+    c"net_tap",
+    c"net_tun",
+    c"net_vhost",
+    c"net_virtio",
+    c"net_virtio_user",
+];
+
+/// Whether the driver counts frames for which no descriptor was free.
+pub(super) fn counts_missed(info: &dpdk_sys::rte_eth_dev_info) -> bool {
+    // SAFETY: DPDK points to a string that is there as long as the driver, or to nothing.
+    let driver = (!info.driver_name.is_null()).then(|| unsafe { CStr::from_ptr(info.driver_name) });
+    driver.is_some_and(|driver| !MISSED_NOT_COUNTED.contains(&driver))
 }
 
 /// Largest MTU that a device takes, by the reckoning of `rte_eth_dev_set_mtu`.
