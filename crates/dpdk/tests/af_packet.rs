@@ -235,6 +235,43 @@ fn a_chain_goes_nowhere_where_the_driver_takes_one_segment() {
     drop((tx, port, b));
 }
 
+/// The kernel lets them go, and says that they were sent.
+#[test]
+fn frames_that_are_longer_than_the_interface_sends_are_counted() {
+    let Some(veth) = Veth::new("s") else { return };
+    let pool = pool("sent", 4095);
+    let mut a = open(&config(19, veth.a()), &pool);
+    let mut b = open(&config(20, veth.b()), &pool);
+    let tagged = |kind: [u8; 2], len: usize| {
+        let mut octets = ethernet(5, 12);
+        octets.extend([kind[0], kind[1], 0, 1, 0x88, 0xb5]);
+        octets.resize(len, 5);
+        octets
+    };
+    let mut not_sent = 0;
+    for (octets, is_sent) in [
+        (ethernet(5, 1514), true),
+        (ethernet(5, 1515), false),
+        (tagged([0x81, 0x00], 1518), true),
+        (tagged([0x81, 0x00], 1519), false),
+        (tagged([0x88, 0xa8], 1514), true),
+        (tagged([0x88, 0xa8], 1518), false),
+        // Nothing is out of turn behind them.
+        (ethernet(6, 60), true),
+    ] {
+        not_sent += u64::from(!is_sent);
+        a.send(&pool, &octets);
+        if is_sent {
+            assert_eq!(b.receive().map(|octets| octets.len()), Some(octets.len()));
+        }
+        let stats = a.port.stats().expect("answers");
+        assert_eq!(stats.oerrors, not_sent, "{} octets", octets.len());
+    }
+    assert_eq!(a.port.stats().expect("answers").opackets, 4);
+    drop((a, b));
+    assert_eq!(pool.in_use(), 0);
+}
+
 /// They would arrive without their ends, and go on like that.
 #[test]
 fn frames_that_are_longer_than_was_foreseen_are_left_out_and_counted() {

@@ -1,4 +1,4 @@
-//! What `net_af_packet` does not do by itself: respect the interface's MTU.
+//! What `net_af_packet` does not do by itself: respect the interface's MTU, both ways.
 //!
 //! The driver reports MTU 1500 whatever the interface has and cuts frames that are longer than its ring's slots,
 //! silently. So the slots are sized for the interface here, and the interface is asked what it can carry. What is longer
@@ -26,13 +26,36 @@ pub(crate) fn interface_of(device: &Device) -> Option<&str> {
     device.is_virtual("net_af_packet").then(|| device.arg("iface")).flatten()
 }
 
+/// What an interface sends: of longer frames the kernel lets go, and tells the driver that they were sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sends {
+    /// Octets of the longest frame.
+    longest: u32,
+}
+
+impl Sends {
+    const HEADER: u32 = 14;
+    const VLAN_TAG: usize = 4;
+    const CVLAN: [u8; 2] = [0x81, 0x00];
+
+    fn with_mtu(mtu: u32) -> Self {
+        Self { longest: mtu.saturating_add(Self::HEADER) }
+    }
+
+    /// Whether it sends a frame of so many octets that begins like that: one 802.1Q tag is allowed for, and no other.
+    pub(crate) fn takes(self, len: usize, head: &[u8]) -> bool {
+        let longest = self.longest as usize;
+        len <= longest || len <= longest + Self::VLAN_TAG && head.get(12..14) == Some(&Self::CVLAN)
+    }
+}
+
 /// Checks the interface's MTU against the one asked for, and asks the driver for slots that fit it. Hands out the octets
-/// of the longest frame that is received, which is shorter than a slot; none for other drivers.
+/// of the longest frame that is received, which is shorter than a slot, and what is sent; none for other drivers.
 pub(crate) fn prepare(
     parsed: &mut Device,
     config: &PortConfig,
     pool: &Pool,
-) -> Result<Option<u32>, PortError> {
+) -> Result<Option<(u32, Sends)>, PortError> {
     let Some(interface) = interface_of(parsed) else { return Ok(None) };
     let device = || config.device.clone();
     let mtu = interface::mtu(interface).map_err(|error| PortError::Setup {
@@ -48,6 +71,7 @@ pub(crate) fn prepare(
             mtu,
         });
     }
+    let sends = Sends::with_mtu(mtu);
     let longest = config.mtu.map_or(mtu, u32::from).saturating_add(L2_OVERHEAD);
     let slot = slot_for(longest);
     let slot = match parsed.arg("framesz").map(str::parse::<u32>) {
@@ -59,7 +83,7 @@ pub(crate) fn prepare(
         }
         Some(Ok(given)) => given,
         // The driver has the better message.
-        Some(Err(_)) => return Ok(Some(longest)),
+        Some(Err(_)) => return Ok(Some((longest, sends))),
         None => {
             if slot > DEFAULT_SLOT {
                 parsed.push_arg("framesz", slot);
@@ -74,7 +98,7 @@ pub(crate) fn prepare(
     if needed > u32::from(pool.data_room()) {
         return Err(PortError::DataRoomTooSmall { device: device(), needed, data_room: pool.data_room() });
     }
-    Ok(Some(longest))
+    Ok(Some((longest, sends)))
 }
 
 /// Octets of a slot for frames of so many, and one more, by which those are told that were cut.

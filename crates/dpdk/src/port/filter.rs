@@ -88,21 +88,25 @@ unsafe extern "C" fn receive(content: *mut c_void, slots: *mut *mut rte_mbuf, ro
     }
 }
 
-/// Transmits, but for frames in several segments, which are freed when their turn comes: the driver would send what lies
-/// behind the first in memory.
+/// Transmits, but for frames that the driver must not be given, which are freed when their turn comes: of those in several
+/// segments it would send what lies behind the first in memory, and those that are too long it would count as sent.
 unsafe extern "C" fn transmit(content: *mut c_void, slots: *mut *mut rte_mbuf, count: u16) -> u16 {
-    // SAFETY: the data of this function is a filter's content; the caller vouches for the slots. Those before a chain go to
-    // the driver, and if it takes them all, the chain is ours.
+    // SAFETY: the data of this function is a filter's content; the caller vouches for the slots. Those before such a frame go
+    // to the driver, and if it takes them all, the frame is ours.
     unsafe {
         let Content { driver, port, .. } = &*content.cast::<Content>();
         let frame =
             |i: u16| ManuallyDrop::new(Mbuf::from_raw(NonNull::new_unchecked(slots.add(i.into()).read())));
+        let is_taken = |frame: &Mbuf| {
+            (port.sends_chains || frame.is_contiguous())
+                && port.sends.is_none_or(|sends| sends.takes(frame.len(), frame.data()))
+        };
         let mut taken = 0;
         loop {
-            let chain = (taken..count).find(|i| !frame(*i).is_contiguous());
-            let end = chain.unwrap_or(count);
+            let other = (taken..count).find(|i| !is_taken(&frame(*i)));
+            let end = other.unwrap_or(count);
             taken += driver.transmit(slots.add(taken.into()), end - taken);
-            if taken < end || chain.is_none() {
+            if taken < end || other.is_none() {
                 return taken;
             }
             drop(ManuallyDrop::into_inner(frame(end)));

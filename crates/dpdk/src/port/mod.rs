@@ -102,7 +102,8 @@ pub struct PortStats {
     pub imissed: Option<u64>,
     /// Frames received in error; on `net_af_packet` those that are longer than the MTU allows, too.
     pub ierrors: u64,
-    /// Frames whose transmission failed, or that were in more segments than the device takes.
+    /// Frames whose transmission failed, or that were in more segments than the device takes; on `net_af_packet` those that
+    /// are longer than the interface sends, too.
     pub oerrors: u64,
     /// Times that receive found the pool exhausted.
     pub rx_nombuf: u64,
@@ -125,11 +126,13 @@ struct Inner {
     longest: Option<u32>,
     /// Frames that were longer.
     too_long: AtomicU64,
+    /// What the interface sends, where the driver does not say that it did not.
+    sends: Option<af_packet::Sends>,
     /// Whether the driver counts frames for which no descriptor was free.
     counts_missed: bool,
     /// Whether frames may be in several segments.
     sends_chains: bool,
-    /// Frames that were, and had to be in one.
+    /// Frames that were, and had to be in one, and those that the interface does not send.
     not_sent: AtomicU64,
     max_mtu: u16,
     mtu_outcome: MtuOutcome,
@@ -154,7 +157,7 @@ impl Port {
             return Err(PortError::AlreadyInUse { device: config.device.clone() });
         }
         parsed.precheck(&config.device, eal)?;
-        let longest = af_packet::prepare(&mut parsed, config, pool)?;
+        let (longest, sends) = af_packet::prepare(&mut parsed, config, pool)?.unzip();
         let interface = af_packet::interface_of(&parsed).map(str::to_owned);
 
         let id = parsed.probe(&config.device)?;
@@ -173,6 +176,7 @@ impl Port {
             interface,
             longest,
             too_long: AtomicU64::new(0),
+            sends,
             counts_missed: counts_missed(&info),
             sends_chains: setup.sends_chains(&info),
             not_sent: AtomicU64::new(0),

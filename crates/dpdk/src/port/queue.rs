@@ -182,7 +182,7 @@ impl TxQueue {
         // SAFETY: the caller vouches for the queue, and holding the port keeps it open.
         let ops = unsafe { Ops::new(port.id, queue) };
         // SAFETY: as above, and the filter is kept beside the port.
-        let filter = (!port.sends_chains).then(|| unsafe { Filter::new(&port, ops) });
+        let filter = (!port.sends_chains || port.sends.is_some()).then(|| unsafe { Filter::new(&port, ops) });
         Self { ops: filter.as_ref().map_or(ops, Filter::ops), index: queue, port, _filter: filter }
     }
 
@@ -198,7 +198,8 @@ impl TxQueue {
 
     /// Hands frames to the device, from the first, without waiting. Those it took are gone from `frames`, the
     /// others stay in order. Returns how many it took; taken is not yet sent. Frames in several segments are dropped
-    /// where the device takes one alone: they count as taken, and as [`oerrors`](super::PortStats::oerrors).
+    /// where the device takes one alone, and on `net_af_packet` those that are longer than the interface sends: they count
+    /// as taken, and as [`oerrors`](super::PortStats::oerrors).
     #[inline]
     pub fn tx_burst<T: From<Mbuf> + Into<Mbuf>, const N: usize>(
         &mut self,
