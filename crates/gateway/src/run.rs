@@ -25,6 +25,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// [`BadUsage`] for what the configuration has wrong, anything else for what happened.
 pub fn run(file: &Path, counters: Option<PathBuf>, mut log: impl Write) -> Result<()> {
     let signals = Signals::listen().context("listening to signals")?;
+    let start = Wait::watch(signals.clone(), START_WAITS);
     let config = config::Config::load(file).map_err(|e| BadUsage(e.to_string()))?;
     // Hours of counters are not to be lost to a name that was wrong all the time.
     if let Some(path) = &counters {
@@ -62,10 +63,12 @@ pub fn run(file: &Path, counters: Option<PathBuf>, mut log: impl Write) -> Resul
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("starting the control core")?;
     let mut reports = Reports { path: counters.clone(), wanted: false, writing: None };
+    drop(start);
     let alive = runtime.block_on(drive(&mut gateway, &signals, socket.as_ref(), &mut reports));
     drop(socket);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let _ending = Ending::watch(signals);
+    signals.set_stop(true);
+    let _end = Wait::watch(signals, END_WAITS);
     for (link, summary) in gateway.summaries() {
         tracing::info!(link, "stopping: {summary}");
     }
@@ -86,37 +89,55 @@ pub fn run(file: &Path, counters: Option<PathBuf>, mut log: impl Write) -> Resul
     Ok(())
 }
 
-/// An end that lasts as long as this. It waits for what is to be written, and a disk may never answer.
-struct Ending {
-    _done: Sender<()>,
+/// A start or an end that lasts as long as this. It waits for files, and a disk may never answer.
+struct Wait {
+    /// Gone once it is over.
+    lasts: Option<Sender<()>>,
+    watch: Option<JoinHandle<()>>,
 }
 
-impl Ending {
-    /// Says so when it takes long. From then on a signal ends the process as it is, which costs no more than a crash: numbers
-    /// are reserved before they are used.
-    fn watch(signals: Signals) -> Self {
-        let (done, ended) = channel::<()>();
+/// What is said when it takes long after SIGTERM or SIGINT.
+const START_WAITS: &str = "asked to stop, but the start waits for a file or a device; does the disk answer? Another SIGINT \
+    or SIGTERM ends it at once: no packet number is used twice, some may be passed over";
+const END_WAITS: &str = "the end waits for packet numbers and counters to be written; does the disk answer? Another SIGINT \
+    or SIGTERM ends it at once: no packet number is used twice, some are passed over, the last counters are lost";
+
+impl Wait {
+    /// Says so when it takes long from the moment on that the process was to stop. Then a signal ends the process as it is,
+    /// which costs no more than a crash: numbers are reserved before they are used.
+    fn watch(signals: Signals, what: &'static str) -> Self {
+        let (lasts, over) = channel::<()>();
         let watch = move || {
-            let goes_on = |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+            let goes_on = |time| over.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+            while !signals.stop() {
+                if !goes_on(TICK) {
+                    return;
+                }
+            }
             if !goes_on(AT_ONCE) {
                 return;
             }
-            signals.forget_stop();
-            tracing::warn!(
-                "the end waits for packet numbers and counters to be written; does the disk answer? Another SIGINT or \
-                 SIGTERM ends it at once: no packet number is used twice, some are passed over, the last counters are lost"
-            );
+            signals.set_stop(false);
+            tracing::warn!("{what}");
             while goes_on(TICK) {
                 if signals.stop() {
                     // Nothing is cleaned up: that, too, might wait.
                     signal_hook::low_level::exit(1);
                 }
             }
+            signals.set_stop(true);
         };
-        if let Err(e) = thread::Builder::new().name("end".to_owned()).spawn(watch) {
-            tracing::warn!("nothing will cut this end short: {e}");
-        }
-        Ending { _done: done }
+        let watch = thread::Builder::new().name("wait".to_owned()).spawn(watch);
+        let watch = watch.inspect_err(|e| tracing::warn!("no signal will cut this short: {e}"));
+        Wait { lasts: Some(lasts), watch: watch.ok() }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.lasts = None;
+        // What it was to stop for still holds then. It does not panic.
+        let _ = self.watch.take().map(JoinHandle::join);
     }
 }
 

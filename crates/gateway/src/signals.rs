@@ -30,9 +30,9 @@ impl Signals {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Waits for the next SIGTERM or SIGINT.
-    pub(crate) fn forget_stop(&self) {
-        self.stop.store(false, Ordering::Relaxed);
+    /// As if SIGTERM or SIGINT had come, or had not.
+    pub(crate) fn set_stop(&self, stop: bool) {
+        self.stop.store(stop, Ordering::Relaxed);
     }
 
     /// SIGUSR1 came since the last call.

@@ -73,6 +73,31 @@ fn a_stop_before_ready_is_a_stop_too() {
 }
 
 #[test]
+fn a_start_that_waits_for_a_file_says_so_and_can_be_cut_short() {
+    let dir = Dir::new();
+    dir.config(BASE);
+    let config = fs::read_to_string(dir.path("gateway.toml")).unwrap();
+    assert!(dir.command("mkfifo", &["pipe.toml"]).status().unwrap().success());
+    for cut in [true, false] {
+        // Who reads from a pipe waits until somebody writes.
+        let mut running = Running::start(dir.program(&["run", "pipe.toml"]));
+        std::thread::sleep(Duration::from_millis(500));
+        running.signal(Signal::TERM);
+        running.wait_for("asked to stop, but the start waits for a file or a device");
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(running.goes_on());
+        if cut {
+            running.signal(Signal::TERM);
+            running.end().assert(1, &["Another SIGINT or SIGTERM ends it at once"]);
+        } else {
+            // What it was asked for it does once it can.
+            fs::write(dir.path("pipe.toml"), &config).unwrap();
+            running.end().assert(0, &["READY trial", "stopping: "]);
+        }
+    }
+}
+
+#[test]
 fn counters_that_could_never_be_written_are_told_before_anything_starts() {
     let dir = Dir::new();
     dir.config(BASE);
