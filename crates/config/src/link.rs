@@ -14,13 +14,13 @@ use wire::{CipherSuite, ConfidentialityOffset, Sci};
 /// Crypto workers of one direction of a link at most.
 pub const MAX_CRYPTO_WORKERS: usize = 32;
 
-/// Whether frames may pass in the clear.
+/// Whether frames may pass in the clear. None ever does for want of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Policy {
     /// Never: what cannot be protected or verified is dropped.
     #[default]
     MustSecure,
-    /// Where there is no protection to be had.
+    /// As [`Link::validate_frames`] and [`Link::protect_frames`] have it: what they say is meant.
     ShouldSecure,
 }
 

@@ -2,8 +2,20 @@
 
 use crate::BadUsage;
 use anyhow::Result;
+use config::ValidateFrames;
 use std::fmt::Write;
 use std::path::Path;
+
+/// What a link takes from its line that is not authentic.
+pub(crate) fn accepted(validate_frames: ValidateFrames) -> Option<&'static str> {
+    match validate_frames {
+        ValidateFrames::Strict => None,
+        ValidateFrames::Check => {
+            Some("frames without MACsec, and what is not authentic but readable, are DELIVERED as well")
+        }
+        ValidateFrames::Disabled => Some("frames are DELIVERED UNVERIFIED"),
+    }
+}
 
 /// Reads a configuration and its key files and says what they amount to.
 ///
@@ -23,14 +35,12 @@ pub fn check(file: &Path) -> Result<String> {
             (a, b) if a == b => format!("core {a}"),
             (a, b) => format!("cores {a} and {b}"),
         };
-        let policy = match link.policy {
-            config::Policy::MustSecure => "nothing else passes",
-            config::Policy::ShouldSecure => "frames without MACsec PASS as well",
-        };
+        let others = accepted(link.validate_frames);
+        let others = others.unwrap_or("nothing else passes");
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "link {:?}: {:?} ({}) to {:?} ({}), {protection}, {policy}, on {cores}",
+            "link {:?}: {:?} ({}) to {:?} ({}), {protection}, {others}, on {cores}",
             link.name, plain.name, plain.device, line.name, line.device
         );
         if let Some(mka) = &link.mka {

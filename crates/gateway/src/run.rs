@@ -1,5 +1,6 @@
 //! `macsec-gw run`.
 
+use crate::check::accepted;
 use crate::dpdk_ports::DpdkPorts;
 use crate::output::{Output, REMEDY};
 use crate::signals::Signals;
@@ -31,8 +32,10 @@ pub fn run(file: &Path, counters: Option<PathBuf>, mut log: impl Write) -> Resul
     if let Some(path) = &counters {
         Output::check(path).map_err(|e| BadUsage(format!("--counters {}: {e}; {REMEDY}", path.display())))?;
     }
-    for link in config.links.iter().filter(|l| l.policy == config::Policy::ShouldSecure) {
-        tracing::warn!(link = link.name, "policy should-secure: frames without MACsec pass in the clear");
+    for link in &config.links {
+        if let Some(others) = accepted(link.validate_frames) {
+            tracing::warn!(link = link.name, "policy should-secure: {others}");
+        }
     }
     for link in config.links.iter().filter(|l| !l.protect_frames) {
         tracing::warn!(link = link.name, "protect_frames is off: everything is sent in the clear");
