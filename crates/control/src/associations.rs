@@ -2,7 +2,7 @@
 
 use crate::{RxSaStatus, TxSaStatus};
 use mka::KeyIdentifier;
-use secy::{PnGate, RxProgress, RxSaCounters, RxScCounters, TxSaCounters};
+use secy::{PnGate, RxProgress, RxSaCounters, RxScCounters, TxSaCounters, last_pn};
 use std::sync::Arc;
 use wire::{An, CipherSuite, Sci};
 
@@ -39,6 +39,13 @@ pub struct RxScView {
     pub counters: Arc<RxScCounters>,
     /// By AN.
     pub sas: [Option<RxSaView>; An::COUNT],
+}
+
+impl TxSaView {
+    /// Whether there is a packet number for the next frame.
+    fn has_numbers(&self) -> bool {
+        self.gate.next() < self.gate.limit().min(last_pn(self.suite.is_xpn()) + 1)
+    }
 }
 
 impl RxScView {
@@ -82,9 +89,15 @@ impl Associations {
         self.rx.iter().find(|sc| sc.sci == sci)?.sas[an.index()].as_ref()?.key
     }
 
+    /// Whether there is no SA at all.
+    pub fn is_empty(&self) -> bool {
+        self.tx_sas().next().is_none() && self.rx.iter().all(|sc| sc.sas.iter().all(Option::is_none))
+    }
+
     /// Whether frames go out protected, and somebody's are accepted.
     pub fn is_secured(&self) -> bool {
-        let sends = self.encoding.is_some_and(|an| self.tx[an.index()].is_some());
+        let sends =
+            self.encoding.and_then(|an| self.tx[an.index()].as_ref()).is_some_and(TxSaView::has_numbers);
         sends && self.rx.iter().any(|sc| sc.sas.iter().any(Option::is_some))
     }
 

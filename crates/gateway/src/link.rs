@@ -5,7 +5,7 @@ use crate::crowd::Crowd;
 use crate::report::Row;
 use crate::{KeyUse, OpenPort, PortReader, Reservation, RxMemory, StateDir, StateError};
 use control::{
-    Agreement, Associations, LinkStatus, RxSaView, RxScView, Settings, TaskAddress, TxSaView, Workers,
+    Agreement, Associations, LinkStatus, RxSaView, RxScView, Said, Settings, TaskAddress, TxSaView, Workers,
 };
 use datapath::{
     ControlPort, FrameRx, FrameTx, PathCounters, Protect, Task, Verify, control_port, sample_port,
@@ -168,6 +168,8 @@ struct StaticKeys {
     memories: Vec<(Arc<RxProgress>, RxMemory)>,
     /// Under an XPN suite.
     astray: Option<Astray>,
+    /// What went wrong last, and when.
+    last_error: Option<(String, Instant)>,
 }
 
 /// Packet numbers of a static transmit SA.
@@ -396,7 +398,9 @@ impl StaticKeys {
     fn maintain(&mut self, link: &str, now: Instant) {
         for (progress, memory) in &mut self.memories {
             if let Err(e) = memory.maintain(progress, now) {
-                tracing::warn!(link, "{e}; after a restart old frames could be accepted again");
+                let text = format!("{e}; after a restart old frames could be accepted again");
+                tracing::warn!(link, "{text}");
+                self.last_error = Some((text, now));
             }
         }
         if let Some(Found { sci, an, missed }) = self.astray.as_mut().and_then(|astray| astray.maintain(now))
@@ -412,9 +416,31 @@ impl StaticKeys {
             // could use again.
             Some(Err(e)) if !*failing => {
                 *failing = true;
-                tracing::error!(link, "{e}; no packet numbers beyond those already reserved");
+                let text = format!("{e}; no packet numbers beyond those already reserved");
+                tracing::error!(link, "{text}");
+                self.last_error = Some((text, now));
             }
             Some(Err(_)) => {}
+        }
+    }
+
+    /// What a SecY has to say.
+    fn handle_event(&mut self, link: &str, now: Instant, event: &Event) {
+        match event {
+            Event::PnPending(an) => {
+                tracing::warn!(
+                    link,
+                    an = an.as_u8(),
+                    "three quarters of the SAK's packet numbers are used: renew it"
+                );
+            }
+            Event::PnExhausted(an) => {
+                const TEXT: &str = "the SAK's packet numbers are used up: nothing is sent any more";
+                tracing::error!(link, an = an.as_u8(), "{TEXT}");
+                self.last_error = Some((TEXT.to_owned(), now));
+            }
+            Event::Retired(_) => {}
+            Event::Refused(command) => tracing::error!(link, ?command, "a SecY refused a command"),
         }
     }
 
@@ -427,28 +453,6 @@ impl StaticKeys {
             outcome = outcome.and(memory.finish(&progress));
         }
         outcome
-    }
-}
-
-/// What a SecY with static keys has to say.
-fn tell(link: &str, event: &Event) {
-    match event {
-        Event::PnPending(an) => {
-            tracing::warn!(
-                link,
-                an = an.as_u8(),
-                "three quarters of the SAK's packet numbers are used: renew it"
-            );
-        }
-        Event::PnExhausted(an) => {
-            tracing::error!(
-                link,
-                an = an.as_u8(),
-                "the SAK's packet numbers are used up: nothing is sent any more"
-            );
-        }
-        Event::Retired(_) => {}
-        Event::Refused(command) => tracing::error!(link, ?command, "a SecY refused a command"),
     }
 }
 
@@ -471,7 +475,7 @@ impl LinkWatch {
     pub(crate) fn handle_event(&mut self, now: Instant, workers: &mut Workers, event: Event) {
         match &mut self.agreement {
             Some(agreement) => agreement.handle_event(now, workers, event),
-            None => tell(&self.name, &event),
+            None => self.keys.handle_event(&self.name, now, &event),
         }
     }
 
@@ -515,11 +519,15 @@ impl LinkWatch {
             Some(agreement) => agreement.status(now),
             None => LinkStatus {
                 link: self.name.clone(),
-                keys: if self.keys.sending.is_some() { "static" } else { "none" }.to_owned(),
+                keys: if self.keys.sas.is_empty() { "none" } else { "static" }.to_owned(),
                 sci: self.sci.to_string(),
                 secured: self.keys.sas.is_secured(),
                 tx_sas: self.keys.sas.tx_status(),
                 rx_sas: self.keys.sas.rx_status(),
+                last_error: self.keys.last_error.as_ref().map(|(text, at)| Said {
+                    text: text.clone(),
+                    age_s: now.saturating_duration_since(*at).as_secs(),
+                }),
                 ..LinkStatus::default()
             },
         };

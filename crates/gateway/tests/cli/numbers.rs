@@ -120,6 +120,11 @@ fn used_up_numbers_stop_the_start() {
     dir.config(&BASE.replace("sak_file = \"tx.key\"", "sak_file = \"tx.key\", next_pn = 4294967290"));
     let running = dir.start(&["--counters", "counters.json"]);
     wait_for_frames(&dir, &running, 6);
+    let status = dir.run(&["status", "--json", "--socket", "socket"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["secured"], false, "{status}");
+    let error = status["last_error"]["text"].as_str();
+    assert_eq!(error, Some("the SAK's packet numbers are used up: nothing is sent any more"));
     running.signal(Signal::TERM);
     running.end().assert(0, &["the SAK's packet numbers are used up"]);
     assert_eq!(dir.captured("out.pcap").len(), 6);
