@@ -9,6 +9,7 @@ use dpdk::{
 };
 use std::cell::Cell;
 use std::sync::Arc;
+use tracing::level_filters::LevelFilter;
 use wire::MacAddr;
 
 /// Ethernet header, two VLAN tags, FCS.
@@ -42,8 +43,8 @@ impl DpdkPorts {
             control_core: config.gateway.control_core,
             allowed_pci: allowed_pci.collect(),
             extra_args: config.dpdk.eal_args.clone(),
-            log_level: LogLevel::default(),
-            log_sink: None,
+            log_level: log_level(),
+            log_sink: Some(to_log),
         })
         .map_err(|e| match e {
             EalError::BadCore { .. } => BadUsage(format!("gateway.control_core: {e}")).into(),
@@ -172,6 +173,26 @@ impl Ports for DpdkPorts {
             Ok(guard) => Ok(Box::new(guard)),
             Err(e) => Err(e.to_string()),
         }))
+    }
+}
+
+/// How much of DPDK's log there is to be. Errors tell its warnings as their reasons, and at its start it says much that
+/// concerns nobody.
+fn log_level() -> LogLevel {
+    match LevelFilter::current() {
+        LevelFilter::TRACE => LogLevel::Debug,
+        LevelFilter::DEBUG => LogLevel::Info,
+        _ => LogLevel::Warning,
+    }
+}
+
+/// DPDK's log is the program's: whoever logs waits for nobody that is to read it.
+fn to_log(level: LogLevel, line: &str) {
+    match level {
+        LogLevel::Error => tracing::error!(target: "dpdk", "{line}"),
+        LogLevel::Warning => tracing::warn!(target: "dpdk", "{line}"),
+        LogLevel::Notice | LogLevel::Info => tracing::info!(target: "dpdk", "{line}"),
+        LogLevel::Debug => tracing::debug!(target: "dpdk", "{line}"),
     }
 }
 
