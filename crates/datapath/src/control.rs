@@ -10,8 +10,11 @@ use wire::MkpduWriter;
 
 /// Octets of the longest frame that is handed over.
 const MAX_LEN: usize = MkpduWriter::MAX_FRAME_LEN;
-/// Frames that wait at most, each way: what a hundred stations say when a key changes.
+/// Frames from the line that wait at most: what a hundred stations say when a key changes.
 const RING_LEN: usize = 256;
+/// Frames to the line that wait at most. One station says something every two seconds, and what it said long ago is worse than
+/// nothing when a line works again.
+const TO_SEND_LEN: usize = 4;
 /// Where an EAPOL frame says what it carries, and what it says of an MKPDU (802.1X clause 11.3.2).
 const PACKET_TYPE: (usize, u8) = (15, 5);
 
@@ -52,7 +55,7 @@ pub struct ControlOutlet(Consumer<ControlFrame>);
 /// The ends of a link's control path.
 pub fn control_port() -> (ControlPort, ControlInlet, ControlOutlet) {
     let (frames, received) = RingBuffer::new(RING_LEN);
-    let (to_send, outlet) = RingBuffer::new(RING_LEN);
+    let (to_send, outlet) = RingBuffer::new(TO_SEND_LEN);
     let make_way = Arc::<AtomicBool>::default();
     let port = ControlPort { received, to_send, make_way: make_way.clone() };
     (port, ControlInlet { frames, make_way }, ControlOutlet(outlet))

@@ -278,6 +278,14 @@ fn what_the_control_core_sends_goes_before_data_and_is_not_lost_on_a_full_line()
     assert!(!ends.control.send(&[0; 1515]), "longer than any MKPDU");
 }
 
+/// A line that takes nothing is noticed within seconds, and old MKPDUs do not come out of it when it works again.
+#[test]
+fn few_frames_wait_for_the_line() {
+    let (mut control, _inlet, _outlet) = control_port();
+    let taken = (0..100).take_while(|i| control.send(&frame(EAPOL, 60, *i))).count();
+    assert!((2..=4).contains(&taken), "{taken}");
+}
+
 /// A line that is slower than what comes, and its transmit queue, in which room comes up while frames are received.
 #[derive(Clone, Default)]
 struct Saturated(Arc<std::sync::Mutex<Queue>>);
