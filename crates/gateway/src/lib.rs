@@ -24,6 +24,7 @@ mod ports;
 mod report;
 #[cfg(feature = "dpdk")]
 pub mod run;
+mod sak_lock;
 mod scribe;
 #[cfg(feature = "dpdk")]
 mod signals;

@@ -8,15 +8,14 @@
 //! What was received is remembered too, so that a restart neither accepts recorded frames again nor loses the
 //! high half of an XPN. That may lag behind: a number too low costs at most what the lag was.
 
+use crate::sak_lock::{self, SakLock};
 use crate::scribe::{Promise, Scribe};
 use control::KeyStore;
 use keys::{KeyId, Sak, Salt};
 use secy::{PnGate, RxProgress, Xpn, last_pn};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use wire::Sci;
@@ -72,6 +71,14 @@ pub enum StateError {
         /// The link.
         link: String,
     },
+    /// Nobody could tell which SAKs are in use.
+    #[error("directory {}: {reason}; this shows which SAKs transmit on this machine, so that none does twice: make it writable", path.display())]
+    LockDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: io::Error,
+    },
     /// Another gateway has it.
     #[error("state directory {}: another macsec-gw uses it; stop that one, or give each its own gateway.state_dir", path.display())]
     Locked {
@@ -116,7 +123,7 @@ pub struct StateDir {
     scribe: Scribe,
     _lock: File,
     /// One for each SAK that transmits.
-    locks: Vec<UnixListener>,
+    locks: Vec<SakLock>,
 }
 
 impl StateDir {
@@ -188,14 +195,14 @@ impl StateDir {
     pub fn reserve(&mut self, key: &KeyUse<'_>, first_pn: u64) -> Result<Reservation, StateError> {
         let link = key.link.to_owned();
         let id = key.id();
-        // A name that exists once in a network namespace, also for a gateway with another directory.
-        let lock = SocketAddr::from_abstract_name(format!("macsec-gw-{id}"));
-        let lock = lock.and_then(|name| UnixListener::bind_addr(&name));
+        // Also before a gateway with another directory.
+        let directory = sak_lock::directory();
+        match SakLock::take(&directory, id) {
+            Ok(Some(lock)) => self.locks.push(lock),
+            Ok(None) => return Err(StateError::SameNonces { link }),
+            Err(reason) => return Err(StateError::LockDirectory { path: directory, reason }),
+        }
         let path = self.path.join(format!("{id}.pn"));
-        self.locks.push(lock.map_err(|reason| match reason.kind() {
-            io::ErrorKind::AddrInUse => StateError::SameNonces { link: link.clone() },
-            _ => StateError::File { path: path.clone(), reason },
-        })?);
         let stored = read(&path)?;
         if stored.as_ref().is_some_and(|s| s.salted != key.salted()) {
             return Err(StateError::SaltChanged { link });
