@@ -118,7 +118,15 @@ fn read(
     let line = port(&mut fields, "line", &user, around, taken);
     let cores = cores(&mut fields, index, &around.cores.workers);
     let crypto_cores = crypto_cores(&mut fields, around.cores, taken);
-    let sci = fields.optional("sci", |v| v.parsed("sci = \"0200000000010001\""));
+    let sci = fields.optional("sci", |v| {
+        const EXAMPLE: &str = "sci = \"0200000000010001\"";
+        let sci: Sci = v.parsed(EXAMPLE)?;
+        if sci.mac().0[0] & 1 == 1 {
+            let what = format!("{}: begins with a group address, and no frame may come from one", v.shown());
+            return v.fail(what, format!("write the address of one station, as in {EXAMPLE}"));
+        }
+        Some(sci)
+    });
     let policy = fields.or("policy", Policy::MustSecure, |v| {
         v.one_of(&[("must-secure", Policy::MustSecure), ("should-secure", Policy::ShouldSecure)])
     });

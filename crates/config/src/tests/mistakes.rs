@@ -124,6 +124,8 @@ const WRONG: &[Wrong] = wrong! {
     // [[link]]: what happens to frames
     "sci = \"0200000000010001\"" => "sci = \"02:00\"", "02:00", "link \"dc1-dc2\": sci",
         ["\"02:00\": an SCI is 16 hex digits", "write sci = "];
+    "sci = \"0200000000010001\"" => "sci = \"0300000000010001\"", "0300", "link \"dc1-dc2\": sci",
+        ["\"0300000000010001\": begins with a group address", "the address of one station"];
     "policy = \"must-secure\"" => "policy = \"must_secure\"", "must_secure", "link \"dc1-dc2\": policy",
         ["\"must_secure\" is not known here; write \"must-secure\" or \"should-secure\""];
     "policy = \"must-secure\"" => "validate_frames = \"check\"", "validate", "link \"dc1-dc2\": validate_frames",
