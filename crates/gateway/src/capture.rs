@@ -90,7 +90,7 @@ fn mode_of_new() -> u32 {
 pub(crate) fn load_keys(path: &Path) -> Result<KeysFile, BadUsage> {
     let keys = KeysFile::load(path).map_err(|e| BadUsage(e.to_string()))?;
     if keys.exposed() {
-        tracing::warn!("{}: others than its owner can read these keys; run: chmod 600", path.display());
+        tracing::warn!("{0}: others than its owner can read these keys; run: chmod 600 {0}", path.display());
     }
     Ok(keys)
 }

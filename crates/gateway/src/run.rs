@@ -4,7 +4,7 @@ use crate::check::accepted;
 use crate::dpdk_ports::DpdkPorts;
 use crate::output::{Output, REMEDY};
 use crate::signals::Signals;
-use crate::{BadUsage, Gateway, LinkError, StartError, write_rows};
+use crate::{BadUsage, Gateway, LinkError, StartError, StateError, write_rows};
 use anyhow::{Context, Result, bail};
 use control::{Ask, ControlSocket, Request, SocketError};
 use std::io::{self, Write};
@@ -51,6 +51,7 @@ pub fn run(file: &Path, counters: Option<PathBuf>, mut log: impl Write) -> Resul
     let socket = control_socket(&config)?;
     let mut gateway = Gateway::start(&config, &mut ports).map_err(|e| match e {
         StartError::Config(_)
+        | StartError::State(StateError::NotADirectory { .. })
         | StartError::Worker(datapath::StartError::Core(_))
         | StartError::Link(LinkError::Mtu { .. } | LinkError::Sa { .. } | LinkError::Channel { .. }) => {
             BadUsage(e.to_string()).into()

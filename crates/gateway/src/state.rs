@@ -492,9 +492,11 @@ impl RxMemory {
             outcome.map_err(|reason| self.file.wrong(reason))?;
             self.stored = Some(next);
         }
-        let moved = progress.next_pn() - self.stored.unwrap_or(0).min(progress.next_pn());
+        let moved = progress.next_pn().saturating_sub(self.stored.unwrap_or(1));
         let waited = now.saturating_duration_since(self.since);
-        if (moved >= RX_LAG && waited >= PAUSE) || (moved > 0 && waited >= RX_LAG_TIME) {
+        // The first soon: who has nothing takes all again.
+        let due = moved >= RX_LAG || self.stored.is_none();
+        if moved > 0 && ((due && waited >= PAUSE) || waited >= RX_LAG_TIME) {
             self.since = now;
             self.writing = self.news(progress).map(|next| (next, self.file.have_raised(next)));
         }

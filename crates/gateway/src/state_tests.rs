@@ -284,6 +284,10 @@ fn reception_is_remembered_and_never_goes_back() {
     assert_eq!(state.recall(&key).unwrap().next_pn(), None, "nothing was received");
     remember(&mut memory, &at(50), Instant::now());
     assert_eq!(state.recall(&key).unwrap().next_pn(), None, "not every number is worth a write");
+    remember(&mut memory, &at(40), Instant::now() + PAUSE);
+    assert_eq!(state.recall(&key).unwrap().next_pn(), Some(40), "the first soon");
+    remember(&mut memory, &at(50), Instant::now() + 3 * PAUSE);
+    assert_eq!(state.recall(&key).unwrap().next_pn(), Some(40));
     remember(&mut memory, &at(50), Instant::now() + 2 * RX_LAG_TIME);
     assert_eq!(state.recall(&key).unwrap().next_pn(), Some(50));
     remember(&mut memory, &at(50 + RX_LAG), Instant::now() + 2 * RX_LAG_TIME + 2 * PAUSE);
