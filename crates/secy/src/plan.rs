@@ -516,11 +516,11 @@ impl<'f, F: FrameBuf> Gather<'f, F> for &mut Plan<F> {
     ) -> bool {
         // Tried now: later nobody could drop the frame and count it.
         let Place { skip, aad, payload } = place;
-        let icv_in_one = room.is_none();
+        let sealed = room.is_none();
         let cut = match frame.is_contiguous() {
             true => fits(frame.len(), place),
             false => scatter::cut(frame.segments_mut(), skip, aad, payload)
-                .is_some_and(|cut| !icv_in_one || cut.icv.len() == 1),
+                .is_some_and(|cut| !sealed || ends_with_icv(&cut)),
         };
         cut && self.note(number, key, nonce, place)
     }
@@ -573,6 +573,12 @@ fn push_pieces<'f, F: FrameBuf>(
     push_scattered(burst, frame, key, nonce, place, room)
 }
 
+/// Whether nothing follows the ICV, which is in one piece. Where a driver's segments hold more octets than it says that the frame
+/// has, the rest would leave in the clear.
+fn ends_with_icv(cut: &scatter::Cut<'_>) -> bool {
+    cut.icv.len() == 1 && cut.rest == 0
+}
+
 #[inline(always)]
 fn push_whole<'f>(
     burst: &mut gcm::Burst<'f>,
@@ -612,7 +618,7 @@ fn push_scattered<'f, F: FrameBuf>(
             }
             room
         }
-        None if cut.icv.len() == 1 => match cut.icv.pop().and_then(|icv| icv.try_into().ok()) {
+        None if ends_with_icv(&cut) => match cut.icv.pop().and_then(|icv| icv.try_into().ok()) {
             Some(icv) => icv,
             None => return false,
         },
@@ -647,6 +653,30 @@ mod tests {
             assert!(gather.pieces(number as u8, frame, key, [number as u8; 12], place, None));
         }
         plan
+    }
+
+    #[test]
+    fn nothing_is_sealed_that_octets_follow() {
+        let key = Arc::new(Key::new(&[7; 16]).unwrap());
+        for (follow, received, is_taken) in
+            [(0, false, true), (1, false, false), (40, false, false), (40, true, true)]
+        {
+            let mut frames = frames(&[200, 200], 2);
+            let place = Place { skip: 0, aad: 28, payload: 200 - follow };
+            let (now, later) = frames.split_at_mut(1);
+            let mut rooms = [[0; ICV_LEN]; 2];
+            let [room, other] = rooms.each_mut().map(|room| received.then_some(room));
+            let mut burst = gcm::Burst::new();
+            assert_eq!(
+                push_pieces(&mut burst, &mut now[0], &key, [0; 12], place, room),
+                is_taken,
+                "{follow}"
+            );
+            let mut plan = Plan::default();
+            let mut gather = &mut plan;
+            let number = Gather::<MemFrame>::key(&mut gather, &key).unwrap();
+            assert_eq!(gather.pieces(0, &mut later[0], number, [0; 12], place, other), is_taken, "{follow}");
+        }
     }
 
     #[test]

@@ -14,9 +14,11 @@ pub(crate) struct Cut<'a> {
     pub(crate) aad: Pieces<'a>,
     pub(crate) payload: Pieces<'a>,
     pub(crate) icv: Pieces<'a>,
+    /// Octets that follow.
+    pub(crate) rest: usize,
 }
 
-/// Cuts `aad` octets after the first `skip`, then `payload` octets, then the ICV. What follows is padding.
+/// Cuts `aad` octets after the first `skip`, then `payload` octets, then the ICV. What follows a frame received is padding.
 ///
 /// `None` when there are too many pieces, or too few octets.
 pub(crate) fn cut<'a>(
@@ -33,7 +35,10 @@ pub(crate) fn cut<'a>(
             while run < left.len() && left[run] == 0 {
                 run += 1;
             }
-            let Some(want) = left.get_mut(run) else { break };
+            let Some(want) = left.get_mut(run) else {
+                cut.rest += segment.len();
+                break;
+            };
             let (piece, rest) = segment.split_at_mut((*want).min(segment.len()));
             *want -= piece.len();
             segment = rest;
@@ -100,6 +105,7 @@ mod tests {
                     prop_assert_eq!(flat(&c.aad), &octets[skip..skip + aad]);
                     prop_assert_eq!(flat(&c.payload), &octets[skip + aad..skip + aad + payload]);
                     prop_assert_eq!(flat(&c.icv), &octets[skip + aad + payload..end]);
+                    prop_assert_eq!(c.rest, total - end);
                 }
             }
         }
