@@ -185,16 +185,35 @@ impl FrameRx for DpdkRx {
     }
 }
 
+/// Octets of the shortest frame on a wire, without FCS.
+const SHORTEST: usize = 60;
+
+/// Appends zeroes to a frame that is shorter than any on a wire, as bridges do: of the shortest that come out of MACsec some
+/// NICs take none, and with them none of what follows.
+#[cold]
+fn pad(frame: &mut impl FrameBuf) {
+    let missing = SHORTEST.saturating_sub(frame.len());
+    if frame.append(missing)
+        && let Some(last) = frame.segments_mut().last()
+    {
+        let end = last.len();
+        last[end.saturating_sub(missing)..].fill(0);
+    }
+}
+
 /// A DPDK transmit queue.
 pub struct DpdkTx {
     queue: TxQueue,
     pool: Pool,
+    /// It is hardware's, which may take no frames that are too short for a wire.
+    pads: bool,
 }
 
 impl DpdkTx {
     /// Takes the queue over. Frames that are made here come from `pool`.
     pub fn new(queue: TxQueue, pool: Pool) -> Self {
-        DpdkTx { queue, pool }
+        let pads = !is_virtual(queue.device());
+        DpdkTx { queue, pool, pads }
     }
 }
 
@@ -203,6 +222,9 @@ impl FrameTx for DpdkTx {
 
     #[inline(always)]
     fn tx_burst(&mut self, frames: &mut Burst<DpdkFrame>) {
+        if self.pads {
+            frames.iter_mut().filter(|frame| frame.len() < SHORTEST).for_each(pad);
+        }
         self.queue.tx_burst(frames);
     }
 
@@ -215,6 +237,19 @@ impl FrameTx for DpdkTx {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_frames_are_padded() {
+        use secy::MemFrame;
+        for (pieces, len) in [(vec![&[7u8; 14][..]], 14), (vec![&[7; 59]], 59), (vec![&[7; 40], &[7; 4]], 44)]
+        {
+            let mut frame = MemFrame::scattered(pieces);
+            pad(&mut frame);
+            let octets = frame.to_vec();
+            assert!(octets.len() == SHORTEST && octets[..len].iter().all(|octet| *octet == 7), "{len}");
+            assert!(octets[len..].iter().all(|octet| *octet == 0), "{len}");
+        }
+    }
 
     #[test]
     fn hardware_has_a_bus_address() {
