@@ -193,13 +193,13 @@ impl Worker {
     }
 
     fn run(mut self) {
-        let mut idle_rounds = 0;
+        let mut idle_rounds = 0u32;
         while !self.stop.load(Ordering::Relaxed) {
             if self.round() > 0 {
                 idle_rounds = 0;
                 continue;
             }
-            idle_rounds += 1;
+            idle_rounds = idle_rounds.saturating_add(1);
             if self.idle == IdlePolicy::Adaptive && idle_rounds >= IDLE_ROUNDS {
                 std::thread::sleep(IDLE_SLEEP);
             } else {

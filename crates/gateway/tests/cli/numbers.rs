@@ -51,6 +51,14 @@ fn no_number_is_used_twice_whatever_ends_a_run() {
 }
 
 #[test]
+fn a_state_directory_that_is_a_file_is_a_mistake_of_the_configuration() {
+    let dir = Dir::new();
+    dir.config(&edited(BASE, "state_dir = \"state\"", "state_dir = \"tx.key\""));
+    let says = ["state directory tx.key: this is no directory", "name one in gateway.state_dir"];
+    dir.run(&["run", "gateway.toml"]).assert(2, &says);
+}
+
+#[test]
 fn the_state_directory_belongs_to_one_run() {
     let dir = Dir::new();
     dir.config(BASE);
