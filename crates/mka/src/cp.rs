@@ -44,6 +44,8 @@ pub(crate) struct Around<'a> {
     pub(crate) is_server: bool,
     /// All live peers say that they receive under the latest key.
     pub(crate) all_receive: bool,
+    /// Somebody says that it transmits under the latest key.
+    pub(crate) others_transmit: bool,
     /// The key server says that it transmits under the latest key.
     pub(crate) server_transmits: bool,
 }
@@ -101,9 +103,15 @@ impl Cp {
         matches!(self.state, State::Idle | State::Retired) && self.next.is_none()
     }
 
-    /// Whether a key in hand has not been transmitted with: another may take its place.
-    pub(crate) fn is_open(&self) -> bool {
-        matches!(self.state, State::Receive(_) | State::Receiving) && self.next.is_none()
+    /// Whether a key in hand has not been transmitted with: another may take its place. One of a key server that is gone may be
+    /// in use already, as others say.
+    pub(crate) fn is_open(&self, others_transmit: bool) -> bool {
+        let open = match self.state {
+            State::Receive(_) | State::Receiving => true,
+            State::Ready => !others_transmit,
+            State::Idle | State::Transmitting | State::Retired => false,
+        };
+        open && self.next.is_none()
     }
 
     /// Whether there is no key at all, nor one on its way.
@@ -221,8 +229,11 @@ impl Cp {
                 State::Receiving if around.all_receive || delayed => {
                     self.transmit(!around.all_receive, around, timers, out);
                 }
-                // One that became the key server waits as a key server does.
-                State::Ready if around.is_server && (around.all_receive || delayed) => {
+                // One that became the key server waits as a key server does, but where nobody uses the key yet it makes another
+                // one for those who may not have got this.
+                State::Ready
+                    if around.is_server && (around.all_receive || delayed && around.others_transmit) =>
+                {
                     self.transmit(!around.all_receive, around, timers, out);
                 }
                 State::Ready if !around.is_server && around.server_transmits => {

@@ -653,10 +653,17 @@ impl Kay {
         }
     }
 
+    /// Whether somebody who is live says that it transmits under the latest key.
+    pub(crate) fn others_transmit(&self) -> bool {
+        let next = self.cp.latest.as_ref().map(|key| key.identifier);
+        next.is_some_and(|key| self.live().any(|peer| peer.transmits(key)))
+    }
+
     fn step(&mut self, now: Time) -> bool {
         let live = self.live_scis();
         let next = self.cp.latest.as_ref().map(|key| key.identifier);
         let all_receive = next.is_some_and(|key| self.live().all(|peer| peer.receives(key)));
+        let others_transmit = self.others_transmit();
         let server_transmits = match (self.server, next) {
             (Some(Server::Peer { mi, .. }), Some(key)) => {
                 self.live().any(|peer| peer.mi == mi && peer.transmits(key))
@@ -669,6 +676,7 @@ impl Kay {
             live: &live,
             is_server: self.server == Some(Server::Me),
             all_receive,
+            others_transmit,
             server_transmits,
         };
         self.cp.step(&around, &mut self.timers, &mut self.out)

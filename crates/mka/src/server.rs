@@ -94,7 +94,7 @@ impl Kay {
         }
         let Some(reason) = self.key_server.wanted else { return false };
         // One that was handed out to others than are there now is not worth waiting for.
-        let outdated = self.cp.is_open() && self.hands_out().is_none();
+        let outdated = self.cp.is_open(self.others_transmit()) && self.hands_out().is_none();
         if !(self.cp.is_settled() || outdated) {
             return false;
         }

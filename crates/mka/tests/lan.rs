@@ -238,6 +238,31 @@ fn without_its_key_server_a_group_goes_on_without_a_gap() {
     assert_eq!(server(&lan, 1), Some(mka::Server::Me));
 }
 
+/// What the key server handed out last not all have got when it dies.
+#[test]
+fn without_its_key_server_a_group_does_not_go_on_with_a_key_that_some_lack() {
+    let mut lan = lan_of(3, 8);
+    lan.run(40 * SECOND).unwrap();
+    let before = lan.agreed().unwrap();
+    lan.lose_from(0, 2, 100);
+    lan.rekey();
+    lan.run(Time::from_millis(300)).unwrap();
+    let lost = mka::KeyIdentifier { mi: before.mi, kn: before.kn + 1 };
+    assert!(lan.stations[1].receives(lan.stations[2].sci(), lost), "{}", lan.tale());
+    lan.stop(0);
+    lan.heal();
+    for _ in 0..300 {
+        lan.run(Time::from_millis(100)).unwrap();
+        for (one, other) in [(1, 2), (2, 1)] {
+            let key = lan.stations[one].transmits().expect("they never stop");
+            let other = &lan.stations[other];
+            assert!(other.receives(lan.stations[one].sci(), key), "{key}\n{}", lan.tale());
+        }
+    }
+    let after = lan.agreed().unwrap();
+    assert!(after != before && after != lost, "{after}");
+}
+
 #[test]
 fn frames_whose_icv_is_wrong_change_nothing() {
     let mut random = fastrand::Rng::with_seed(1);
