@@ -213,11 +213,14 @@ impl Agreement {
         made
     }
 
-    /// Whether MKPDUs of a station that lives do not come, for a quarter of a hello time by now.
-    pub fn is_overdue(&self, now: Instant) -> bool {
+    /// How many MKPDUs of a station that lives should have come since its last, the greatest number of any; a quarter of a hello
+    /// time is granted.
+    pub fn overdue(&self, now: Instant) -> u32 {
         let hello = self.settings.kay.times.hello;
         let status = self.kay.status(self.time(now));
-        status.peers.iter().any(|peer| peer.live && peer.age > hello + hello / 4)
+        let ages = status.peers.iter().filter(|peer| peer.live).map(|peer| peer.age);
+        let overdue = |age: mka::Time| age.saturating_sub(hello / 4).as_secs_f64() / hello.as_secs_f64();
+        ages.map(overdue).fold(0.0, f64::max) as u32
     }
 
     /// Whether data of the line make way for MKPDUs: [`ControlPort::make_way`].

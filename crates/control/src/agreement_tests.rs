@@ -113,7 +113,7 @@ fn mkpdus_are_overdue_until_they_come_or_the_station_is_given_up() {
     let mut other = Kay::new(kay(2, 1), Box::new(|octets| octets.fill(2)), Duration::ZERO);
     let mut buffer = [0; MkpduWriter::MAX_FRAME_LEN];
     let (step, hello) = (Duration::from_millis(50), mka::Times::default().hello);
-    let (mut time, mut last, mut lived) = (Duration::ZERO, Duration::ZERO, false);
+    let (mut time, mut last, mut lived, mut most) = (Duration::ZERO, Duration::ZERO, false, 0);
     while lived || time < 6 * hello {
         // Speaks for so long, and once more when it is overdue.
         if time < 4 * hello || last + hello + hello / 2 == time && time < 6 * hello {
@@ -131,13 +131,15 @@ fn mkpdus_are_overdue_until_they_come_or_the_station_is_given_up() {
         line.rx_burst(&mut burst);
         burst.iter().for_each(|frame| assert_eq!(other.handle_frame(time, &frame.to_vec()), Ok(())));
         let lives = agreement.status(start + time).peers.iter().any(|peer| peer.live);
-        let overdue = time - last > hello + hello / 4;
-        let is_overdue = agreement.is_overdue(start + time);
-        assert_eq!(is_overdue, lives && overdue, "{time:?}, last heard at {last:?}");
+        let overdue = (time - last).saturating_sub(hello / 4).as_millis() / hello.as_millis();
+        let overdue = if lives { overdue as u32 } else { 0 };
+        assert_eq!(agreement.overdue(start + time), overdue, "{time:?}, last heard at {last:?}");
+        most = most.max(overdue);
         lived = lives;
         time += step;
     }
     assert!(last > 4 * hello && time > last + mka::Times::default().life, "{last:?} {time:?}");
+    assert_eq!(most, 2);
 }
 
 /// An XPN key of another station; this one has an SSCI under it.

@@ -12,8 +12,8 @@ use wire::MkpduWriter;
 const MAX_LEN: usize = MkpduWriter::MAX_FRAME_LEN;
 /// Frames from the line that wait at most: what a hundred stations say when a key changes.
 const RING_LEN: usize = 256;
-/// Frames to the line that wait at most. One station says something every two seconds, and what it said long ago is worse than
-/// nothing when a line works again.
+/// Frames to the line that wait at most. One station says something every two seconds: that a line takes nothing shows after
+/// some, and not many old ones come out when it works again.
 const TO_SEND_LEN: usize = 4;
 /// Where an EAPOL frame says what it carries, and what it says of an MKPDU (802.1X clause 11.3.2).
 const PACKET_TYPE: (usize, u8) = (15, 5);

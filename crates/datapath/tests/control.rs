@@ -278,7 +278,7 @@ fn what_the_control_core_sends_goes_before_data_and_is_not_lost_on_a_full_line()
     assert!(!ends.control.send(&[0; 1515]), "longer than any MKPDU");
 }
 
-/// A line that takes nothing is noticed within seconds, and old MKPDUs do not come out of it when it works again.
+/// A line that takes nothing is noticed within seconds, and few old MKPDUs come out of it when it works again.
 #[test]
 fn few_frames_wait_for_the_line() {
     let (mut control, _inlet, _outlet) = control_port();

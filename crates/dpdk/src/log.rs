@@ -87,8 +87,14 @@ unsafe extern "C" fn write(_cookie: *mut c_void, data: *const c_char, size: usiz
     let text = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size) };
     let text = String::from_utf8_lossy(text);
     // SAFETY: reads thread-local state of the message being written; always callable.
-    let level = LogLevel::from_raw(unsafe { dpdk_sys::rte_log_cur_msg_loglevel() });
+    let raw = unsafe { dpdk_sys::rte_log_cur_msg_loglevel() };
+    let level = LogLevel::from_raw(raw);
     for line in text.lines().filter(|line| !line.is_empty()) {
+        // Worse than an error: DPDK ends the process right after that, before any sink that has others write.
+        if u32::try_from(raw).is_ok_and(|raw| raw < dpdk_sys::RTE_LOG_ERR) {
+            to_stderr(level, line);
+            continue;
+        }
         let captured = CAPTURED.try_with(|captured| match captured.borrow_mut().as_mut() {
             Some(lines) => {
                 lines.push((level, line.to_owned()));

@@ -2,7 +2,8 @@
 //!
 //! A port whose receive queue is full loses MKPDUs as it does data, and of stations that miss three in a row one gives the
 //! other up. That some are overdue says little, as does that frames are lost: both together say that data had better make way.
-//! Where the port does not count what it loses, that some are overdue has to do: a queue that is not full is left alone anyway.
+//! Where the port does not count what it loses, two that are overdue in a row have to do: one may be lost for any reason, and a
+//! queue that is busy, if not full, loses data by this.
 
 use crate::PortReader;
 use std::time::{Duration, Instant};
@@ -19,9 +20,10 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Whether data are to make way from now on, until MKPDUs are not overdue any more. `None`: as before.
-    pub(crate) fn make_way(&mut self, now: Instant, overdue: bool, line: &PortReader) -> Option<bool> {
-        if !overdue {
+    /// Whether data are to make way from now on, until MKPDUs are not overdue any more. `None`: as before. So many in a row are
+    /// overdue of a station.
+    pub(crate) fn make_way(&mut self, now: Instant, overdue: u32, line: &PortReader) -> Option<bool> {
+        if overdue == 0 {
             *self = Crowd::default();
             return Some(false);
         }
@@ -30,7 +32,11 @@ impl Crowd {
         }
         self.next_look = Some(now + PAUSE);
         let missed = line().into_iter().find_map(|(name, n)| (name == "rx_missed").then_some(n));
-        missed.is_none_or(|missed| missed > *self.missed.get_or_insert(missed)).then_some(true)
+        let loses = match missed {
+            Some(missed) => missed > *self.missed.get_or_insert(missed),
+            None => overdue > 1,
+        };
+        loses.then_some(true)
     }
 }
 
@@ -51,24 +57,25 @@ mod tests {
             now += PAUSE;
             crowd.make_way(now, overdue, &line)
         };
-        assert_eq!(look(false, 100), Some(false), "as long as MKPDUs come, whatever is lost");
-        assert_eq!(look(true, 100), None, "what was lost before");
-        assert_eq!(look(true, 0), None);
-        assert_eq!(look(true, 1), Some(true));
-        assert_eq!(look(false, 0), Some(false));
-        assert_eq!((look(true, 0), look(true, 0)), (None, None), "nothing is lost this time");
+        assert_eq!(look(0, 100), Some(false), "as long as MKPDUs come, whatever is lost");
+        assert_eq!(look(1, 100), None, "what was lost before");
+        assert_eq!(look(1, 0), None);
+        assert_eq!(look(1, 1), Some(true));
+        assert_eq!(look(0, 0), Some(false));
+        assert_eq!((look(1, 0), look(2, 0)), (None, None), "nothing is lost this time");
         // Looked at now and then.
         missed.set(1000);
-        assert_eq!(crowd.make_way(now + PAUSE / 2, true, &line), None);
-        assert_eq!(crowd.make_way(now + PAUSE, true, &line), Some(true));
+        assert_eq!(crowd.make_way(now + PAUSE / 2, 2, &line), None);
+        assert_eq!(crowd.make_way(now + PAUSE, 2, &line), Some(true));
     }
 
     #[test]
-    fn where_the_port_does_not_count_them_it_is_enough_that_mkpdus_are_overdue() {
+    fn where_the_port_does_not_count_them_two_overdue_mkpdus_are_enough() {
         let line: PortReader = Box::new(|| vec![("rx_frames", 100)]);
         let (mut crowd, now) = (Crowd::default(), Instant::now());
-        assert_eq!(crowd.make_way(now, false, &line), Some(false));
-        assert_eq!(crowd.make_way(now + PAUSE, true, &line), Some(true));
-        assert_eq!(crowd.make_way(now + 2 * PAUSE, false, &line), Some(false));
+        let looks = [(0, Some(false)), (1, None), (1, None), (2, Some(true)), (0, Some(false))];
+        for (i, (overdue, makes_way)) in (0..).zip(looks) {
+            assert_eq!(crowd.make_way(now + i * PAUSE, overdue, &line), makes_way, "{i}");
+        }
     }
 }

@@ -165,11 +165,18 @@ pub(crate) struct LinkWatch {
 struct StaticKeys {
     sas: Associations,
     sending: Option<Sending>,
-    memories: Vec<(Arc<RxProgress>, RxMemory)>,
+    memories: Vec<Remembering>,
     /// Under an XPN suite.
     astray: Option<Astray>,
     /// What went wrong last, and when.
     last_error: Option<(String, Instant)>,
+}
+
+/// Packet numbers of a static receive SA.
+struct Remembering {
+    progress: Arc<RxProgress>,
+    memory: RxMemory,
+    failing: bool,
 }
 
 /// Packet numbers of a static transmit SA.
@@ -382,7 +389,7 @@ fn key_receive(
     if let Some(channel) = keys.sas.channel(key.sci) {
         sa.resume(memory.next_pn().unwrap_or(1));
         let (counters, progress) = (sa.counters(), sa.progress());
-        keys.memories.push((progress.clone(), memory));
+        keys.memories.push(Remembering { progress: progress.clone(), memory, failing: false });
         if let Some(astray) = &mut keys.astray {
             astray.watch(link, key, progress.clone(), counters.clone());
         }
@@ -396,11 +403,18 @@ fn key_receive(
 impl StaticKeys {
     /// Has packet numbers reserved ahead of use, and those received remembered.
     fn maintain(&mut self, link: &str, now: Instant) {
-        for (progress, memory) in &mut self.memories {
-            if let Err(e) = memory.maintain(progress, now) {
-                let text = format!("{e}; after a restart old frames could be accepted again");
-                tracing::warn!(link, "{text}");
-                self.last_error = Some((text, now));
+        for Remembering { progress, memory, failing } in &mut self.memories {
+            match memory.maintain(progress, now) {
+                None => {}
+                Some(Ok(())) => *failing = false,
+                // Said once, tried again and again.
+                Some(Err(e)) if !*failing => {
+                    *failing = true;
+                    let text = format!("{e}; after a restart old frames could be accepted again");
+                    tracing::warn!(link, "{text}");
+                    self.last_error = Some((text, now));
+                }
+                Some(Err(_)) => {}
             }
         }
         if let Some(Found { sci, an, missed }) = self.astray.as_mut().and_then(|astray| astray.maintain(now))
@@ -449,7 +463,7 @@ impl StaticKeys {
             Some(Sending { gate, reservation, .. }) => reservation.finish(&gate),
             None => Ok(()),
         };
-        for (progress, memory) in self.memories {
+        for Remembering { progress, memory, .. } in self.memories {
             outcome = outcome.and(memory.finish(&progress));
         }
         outcome
@@ -463,7 +477,7 @@ impl LinkWatch {
             Some(agreement) => {
                 agreement.poll(now, workers);
                 let [_, (_, line)] = &self.ports;
-                if let Some(make_way) = self.crowd.make_way(now, agreement.is_overdue(now), line) {
+                if let Some(make_way) = self.crowd.make_way(now, agreement.overdue(now), line) {
                     agreement.make_way(make_way);
                 }
             }

@@ -480,17 +480,20 @@ impl RxMemory {
         self.stored
     }
 
-    /// Has written down how far the SA has got, now and then. Called every few milliseconds.
+    /// Has written down how far the SA has got, now and then. Called every few milliseconds. Says how a write went that came to
+    /// its end; it is tried again where that did not do.
     ///
     /// # Errors
-    /// [`StateError::File`], of what was to be written before.
-    pub fn maintain(&mut self, progress: &RxProgress, now: Instant) -> Result<(), StateError> {
+    /// [`StateError::File`].
+    pub fn maintain(&mut self, progress: &RxProgress, now: Instant) -> Option<Result<(), StateError>> {
         if let Some((next, written)) = &self.writing {
-            let Some(outcome) = written.poll() else { return Ok(()) };
+            let outcome = written.poll()?;
             let next = *next;
             self.writing = None;
-            outcome.map_err(|reason| self.file.wrong(reason))?;
-            self.stored = Some(next);
+            if outcome.is_ok() {
+                self.stored = Some(next);
+            }
+            return Some(outcome.map_err(|reason| self.file.wrong(reason)));
         }
         let moved = progress.next_pn().saturating_sub(self.stored.unwrap_or(1));
         let waited = now.saturating_duration_since(self.since);
@@ -500,7 +503,7 @@ impl RxMemory {
             self.since = now;
             self.writing = self.news(progress).map(|next| (next, self.file.have_raised(next)));
         }
-        Ok(())
+        None
     }
 
     /// Writes down how far the SA has got, at the end.

@@ -47,9 +47,9 @@ fn maintain(r: &mut Reservation, gate: &PnGate, now: Instant) {
 }
 
 fn remember(memory: &mut RxMemory, progress: &RxProgress, now: Instant) {
-    memory.maintain(progress, now).unwrap();
+    memory.maintain(progress, now).transpose().unwrap();
     soon(|| {
-        memory.maintain(progress, now).unwrap();
+        memory.maintain(progress, now).transpose().unwrap();
         memory.writing.is_none().then_some(())
     });
 }

@@ -38,6 +38,33 @@ fn a_gateway_says_how_its_links_are() {
 }
 
 #[test]
+fn what_a_link_takes_from_its_line_is_told() {
+    let dir = Dir::new();
+    let suite = "cipher_suite = \"gcm-aes-128\"";
+    let should = "policy = \"should-secure\"";
+    for (keys, says) in [
+        (String::new(), "encrypted with gcm-aes-128, nothing else passes"),
+        (
+            format!("{should}\nvalidate_frames = \"strict\"\n"),
+            "encrypted with gcm-aes-128, nothing else passes",
+        ),
+        (
+            format!("{should}\n"),
+            "encrypted with gcm-aes-128, frames without MACsec, and what is not authentic but readable, are DELIVERED",
+        ),
+        (
+            format!("{should}\nvalidate_frames = \"disabled\"\nprotect_frames = false\n"),
+            "NOT protected, frames are DELIVERED UNVERIFIED",
+        ),
+    ] {
+        dir.config(&edited(BASE, suite, &format!("{keys}{suite}")));
+        let ended = dir.run(&["check", "gateway.toml"]);
+        ended.assert(0, &[]);
+        assert!(ended.stdout.contains(says), "{says}: {}", ended.stdout);
+    }
+}
+
+#[test]
 fn a_link_without_its_peer_says_so_and_sends_nothing() {
     let dir = Dir::new();
     let (head, _) = BASE.split_once("[link.static]").unwrap();

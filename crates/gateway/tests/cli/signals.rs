@@ -81,7 +81,7 @@ fn a_start_that_waits_for_a_file_says_so_and_can_be_cut_short() {
     for cut in [true, false] {
         // Who reads from a pipe waits until somebody writes.
         let mut running = Running::start(dir.program(&["run", "pipe.toml"]));
-        std::thread::sleep(Duration::from_millis(500));
+        running.wait_for_listening(Signal::TERM);
         running.signal(Signal::TERM);
         running.wait_for("asked to stop, but the start waits for a file or a device");
         std::thread::sleep(Duration::from_millis(100));

@@ -276,6 +276,20 @@ impl Running {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
+    /// Waits until it listens to a signal.
+    pub(crate) fn wait_for_listening(&self, signal: rustix::process::Signal) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let listens = |status: String| {
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+            u64::from_str_radix(caught, 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+        };
+        let start = Instant::now();
+        while !fs::read_to_string(&path).is_ok_and(listens) {
+            assert!(start.elapsed() < Duration::from_secs(20), "it does not listen to {signal:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// It has not ended.
     #[cfg_attr(not(feature = "dpdk"), allow(dead_code))]
     pub(crate) fn goes_on(&mut self) -> bool {
