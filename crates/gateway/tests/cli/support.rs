@@ -277,6 +277,7 @@ impl Running {
     }
 
     /// Waits until it listens to a signal.
+    #[cfg_attr(not(feature = "dpdk"), allow(dead_code))]
     pub(crate) fn wait_for_listening(&self, signal: rustix::process::Signal) {
         let path = format!("/proc/{}/status", self.child.id());
         let listens = |status: String| {
