@@ -19,10 +19,15 @@ impl SakLock {
     /// # Errors
     /// The system's, and where others could write to the directory.
     pub(crate) fn take(directory: &Path, id: KeyId) -> io::Result<Option<Self>> {
-        make(directory)?;
         let path = directory.join(format!("{id}.lock"));
         loop {
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+            make(directory)?;
+            let file = match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
+                Ok(file) => file,
+                // The same, a moment later.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -41,6 +46,8 @@ impl Drop for SakLock {
     fn drop(&mut self) {
         // As long as it is locked it is this one's to remove.
         let _ = fs::remove_file(&self.path);
+        // Fails where others have files there.
+        let _ = self.path.parent().map(fs::remove_dir);
     }
 }
 
@@ -58,11 +65,17 @@ pub(crate) fn directory() -> PathBuf {
 
 /// Makes a directory that nobody else writes to, or sees that it is one.
 fn make(directory: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
-    }
-    let meta = fs::symlink_metadata(directory)?;
+    let meta = loop {
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+        match fs::symlink_metadata(directory) {
+            // Whoever left last has removed it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            meta => break meta?,
+        }
+    };
     let me = rustix::process::geteuid().as_raw();
     if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o022 != 0 {
         return Err(io::Error::other("it is not this user's own directory; remove it"));
@@ -90,22 +103,24 @@ mod tests {
         let directory = dir.path().join("locks");
         let first = SakLock::take(&directory, id(1)).unwrap().expect("nobody has it");
         assert!(SakLock::take(&directory, id(1)).unwrap().is_none());
-        let _other = SakLock::take(&directory, id(2)).unwrap().expect("another one");
+        let other = SakLock::take(&directory, id(2)).unwrap().expect("another one");
         drop(first);
-        let _again = SakLock::take(&directory, id(1)).unwrap().expect("nobody has it any more");
+        let again = SakLock::take(&directory, id(1)).unwrap().expect("nobody has it any more");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
+        drop((again, other));
+        assert!(!directory.exists());
     }
 
     #[test]
     fn threads_take_turns() {
         use std::sync::atomic::{AtomicU32, Ordering};
         let dir = tempfile::tempdir().unwrap();
-        let inside = AtomicU32::new(0);
+        let (inside, directory) = (AtomicU32::new(0), dir.path().join("locks"));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..2000 {
-                        let Some(lock) = SakLock::take(dir.path(), id(1)).unwrap() else { continue };
+                        let Some(lock) = SakLock::take(&directory, id(1)).unwrap() else { continue };
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         inside.fetch_sub(1, Ordering::SeqCst);
                         drop(lock);
@@ -123,7 +138,7 @@ mod tests {
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        for directory in [open, link, "/proc/self/status".into()] {
+        for directory in [open, link, "/proc/self/status".into(), dir.path().join("not/there")] {
             assert!(SakLock::take(&directory, id(1)).is_err(), "{}", directory.display());
         }
     }
