@@ -218,9 +218,8 @@ impl Agreement {
     pub fn overdue(&self, now: Instant) -> u32 {
         let hello = self.settings.kay.times.hello;
         let status = self.kay.status(self.time(now));
-        let ages = status.peers.iter().filter(|peer| peer.live).map(|peer| peer.age);
-        let overdue = |age: mka::Time| age.saturating_sub(hello / 4).as_secs_f64() / hello.as_secs_f64();
-        ages.map(overdue).fold(0.0, f64::max) as u32
+        let oldest = status.peers.iter().filter(|peer| peer.live).map(|peer| peer.age).max();
+        oldest.map_or(0, |age| age.saturating_sub(hello / 4).div_duration_f64(hello) as u32)
     }
 
     /// Whether data of the line make way for MKPDUs: [`ControlPort::make_way`].

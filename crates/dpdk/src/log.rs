@@ -89,12 +89,9 @@ unsafe extern "C" fn write(_cookie: *mut c_void, data: *const c_char, size: usiz
     // SAFETY: reads thread-local state of the message being written; always callable.
     let raw = unsafe { dpdk_sys::rte_log_cur_msg_loglevel() };
     let level = LogLevel::from_raw(raw);
+    // Worse than an error: DPDK may end the process right after that, before any sink that has others write.
+    let last_words = u32::try_from(raw).is_ok_and(|raw| raw < dpdk_sys::RTE_LOG_ERR);
     for line in text.lines().filter(|line| !line.is_empty()) {
-        // Worse than an error: DPDK ends the process right after that, before any sink that has others write.
-        if u32::try_from(raw).is_ok_and(|raw| raw < dpdk_sys::RTE_LOG_ERR) {
-            to_stderr(level, line);
-            continue;
-        }
         let captured = CAPTURED.try_with(|captured| match captured.borrow_mut().as_mut() {
             Some(lines) => {
                 lines.push((level, line.to_owned()));
@@ -102,7 +99,9 @@ unsafe extern "C" fn write(_cookie: *mut c_void, data: *const c_char, size: usiz
             }
             None => false,
         });
-        if !captured.unwrap_or(false) {
+        if last_words {
+            to_stderr(level, line);
+        } else if !captured.unwrap_or(false) {
             emit(level, line);
         }
     }

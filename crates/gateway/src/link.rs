@@ -15,6 +15,7 @@ use secy::{
     SaParams, SciMode, TxConfig, TxSa, TxSaCounters, TxScCounters, TxSecY, TxSecYCounters, ValidateFrames,
     Xpn,
 };
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 use wire::Sci;
@@ -172,18 +173,31 @@ struct StaticKeys {
     last_error: Option<(String, Instant)>,
 }
 
+/// Whether what is tried again and again fails, which is said once.
+#[derive(Default)]
+struct Failing(bool);
+
+impl Failing {
+    /// What is to be said of an outcome, if there is one.
+    fn news(&mut self, outcome: Option<Result<(), StateError>>) -> Option<StateError> {
+        let error = outcome?.err();
+        let before = mem::replace(&mut self.0, error.is_some());
+        error.filter(|_| !before)
+    }
+}
+
 /// Packet numbers of a static receive SA.
 struct Remembering {
     progress: Arc<RxProgress>,
     memory: RxMemory,
-    failing: bool,
+    failing: Failing,
 }
 
 /// Packet numbers of a static transmit SA.
 struct Sending {
     gate: Arc<PnGate>,
     reservation: Reservation,
-    failing: bool,
+    failing: Failing,
 }
 
 const _: () = assert!(config::MAX_CRYPTO_WORKERS == datapath::MAX_CRYPTO_WORKERS);
@@ -353,7 +367,7 @@ fn key_transmit(
     let view = TxSaView { key: None, suite: link.cipher_suite, counters, gate: gate.clone() };
     keys.sas.tx[key.an.index()] = Some(view);
     keys.sas.encoding = Some(key.an);
-    keys.sending = Some(Sending { gate, reservation, failing: false });
+    keys.sending = Some(Sending { gate, reservation, failing: Failing::default() });
     // A new half takes any SA.
     tx.apply(Command::InstallTxSa { an: key.an, sa: Box::new(sa) });
     tx.apply(Command::EncodeWith(Some(key.an)));
@@ -389,7 +403,7 @@ fn key_receive(
     if let Some(channel) = keys.sas.channel(key.sci) {
         sa.resume(memory.next_pn().unwrap_or(1));
         let (counters, progress) = (sa.counters(), sa.progress());
-        keys.memories.push(Remembering { progress: progress.clone(), memory, failing: false });
+        keys.memories.push(Remembering { progress: progress.clone(), memory, failing: Failing::default() });
         if let Some(astray) = &mut keys.astray {
             astray.watch(link, key, progress.clone(), counters.clone());
         }
@@ -404,17 +418,10 @@ impl StaticKeys {
     /// Has packet numbers reserved ahead of use, and those received remembered.
     fn maintain(&mut self, link: &str, now: Instant) {
         for Remembering { progress, memory, failing } in &mut self.memories {
-            match memory.maintain(progress, now) {
-                None => {}
-                Some(Ok(())) => *failing = false,
-                // Said once, tried again and again.
-                Some(Err(e)) if !*failing => {
-                    *failing = true;
-                    let text = format!("{e}; after a restart old frames could be accepted again");
-                    tracing::warn!(link, "{text}");
-                    self.last_error = Some((text, now));
-                }
-                Some(Err(_)) => {}
+            if let Some(e) = failing.news(memory.maintain(progress, now)) {
+                let text = format!("{e}; after a restart old frames could be accepted again");
+                tracing::warn!(link, "{text}");
+                self.last_error = Some((text, now));
             }
         }
         if let Some(Found { sci, an, missed }) = self.astray.as_mut().and_then(|astray| astray.maintain(now))
@@ -423,18 +430,11 @@ impl StaticKeys {
             tracing::warn!(link, %sci, an, missed, "receives again: 2^31 packet numbers and more had been missed");
         }
         let Some(Sending { gate, reservation, failing }) = &mut self.sending else { return };
-        match reservation.maintain(gate, now) {
-            None => {}
-            Some(Ok(())) => *failing = false,
-            // Said once, tried again and again: frames are dropped rather than sent with a number that a restart
-            // could use again.
-            Some(Err(e)) if !*failing => {
-                *failing = true;
-                let text = format!("{e}; no packet numbers beyond those already reserved");
-                tracing::error!(link, "{text}");
-                self.last_error = Some((text, now));
-            }
-            Some(Err(_)) => {}
+        // Frames are dropped rather than sent with a number that a restart could use again.
+        if let Some(e) = failing.news(reservation.maintain(gate, now)) {
+            let text = format!("{e}; no packet numbers beyond those already reserved");
+            tracing::error!(link, "{text}");
+            self.last_error = Some((text, now));
         }
     }
 

@@ -21,6 +21,17 @@ fn lan_of(stations: u16, seed: u64) -> Lan {
     lan
 }
 
+/// Under XPN suites a station takes no key that has no SSCI for it, or before it has heard of all that have one.
+fn three_without_xpn(seed: u64) -> Lan {
+    let mut lan = Lan::new(seed);
+    for number in 1..=3 {
+        let config = mka::Config { suites: vec![CipherSuite::GcmAes128], ..Lan::config(number) };
+        let number = lan.add(config);
+        lan.start(number);
+    }
+    lan
+}
+
 #[test]
 fn two_agree_within_two_seconds() {
     for seed in 0..50 {
@@ -386,14 +397,7 @@ fn after_the_last_packet_number_no_low_one_is_told() {
 /// and what it is now, a potential peer, does not take it.
 #[test]
 fn a_station_that_restarts_does_not_take_what_its_former_self_had() {
-    let mut lan = Lan::new(4);
-    for number in 1..=3 {
-        let mut config = Lan::config(number);
-        // Under XPN suites it would have no SSCI.
-        config.suites = vec![CipherSuite::GcmAes128];
-        let number = lan.add(config);
-        lan.start(number);
-    }
+    let mut lan = three_without_xpn(4);
     lan.run(20 * SECOND).unwrap();
     let before = lan.agreed().unwrap();
     // It never says that it receives: the key is handed out until it does, and in use once the delay is over.
@@ -586,14 +590,7 @@ fn a_key_goes_with_the_member_identifier_that_names_it() {
 /// Of a packet number under XPN frames tell the low half: who begins with one that is far behind takes none.
 #[test]
 fn a_station_that_is_live_late_is_received_from_where_it_is() {
-    let mut lan = Lan::new(5);
-    for number in 1..=3 {
-        let mut config = Lan::config(number);
-        // Under XPN suites a station that has not heard of another takes no key.
-        config.suites = vec![CipherSuite::GcmAes128];
-        let number = lan.add(config);
-        lan.start(number);
-    }
+    let mut lan = three_without_xpn(5);
     lan.lose_from(1, 2, 100);
     lan.run(40 * SECOND).unwrap();
     let key = lan.stations[2].transmits().unwrap();
